@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"golang.org/x/term"
+)
+
+// ui shows long work to a person: bars with an ETA on a terminal, plain lines in a pipe. Under --json everything that is
+// not the result goes to standard error.
+type ui struct {
+	out   io.Writer
+	bars  progress.Writer // nil when the output is no terminal
+	mu    sync.Mutex
+	ended chan struct{}
+}
+
+func (a *app) newUI() *ui {
+	u := &ui{out: a.out}
+	if a.json {
+		u.out = a.err
+	}
+	if f, ok := u.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		u.bars = progress.NewWriter()
+		u.bars.SetOutputWriter(f)
+		u.bars.SetUpdateFrequency(100 * time.Millisecond)
+		u.bars.SetTrackerLength(24)
+		u.bars.SetMessageLength(46)
+		u.bars.SetStyle(progress.StyleBlocks)
+		u.bars.Style().Visibility = progress.StyleVisibility{ETA: true, Percentage: true, Time: true, Tracker: true, Value: true}
+		u.ended = make(chan struct{})
+		go func() { defer close(u.ended); u.bars.Render() }()
+	}
+	return u
+}
+
+// close ends the bars; what follows is plain text.
+func (u *ui) close() {
+	if u.bars == nil {
+		return
+	}
+	for u.bars.LengthActive() > 0 && u.bars.IsRenderInProgress() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	u.bars.Stop()
+	<-u.ended
+	u.bars = nil
+}
+
+// say prints one line of plain words.
+func (u *ui) say(format string, args ...any) {
+	if u.bars != nil {
+		u.bars.Log(format, args...)
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	fmt.Fprintf(u.out, format+"\n", args...)
+}
+
+// task is one piece of long work of a known length.
+type task struct {
+	ui      *ui
+	label   string
+	total   int64
+	tracker *progress.Tracker
+
+	mu      sync.Mutex
+	done    int64
+	tenth   int64
+	started time.Time
+}
+
+func (u *ui) task(label string, total int64) *task {
+	t := &task{ui: u, label: label, total: total, started: time.Now()}
+	if u.bars != nil {
+		t.tracker = &progress.Tracker{Message: label, Total: total}
+		u.bars.AppendTracker(t.tracker)
+	}
+	return t
+}
+
+// set says how much is done: a bar moves; in a pipe one line for each tenth, once the work has taken a second.
+func (t *task) set(done int64) {
+	if t.tracker != nil {
+		t.tracker.SetValue(done)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done = done
+	tenth := 10 * done / max(t.total, 1)
+	elapsed := time.Since(t.started)
+	if tenth <= t.tenth || tenth >= 10 || elapsed < time.Second {
+		return
+	}
+	t.tenth = tenth
+	left := time.Duration(float64(elapsed) / float64(done) * float64(t.total-done)).Round(time.Second)
+	t.ui.say("  %s: %d of %d, about %s left", t.label, done, t.total, left)
+}
+
+// finish ends the task.
+func (t *task) finish() {
+	if t.tracker != nil {
+		t.tracker.MarkAsDone()
+	}
+}
+
+// print writes a table.
+func (u *ui) print(header table.Row, rows []table.Row) {
+	w := table.NewWriter()
+	w.SetStyle(table.StyleLight)
+	w.Style().Format.Header = 0
+	w.AppendHeader(header)
+	w.AppendRows(rows)
+	u.say("%s", w.Render())
+}
+
+// emit writes the machine-readable result of a command under --json.
+func (a *app) emit(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
