@@ -1,0 +1,81 @@
+package client
+
+import "time"
+
+// Reason says why a device refused, or why the server did not take an upload.
+// The set is closed; each has a label for metrics, a sentence for the user and
+// a time after which asking again makes sense.
+type Reason uint8
+
+// The reasons to refuse.
+const (
+	ReasonNone Reason = iota
+	ReasonPolicy
+	ReasonPlanSignature
+	ReasonPlanMalformed
+	ReasonConfig
+	ReasonLogFork
+	ReasonVersionSignature
+	ReasonVersionMalformed
+	ReasonVersionRolledBack
+	ReasonVersionForked
+	ReasonVersionUnknown
+	ReasonBlob
+	ReasonModel
+	ReasonNotEnrolled
+	ReasonSealedBefore
+	ReasonServer
+	reasons
+)
+
+const (
+	retrySoon  = 15 * time.Minute
+	retryLater = 4 * time.Hour
+	retryDays  = 24 * time.Hour
+)
+
+var reasonTable = [reasons]struct {
+	label, sentence string
+	retry           time.Duration
+}{
+	ReasonNone:              {"none", "Nothing was refused.", 0},
+	ReasonPolicy:            {"policy", "The round asks for more than this device's policy allows.", retryLater},
+	ReasonPlanSignature:     {"plan_signature", "The plan of the round is not signed by the operator that this device trusts.", retryDays},
+	ReasonPlanMalformed:     {"plan_malformed", "The plan of the round cannot be read.", retryDays},
+	ReasonConfig:            {"config", "The round's configuration is not the one that its signed plan describes.", retryDays},
+	ReasonLogFork:           {"log_fork", "The server's log does not continue the log that this device saw before.", retryDays},
+	ReasonVersionSignature:  {"version_signature", "The model is not signed by the operator that this device trusts.", retryDays},
+	ReasonVersionMalformed:  {"version_malformed", "The description of the model cannot be read.", retryDays},
+	ReasonVersionRolledBack: {"version_rolled_back", "The server offers an older model than this device already has.", retryDays},
+	ReasonVersionForked:     {"version_forked", "The server shows two different models under one number.", retryDays},
+	ReasonVersionUnknown:    {"version_unknown", "The round starts from a model that the server does not hand out.", retrySoon},
+	ReasonBlob:              {"blob", "A part of the model did not arrive as it was published.", retrySoon},
+	ReasonModel:             {"model", "The model does not fit this app's catalogue.", retryDays},
+	ReasonNotEnrolled:       {"not_enrolled", "This device is not enrolled in the task.", retryLater},
+	ReasonSealedBefore:      {"sealed_before", "This device has already sealed an upload for the round; it never makes a second one.", retrySoon},
+	ReasonServer:            {"server", "The server did not take the upload.", retrySoon},
+}
+
+// String is the reason's label, such as "log_fork".
+func (r Reason) String() string {
+	if r < reasons {
+		return reasonTable[r].label
+	}
+	return label(nil, int(r))
+}
+
+// Sentence says it to a user.
+func (r Reason) Sentence() string {
+	if r < reasons {
+		return reasonTable[r].sentence
+	}
+	return label(nil, int(r))
+}
+
+// RetryAfter is when asking again makes sense.
+func (r Reason) RetryAfter() time.Duration {
+	if r < reasons {
+		return reasonTable[r].retry
+	}
+	return retryDays
+}

@@ -1,0 +1,201 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// Transport is the way to the server. Nothing that comes back is believed
+// before the device has verified it. Implementations are safe for concurrent
+// use; client/transport is the one over gRPC.
+type Transport interface {
+	// Enroll exchanges a one-time token for the enroller's signature over the
+	// device's key.
+	Enroll(ctx context.Context, r EnrollRequest) (enrolment []byte, err error)
+	// CheckIn asks for the open round and the newest model.
+	CheckIn(ctx context.Context, r CheckInRequest) (CheckIn, error)
+	// Blob fetches the bytes with the given SHA-256, at most limit of them. The
+	// digest has been checked when it returns.
+	Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, error)
+	// Upload sends one sealed upload. Sending the same bytes again is answered
+	// in the same way.
+	Upload(ctx context.Context, u Upload) (Receipt, error)
+	// Receipt asks what became of an upload.
+	Receipt(ctx context.Context, r ReceiptRequest) (Receipt, error)
+}
+
+// EnrollRequest presents a one-time token.
+type EnrollRequest struct {
+	Task      string
+	Token     string
+	PublicKey []byte // Ed25519, 32 bytes
+	Proof     []byte // signature by that key over EnrollMessage
+}
+
+// CheckInRequest says who asks and how much of the log it has seen.
+type CheckInRequest struct {
+	Task      string
+	PublicKey []byte
+	Enrolment []byte
+	Time      int64 // seconds since 1970
+	LogSize   uint64
+	Protocol  uint32
+	Signature []byte // by the device, over CheckInMessage
+}
+
+// CheckIn is the server's answer: an offer or a wait, and the newest version.
+type CheckIn struct {
+	Offer   *Offer // nil: nothing to do now
+	Wait    Wait
+	Version *SignedVersion // nil before the first is published
+}
+
+// Offer is an open round as it came in, nothing verified.
+type Offer struct {
+	Plan          []byte // canonical plan
+	PlanSignature []byte
+	Config        []byte     // canonical configuration of the aggregation
+	Consistency   [][32]byte // proof from the device's log size to the plan's checkpoint
+}
+
+// Wait is a server's answer that there is nothing to do.
+type Wait struct {
+	RetryAfter time.Duration
+	Reason     WaitReason
+}
+
+// SignedVersion is a published version as it came in, nothing verified.
+type SignedVersion struct {
+	Version   []byte // canonical model.Version
+	Signature []byte // operator's Ed25519
+}
+
+// Upload is a sealed upload, ready to be sent.
+type Upload struct {
+	Task   string
+	Round  uint64
+	Header []byte // canonical aggregation header
+	Vector []byte // masked vector
+}
+
+// ReceiptRequest names an upload.
+type ReceiptRequest struct {
+	Task   string
+	Round  uint64
+	Device [16]byte
+}
+
+// Receipt says what the server did with an upload.
+type Receipt struct {
+	State      UploadState
+	Reason     RejectReason
+	RetryAfter time.Duration
+	Abandoned  []byte // certificate of the committee, with UploadAbandoned only
+}
+
+// ErrUnavailable is wrapped by a Transport when nobody answered: asking again
+// later makes sense. Every other error of a Transport is about the answer.
+var ErrUnavailable = errors.New("the server cannot be reached")
+
+// WaitReason says why there is nothing to do.
+type WaitReason uint8
+
+// The reasons to wait.
+const (
+	WaitUnspecified WaitReason = iota
+	WaitNoRound
+	WaitRoundFull
+	WaitAlreadyCounted
+	WaitProtocol
+	WaitTaskFinished
+	waitReasons
+)
+
+var waitNames = [waitReasons]string{"unspecified", "no_round", "round_full", "already_counted", "protocol", "task_finished"}
+
+var waitSentences = [waitReasons]string{
+	"The server has nothing to do for this device now.",
+	"No round is open now.",
+	"The open round has enough devices.",
+	"This device has already taken part in the open round.",
+	"The server does not speak this program's version; update the app.",
+	"The task is finished; no round will open any more.",
+}
+
+// String is the reason's label.
+func (r WaitReason) String() string { return label(waitNames[:], int(r)) }
+
+// Sentence says it to a user.
+func (r WaitReason) Sentence() string { return label(waitSentences[:], int(r)) }
+
+// UploadState is what became of an upload.
+type UploadState uint8
+
+// The states of an upload.
+const (
+	UploadUnspecified UploadState = iota
+	UploadStaged                  // durable on the server, not yet in a set
+	UploadCounted                 // in the certified set
+	UploadLate                    // came after the round had closed
+	UploadRejected                // not taken, see the reason
+	UploadAbandoned               // the committee certified that nothing was opened
+	UploadUnknown                 // the server knows nothing of it
+	uploadStates
+)
+
+var uploadNames = [uploadStates]string{"unspecified", "staged", "counted", "late", "rejected", "abandoned", "unknown"}
+
+// String is the state's label.
+func (s UploadState) String() string { return label(uploadNames[:], int(s)) }
+
+// RejectReason says why the server did not take an upload.
+type RejectReason uint8
+
+// The reasons to reject.
+const (
+	RejectUnspecified RejectReason = iota
+	RejectNoSuchRound
+	RejectRoundClosed
+	RejectRoundFull
+	RejectConflict
+	RejectHeader
+	RejectNotEnrolled
+	RejectWrongConfig
+	RejectVector
+	RejectCommittee
+	RejectSpent
+	rejectReasons
+)
+
+var rejectNames = [rejectReasons]string{"unspecified", "no_such_round", "round_closed", "round_full", "conflict", "header",
+	"not_enrolled", "wrong_config", "vector", "committee", "spent"}
+
+var rejectSentences = [rejectReasons]string{
+	"The server did not take the upload and gave no reason.",
+	"The server knows no such round.",
+	"The round had closed before the upload was complete.",
+	"The round had enough devices before the upload was complete.",
+	"The server holds another upload of this device for the round.",
+	"The server could not read the upload's header.",
+	"The server does not know this device as enrolled.",
+	"The upload was made for another configuration of the round.",
+	"The masked vector did not arrive as it was sent.",
+	"A committee member could not open its share of the key.",
+	"By the server's books this device's budget on the task is spent.",
+}
+
+// String is the reason's label.
+func (r RejectReason) String() string { return label(rejectNames[:], int(r)) }
+
+// Sentence says it to a user.
+func (r RejectReason) Sentence() string { return label(rejectSentences[:], int(r)) }
+
+// label names an enum's value; a value from a newer server is its number.
+func label(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return "code " + strconv.Itoa(i)
+}
