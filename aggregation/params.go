@@ -1,0 +1,127 @@
+package aggregation
+
+import (
+	"errors"
+	"fmt"
+
+	"tutti/aggregation/mask"
+	"tutti/aggregation/share"
+)
+
+// Errors of NewParams. All of them arise before any key is made; errors.Is tells them apart.
+// The first group comes from the ring, see package mask.
+var (
+	ErrDimension = mask.ErrDimension // Dim outside [1, 2^26], or beyond the smoothing bound of rule 5
+	ErrOverflow  = mask.ErrOverflow  // NMax·Bound does not fit any sum domain
+	ErrModulus   = mask.ErrModulus   // the modulus needed is beyond the security table, or not NTT-friendly
+	ErrMargin    = mask.ErrMargin    // decoding would leave less than 13 standard deviations
+	ErrCohort    = errors.New("aggregation: cohort bounds")
+	ErrCommittee = errors.New("aggregation: committee")
+	ErrKeySum    = errors.New("aggregation: sum of keys would wrap in the share field")
+)
+
+// MaxMembers bounds the committee; section 4's largest feasible draw is 819.
+const MaxMembers = 1024
+
+// ParamsLiteral is the open form of Params; nothing in it is trusted until NewParams accepted it.
+type ParamsLiteral struct {
+	Dim     int          // D, padded number of coordinates of a vector, in [1, 2^26]
+	Bound   int64        // M, public bound on |x_j| of one device, in [1, 2^31)
+	NMin    int          // fewest devices whose sum may be opened, >= 2
+	NMax    int          // most devices in one set, >= NMin, <= 2^20
+	Members int          // m, size of the committee
+	Corrupt int          // c, members that may collude with the server, >= 1
+	Rho     int          // ρ, key words packed into one polynomial, in [1, Quorum-Corrupt]
+	Profile mask.Profile // mask.Standard unless set
+}
+
+// Params are checked and immutable: the numbers of one round's protocol (section 2, 4 and the binding rules 3, 5).
+// T, P and q follow from NMax·Bound by mask.Choose.
+type Params struct {
+	literal ParamsLiteral
+	mask    *mask.Params
+	shares  *share.Scheme
+}
+
+// NewParams checks every rule of sections 2 and 4 and returns the immutable parameters.
+func NewParams(l ParamsLiteral) (*Params, error) {
+	if l.Profile == 0 {
+		l.Profile = mask.Standard
+	}
+	if l.NMin < 2 || l.NMax < l.NMin {
+		return nil, fmt.Errorf("%w: need 2 <= NMin <= NMax, have %d and %d", ErrCohort, l.NMin, l.NMax)
+	}
+	if err := checkCommittee(l); err != nil {
+		return nil, err
+	}
+	chosen, err := mask.Choose(l.Profile, l.Dim, l.NMax, l.Bound)
+	if err != nil {
+		return nil, err
+	}
+	if int64(l.NMax)*int64(chosen.Sigma.Tail()) >= 1<<30 {
+		return nil, fmt.Errorf("%w: %d devices with |s| <= %d", ErrKeySum, l.NMax, chosen.Sigma.Tail())
+	}
+	m, err := mask.NewParams(chosen)
+	if err != nil {
+		return nil, err
+	}
+	s, err := share.New(l.Members, l.Corrupt, l.Rho)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCommittee, err)
+	}
+	return &Params{literal: l, mask: m, shares: s}, nil
+}
+
+// checkCommittee enforces section 4: quorum = floor((m+c)/2)+1 <= m - 0, and ρ <= quorum - c.
+func checkCommittee(l ParamsLiteral) error {
+	if l.Members < 1 || l.Members > MaxMembers || l.Corrupt < 1 || l.Corrupt >= l.Members || l.Rho < 1 {
+		return fmt.Errorf("%w: m=%d, c=%d, rho=%d", ErrCommittee, l.Members, l.Corrupt, l.Rho)
+	}
+	quorum := (l.Members+l.Corrupt)/2 + 1
+	if quorum > l.Members {
+		return fmt.Errorf("%w: a quorum of %d needs more than the %d members", ErrCommittee, quorum, l.Members)
+	}
+	if l.Rho > quorum-l.Corrupt {
+		return fmt.Errorf("%w: rho=%d exceeds quorum %d minus c=%d", ErrCommittee, l.Rho, quorum, l.Corrupt)
+	}
+	return nil
+}
+
+// Literal returns the open form.
+func (p *Params) Literal() ParamsLiteral { return p.literal }
+
+// Dim is D, the coordinates of a vector.
+func (p *Params) Dim() int { return p.literal.Dim }
+
+// Bound is M, the public bound on one device's |x_j|.
+func (p *Params) Bound() int64 { return p.literal.Bound }
+
+// NMin is the fewest devices whose sum may be opened.
+func (p *Params) NMin() int { return p.literal.NMin }
+
+// NMax is the most devices in one set.
+func (p *Params) NMax() int { return p.literal.NMax }
+
+// Members is m, the size of the committee.
+func (p *Params) Members() int { return p.literal.Members }
+
+// Corrupt is c, the members that may collude with the server.
+func (p *Params) Corrupt() int { return p.literal.Corrupt }
+
+// Quorum is floor((m+c)/2)+1, the signatures in a certificate: two quorums share an honest member.
+func (p *Params) Quorum() int { return (p.literal.Members+p.literal.Corrupt)/2 + 1 }
+
+// Need is c+ρ, the fewest answers that determine the sum of the keys.
+func (p *Params) Need() int { return p.literal.Corrupt + p.literal.Rho }
+
+// WordBits is log2 P, the width of one masked coordinate on the wire.
+func (p *Params) WordBits() int { return p.mask.WordBits() }
+
+// VectorLen is the exact length of an upload's packed vector in bytes.
+func (p *Params) VectorLen() int { return p.mask.PackedLen() }
+
+// AnswerWords is the number of field elements in a member's answer, ceil(N/ρ).
+func (p *Params) AnswerWords() int { return p.shares.Words(p.mask.N()) }
+
+// EnvelopeLen is the exact length in bytes of one sealed share under the suite.
+func (p *Params) EnvelopeLen(s Suite) int { return s.overhead() + 1 + 4*p.AnswerWords() }
