@@ -1,0 +1,32 @@
+package kernel
+
+import "fmt"
+
+// Gemm computes C = A*B, or C += A*B where acc is set, for A of m x k, B of
+// k x n and C of m x n.
+//
+// Element (i,p) of A is a[i*rsa+p*csa]: rsa = row length and csa = 1 for a plain
+// matrix, rsa = 1 and csa = row length for a transposed one. Rows of B and C are
+// contiguous and ldb and ldc apart. C must not overlap A or B. The sum over p
+// runs in a fixed order that depends on m, n and k only.
+func Gemm(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	if m < 0 || n < 0 || k < 0 || ldb < n || ldc < n {
+		panic(fmt.Sprintf("kernel: gemm of %dx%dx%d with ldb %d, ldc %d", m, n, k, ldb, ldc))
+	}
+	if m == 0 || n == 0 {
+		return
+	}
+	if k == 0 {
+		if !acc {
+			for i := range m {
+				clear(c[i*ldc : i*ldc+n])
+			}
+		}
+		return
+	}
+	// The last elements that will be touched: one bounds check each.
+	_ = a[(m-1)*rsa+(k-1)*csa]
+	_ = b[(k-1)*ldb+n-1]
+	_ = c[(m-1)*ldc+n-1]
+	active.gemm(m, n, k, a, rsa, csa, b, ldb, c, ldc, acc)
+}

@@ -1,0 +1,83 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+)
+
+// Update is what one device learned, before anything protects it: the change
+// that local training made to the weights, or a vector of item statistics.
+// Both travel the same way. It must leave the device only clipped, noised and
+// masked, so it prints as a placeholder and refuses to be serialised.
+type Update struct {
+	// A pointer, so that fmt shows an address even where it walks a struct that
+	// holds an Update in an unexported field and cannot call Format.
+	vector *[]float32
+}
+
+// ErrNotFinite says that a vector holds NaN or an infinity.
+var ErrNotFinite = errors.New("a value is not finite")
+
+// NewUpdate returns local - global. It refuses different layouts and, with
+// ErrNotFinite, any difference that is not a finite number.
+func NewUpdate(local, global Params) (Update, error) {
+	if local.layout.Digest() != global.layout.Digest() {
+		return Update{}, fmt.Errorf("update: layouts %s and %s differ", local.layout.Digest(), global.layout.Digest())
+	}
+	values := make([]float32, len(local.values))
+	for i, v := range local.values {
+		values[i] = v - global.values[i]
+	}
+	if firstNotFinite(values) >= 0 {
+		return Update{}, fmt.Errorf("update: %w", ErrNotFinite)
+	}
+	return Update{vector: &values}, nil
+}
+
+// NewStatistic returns an update that holds a copy of a statistics vector.
+func NewStatistic(values []float32) Update {
+	vector := slices.Clone(values)
+	return Update{vector: &vector}
+}
+
+// Values is the vector itself, not a copy; nil for the zero Update.
+func (u Update) Values() []float32 {
+	if u.vector == nil {
+		return nil
+	}
+	return *u.vector
+}
+
+// Len is the number of values.
+func (u Update) Len() int { return len(u.Values()) }
+
+const redactedUpdate = "Update(redacted)"
+
+// String does not show the values.
+func (u Update) String() string { return redactedUpdate }
+
+// GoString does not show the values.
+func (u Update) GoString() string { return redactedUpdate }
+
+// Format does not show the values, whatever the verb.
+func (u Update) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedUpdate) }
+
+// LogValue does not show the values.
+func (u Update) LogValue() slog.Value { return slog.StringValue(redactedUpdate) }
+
+var errSerialise = errors.New("an update leaves the device only clipped, noised and masked")
+
+// MarshalJSON refuses.
+func (u Update) MarshalJSON() ([]byte, error) { return nil, errSerialise }
+
+// MarshalText refuses.
+func (u Update) MarshalText() ([]byte, error) { return nil, errSerialise }
+
+// MarshalBinary refuses.
+func (u Update) MarshalBinary() ([]byte, error) { return nil, errSerialise }
+
+// GobEncode refuses.
+func (u Update) GobEncode() ([]byte, error) { return nil, errSerialise }
