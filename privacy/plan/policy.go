@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"math/big"
+	"slices"
 )
 
 // Policy is what a device accepts, fixed by the app and its user before any plan arrives. Its keys are pinned: they
@@ -21,7 +23,7 @@ type Policy struct {
 	MaxRhoRound *big.Rat // most that one round may cost; nil refuses every round with noise
 	MaxRhoTotal *big.Rat // most that the device spends in all; nil refuses every round with noise
 	MinPad      int      // fewest coordinates that carry noise only
-	Population  int      // devices of the task, for the rule on delta; 0: the plan's n_max
+	Population  int      // devices of the task, for the rule on delta; the plan's n_max if that is larger
 
 	AllowNoiseOff bool // tests and comparisons only
 	AllowUnmasked bool // tests and comparisons only
@@ -32,9 +34,9 @@ type LogCheck uint8
 
 // Results of the comparison. The zero value refuses.
 const (
-	LogMissing LogCheck = iota // no checkpoint, or none that verifies
-	LogForked                  // signed, but it does not extend the one kept
-	LogConsistent
+	LogMissing    LogCheck = iota // no checkpoint, or none that verifies
+	LogForked                     // signed, but it does not extend the one kept
+	LogConsistent                 // signed, and it extends the one kept
 )
 
 // State is what a device remembers, and the time.
@@ -46,4 +48,151 @@ type State struct {
 	BaseNumber uint64   // newest accepted model version; 0: none
 	Base       Digest   // its digest
 	Log        LogCheck
+}
+
+// Open verifies a plan under the policy's operator key. Its only refusal is ReasonOperator.
+func (p Policy) Open(s Signed) (Plan, error) {
+	pl, err := Open(s, p.Operator)
+	if err != nil {
+		return Plan{}, refuse(ReasonOperator, "%v", err)
+	}
+	return pl, nil
+}
+
+// Check says whether a device with this policy and state may follow the plan: nil, or a *Refusal. The first broken
+// rule is the one that is named: who asks, then who guards the sum, then how it is noised, then what it costs, then
+// when.
+func (p Policy) Check(pl Plan, st State) error {
+	for _, rule := range []func(Plan, State) *Refusal{p.checkParties, p.checkCommittee, p.checkMechanism, p.checkCost, p.checkTurn} {
+		if r := rule(pl, st); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// checkParties: the task and the keys are the pinned ones.
+func (p Policy) checkParties(pl Plan, _ State) *Refusal {
+	if pl.Task != p.Task {
+		return refuse(ReasonTask, "task %q", pl.Task)
+	}
+	if len(pl.Enroller) != ed25519.PublicKeySize || !bytes.Equal(pl.Enroller, p.Enroller) {
+		return refuse(ReasonEnroller, "enroller %x", pl.Enroller)
+	}
+	return nil
+}
+
+// checkCommittee: known members, enough of them, not too much trust in them, masks on, and a sum that can be built.
+func (p Policy) checkCommittee(pl Plan, _ State) *Refusal {
+	same := func(key ed25519.PublicKey) func(ed25519.PublicKey) bool {
+		return func(k ed25519.PublicKey) bool { return bytes.Equal(k, key) }
+	}
+	for i, key := range pl.Committee {
+		if !slices.ContainsFunc(p.Committee, same(key)) || slices.ContainsFunc(pl.Committee[:i], same(key)) {
+			return refuse(ReasonMember, "member %d, key %x", i+1, key)
+		}
+	}
+	if len(pl.Committee) < max(1, p.MinMembers) {
+		return refuse(ReasonCommittee, "%d members, at least %d wanted", len(pl.Committee), p.MinMembers)
+	}
+	if int64(pl.Corrupt) < int64(max(1, p.MinCorrupt)) {
+		return refuse(ReasonCorrupt, "%d members assumed to collude, at least %d wanted", pl.Corrupt, p.MinCorrupt)
+	}
+	if pl.Unmasked && !p.AllowUnmasked {
+		return refuse(ReasonUnmasked, "")
+	}
+	return nil
+}
+
+// checkMechanism: noise on, its formulas exact, the cohort and the colluders as promised, room to measure it.
+func (p Policy) checkMechanism(pl Plan, _ State) *Refusal {
+	m := pl.Mechanism
+	if !m.Noise && !p.AllowNoiseOff {
+		return refuse(ReasonNoiseOff, "")
+	}
+	if err := m.Validate(); err != nil {
+		return refuse(ReasonMechanism, "%v", err)
+	}
+	if int64(pl.Goal) < int64(m.NMin) || int64(pl.Goal) > int64(m.NMax) {
+		return refuse(ReasonMechanism, "goal %d outside %d to %d", pl.Goal, m.NMin, m.NMax)
+	}
+	if m.NMin < p.MinCohort {
+		return refuse(ReasonCohort, "n_min %d, at least %d wanted", m.NMin, p.MinCohort)
+	}
+	if p.MinColluder != nil {
+		least := new(big.Rat).Mul(p.MinColluder, big.NewRat(int64(m.NMax), 1))
+		if big.NewRat(int64(m.Colluders), 1).Cmp(least) < 0 {
+			return refuse(ReasonColluders, "t_c %d of n_max %d", m.Colluders, m.NMax)
+		}
+	}
+	if p.MaxClip > 0 && !(m.Clip <= p.MaxClip) {
+		return refuse(ReasonClip, "clip %g, at most %g allowed", m.Clip, p.MaxClip)
+	}
+	if m.Noise && m.Pad() < p.MinPad {
+		return refuse(ReasonPad, "%d noise coordinates, at least %d wanted", m.Pad(), p.MinPad)
+	}
+	if _, err := Aggregation(pl); err != nil {
+		return refuse(ReasonAggregation, "%v", err)
+	}
+	return nil
+}
+
+// checkCost: delta is small enough, and what was spent plus this round stays within the round's limit, the plan's own
+// budget and the device's.
+func (p Policy) checkCost(pl Plan, st State) *Refusal {
+	if !pl.Mechanism.Noise {
+		return nil // allowed by the policy above; no finite cost exists
+	}
+	if !deltaFits(pl.Delta, max(pl.Mechanism.NMax, p.Population)) {
+		return refuse(ReasonDelta, "delta %s", pl.Delta)
+	}
+	rho := pl.Rho()
+	if rho == nil {
+		return refuse(ReasonMechanism, "no finite cost")
+	}
+	if p.MaxRhoRound == nil || rho.Cmp(p.MaxRhoRound) > 0 {
+		return refuse(ReasonRoundCost, "rho %s", rho.FloatString(6))
+	}
+	total := new(big.Rat).Set(rho)
+	if st.Spent != nil {
+		total.Add(total, st.Spent)
+	}
+	for _, limit := range []*big.Rat{p.MaxRhoTotal, pl.Budget} {
+		if limit == nil || total.Cmp(limit) > 0 {
+			return refuse(ReasonBudget, "rho %s with this round", total.FloatString(6))
+		}
+	}
+	return nil
+}
+
+// checkTurn: in time, once per round, no way back to an older model, and a log that extends the one seen before.
+func (p Policy) checkTurn(pl Plan, st State) *Refusal {
+	if st.Now >= pl.Deadline {
+		return refuse(ReasonDeadline, "round %d", pl.Round)
+	}
+	if st.Sealed && pl.Round <= st.LastRound {
+		return refuse(ReasonRepeated, "round %d, took part in %d", pl.Round, st.LastRound)
+	}
+	if pl.BaseNumber < st.BaseNumber || pl.BaseNumber == st.BaseNumber && pl.BaseNumber > 0 && pl.Base != st.Base {
+		return refuse(ReasonOldBase, "version %d, has %d", pl.BaseNumber, st.BaseNumber)
+	}
+	switch {
+	case len(pl.Checkpoint) == 0 || st.Log == LogMissing:
+		return refuse(ReasonLogMissing, "")
+	case st.Log != LogConsistent:
+		return refuse(ReasonLogForked, "")
+	}
+	return nil
+}
+
+// deltaFits is the rule on delta: at most min(1e-6, 1/(10 n)), in exact arithmetic.
+func deltaFits(delta string, n int) bool {
+	if !isDecimal(delta, 1) {
+		return false
+	}
+	x, ok := new(big.Rat).SetString(delta)
+	if !ok || x.Cmp(big.NewRat(1, 1_000_000)) > 0 {
+		return false
+	}
+	return x.Mul(x, big.NewRat(10*int64(n), 1)).Cmp(big.NewRat(1, 1)) <= 0
 }

@@ -1,0 +1,281 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+
+	"tutti/privacy/accounting"
+)
+
+// ErrSplit says that no split exists for what was wished.
+var ErrSplit = errors.New("cannot plan this")
+
+// The planner's numbers come from a study on 6,040 devices of ml-1m with exact accounting: popularity, one release of
+// transitions, distillation, then DP-FedAvg rounds at epsilon 8, 2 and 1.
+const (
+	studyDim       = 295_611 // trainable numbers of the study's Transformer
+	studyThreshold = 6_000   // N*mu from which its model rounds helped (3,030 hurt, 10,060 helped)
+	popularityOnly = 270     // N*mu of 1,000 devices at epsilon 1: below, transitions fall behind popularity
+	smallestBlock  = 16
+	fewRounds      = 40
+	manyRounds     = 60
+)
+
+// Shares of the budget, in 1/10,000 of rho. Popularity's is 15 % of mu, that is 2.25 % of mu squared.
+const (
+	shareTelemetry   = 200
+	sharePopularity  = 225
+	shareTransitions = 6_500 // when model rounds follow; otherwise all the rest
+	shareAll         = 10_000
+)
+
+// Choice says what the planner does about model rounds.
+type Choice uint8
+
+// The choices.
+const (
+	ModelAuto  Choice = iota // as the planner advises
+	ModelForce               // run them, whatever the advice
+	ModelOff                 // never
+)
+
+// Wish is what an operator wants of a task.
+type Wish struct {
+	Goal    int     // devices wanted in every round
+	Epsilon float64 // of the whole claim, in (0, 100]
+	Delta   string  // decimal; "": DefaultDelta(Goal)
+	Items   int     // size of the catalogue: no block is larger
+	Dim     int     // numbers of the model's trainable part; 0: there is none
+	Rounds  int     // model rounds; 0: the planner's own number
+	Model   Choice
+}
+
+// Advice is the planner's expectation. The set is closed.
+type Advice uint8
+
+// What the planner may expect.
+const (
+	AdviceAll         Advice = iota // statistics first, then model rounds, which are expected to help
+	AdviceStatistics                // statistics only: model rounds are expected to hurt
+	AdvicePopularity                // popularity only: transitions are expected to fall behind it
+	AdviceNoTrainable               // statistics only: there is nothing to train
+)
+
+// String is the advice's label.
+func (a Advice) String() string {
+	switch a {
+	case AdviceAll:
+		return "all"
+	case AdviceStatistics:
+		return "statistics_only"
+	case AdvicePopularity:
+		return "popularity_only"
+	case AdviceNoTrainable:
+		return "nothing_to_train"
+	}
+	return fmt.Sprintf("advice(%d)", uint8(a))
+}
+
+// Split is how a task's budget is spent. All rho are exact and add up to Rho.
+type Split struct {
+	Goal, NMin, NMax, Colluders int // per round: n_max = ceil(1.3 goal), n_min = ceil(0.7 goal), t_c = ceil(0.05 n_max)
+
+	Delta string
+	Rho   *big.Rat // the whole budget
+
+	Telemetry   *big.Rat
+	Popularity  *big.Rat
+	Transitions *big.Rat // zero: no transitions round
+	Model       *big.Rat // of all model rounds together; zero: none
+	Round       *big.Rat // of one model round; zero: none
+	Rounds      int      // model rounds
+	Block       int      // k, items in the transitions block; 0: none
+
+	Mu        float64 // of the whole claim: sqrt(2 rho)
+	Effective float64 // mu of a central release with the noise that really arrives when Goal devices take part
+	Strength  float64 // Goal * Effective: what decides quality
+	Threshold float64 // strength from which model rounds are expected to help; 0 when nothing is trainable
+
+	Advice    Advice
+	Sentences []string // what is expected, and why
+}
+
+// DefaultDelta is the largest d*10^-k with one digit that is at most min(1e-6, 1/(10 n)).
+func DefaultDelta(n int) string {
+	for k := 6; ; k++ {
+		for digit := int64(9); digit >= 1; digit-- {
+			s := FormatDecimal(mustFloat(strconv.FormatInt(digit, 10) + "e-" + strconv.Itoa(k)))
+			if deltaFits(s, n) {
+				return s
+			}
+		}
+	}
+}
+
+func mustFloat(s string) float64 {
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		panic("plan: " + err.Error())
+	}
+	return x
+}
+
+// Cohort returns n_min, n_max and t_c of a round that wants goal devices.
+func Cohort(goal int) (nMin, nMax, colluders int) {
+	ceil := func(x, num, den int) int { return (x*num + den - 1) / den }
+	nMax = ceil(goal, 13, 10)
+	return ceil(goal, 7, 10), nMax, ceil(nMax, 5, 100)
+}
+
+// PlanSplit plans how the budget of a task is spent: a little on telemetry, 2.25 % of rho on popularity, and the rest
+// on transitions; where the model's trainable part is small enough for so many devices and so much budget that its
+// rounds are expected to help, they get what 65 % for transitions leave.
+func PlanSplit(w Wish) (Split, error) {
+	s := Split{Goal: w.Goal, Delta: w.Delta}
+	if w.Goal < 1 || w.Goal > 1<<20 || w.Items < 1 || w.Dim < 0 || w.Rounds < 0 || !(w.Epsilon > 0 && w.Epsilon <= 100) {
+		return Split{}, fmt.Errorf("%w: goal %d, epsilon %g, %d items, %d numbers, %d rounds", ErrSplit, w.Goal, w.Epsilon, w.Items, w.Dim, w.Rounds)
+	}
+	s.NMin, s.NMax, s.Colluders = Cohort(w.Goal)
+	if s.NMin-s.Colluders < 2 {
+		return Split{}, fmt.Errorf("%w: %d devices leave fewer than two honest ones in the smallest sum", ErrSplit, w.Goal)
+	}
+	if s.Delta == "" {
+		s.Delta = DefaultDelta(s.NMax)
+	}
+	if !deltaFits(s.Delta, s.NMax) {
+		return Split{}, fmt.Errorf("%w: delta %q is not a decimal of at most min(1e-6, 1/(10*%d))", ErrSplit, s.Delta, s.NMax)
+	}
+	var err error
+	if s.Rho, err = accounting.RhoForEpsilon(w.Epsilon, mustFloat(s.Delta)); err != nil {
+		return Split{}, fmt.Errorf("%w: %w", ErrSplit, err)
+	}
+	s.Mu, s.Effective = muOf(s.Rho), s.effective(s.Rho)
+	s.Strength = float64(w.Goal) * s.Effective
+	s.advise(w)
+	s.divide(w)
+	s.explain(w)
+	return s, nil
+}
+
+// muOf is the Gaussian-DP parameter of rho-zCDP's Gaussian.
+func muOf(rho *big.Rat) float64 {
+	x, _ := rho.Float64()
+	return math.Sqrt(2 * x)
+}
+
+// effective is the mu of a central Gaussian release whose noise equals what arrives when goal devices take part: their
+// shares are sized for n_min - t_c, so more of them bring more noise.
+func (s Split) effective(rho *big.Rat) float64 {
+	return muOf(rho) * math.Sqrt(float64(s.NMin-s.Colluders)/float64(s.Goal))
+}
+
+// Threshold is the strength from which rounds over dim numbers are expected to help: the study's, scaled by the square
+// root of the dimension, as the norm of the noise is.
+func Threshold(dim int) float64 {
+	return studyThreshold * math.Sqrt(float64(dim)/studyDim)
+}
+
+func (s *Split) advise(w Wish) {
+	if w.Dim > 0 {
+		s.Threshold = Threshold(w.Dim)
+	}
+	switch {
+	case s.Strength < popularityOnly:
+		s.Advice = AdvicePopularity
+	case w.Dim == 0:
+		s.Advice = AdviceNoTrainable
+	case s.Strength < s.Threshold:
+		s.Advice = AdviceStatistics
+	default:
+		s.Advice = AdviceAll
+	}
+}
+
+// divide gives every purpose its exact share.
+func (s *Split) divide(w Wish) {
+	share := func(n int64) *big.Rat { return new(big.Rat).Mul(s.Rho, big.NewRat(n, shareAll)) }
+	s.Telemetry, s.Popularity = share(shareTelemetry), share(sharePopularity)
+	s.Transitions, s.Model, s.Round = new(big.Rat), new(big.Rat), new(big.Rat)
+	rest := int64(shareAll - shareTelemetry - sharePopularity)
+	model := w.Dim > 0 && (w.Model == ModelForce || w.Model == ModelAuto && s.Advice == AdviceAll)
+	switch {
+	case s.Advice == AdvicePopularity && !model:
+		s.Popularity = share(sharePopularity + rest)
+	case model:
+		s.Transitions, s.Model = share(shareTransitions), share(rest-shareTransitions)
+	default:
+		s.Transitions = share(rest)
+	}
+	if model {
+		if s.Rounds = w.Rounds; s.Rounds == 0 {
+			s.Rounds = fewRounds
+			if s.Strength >= 2*s.Threshold {
+				s.Rounds = manyRounds
+			}
+		}
+		s.Round = new(big.Rat).Quo(s.Model, big.NewRat(int64(s.Rounds), 1))
+	}
+	if s.Transitions.Sign() > 0 {
+		s.Block = min(w.Items, BlockSize(float64(w.Goal)*s.effective(s.Transitions)))
+	}
+}
+
+// blockTable is section 6.2's k by N*mu; between its rows k grows as a power of N*mu.
+var blockTable = []struct{ strength, k float64 }{
+	{800, 128}, {1_600, 256}, {3_000, 512}, {5_600, 750}, {10_000, 1_000}, {16_000, 1_500}, {30_000, 2_000}, {100_000, 4_096},
+}
+
+// BlockSize is the number of items whose transitions a release of this strength (N times its effective mu) can carry.
+// It never falls as the strength grows. 4,096 items, 8.4 million cells, is the most that one upload carries.
+func BlockSize(strength float64) int {
+	if !(strength > 0) {
+		return smallestBlock
+	}
+	first, last := blockTable[0], blockTable[len(blockTable)-1]
+	if strength <= first.strength {
+		return max(smallestBlock, int(first.k*strength/first.strength))
+	}
+	if strength >= last.strength {
+		return int(last.k)
+	}
+	i := 1
+	for blockTable[i].strength < strength {
+		i++
+	}
+	a, b := blockTable[i-1], blockTable[i]
+	slope := math.Log(b.k/a.k) / math.Log(b.strength/a.strength)
+	return int(a.k*math.Pow(strength/a.strength, slope) + 1e-9)
+}
+
+func (s *Split) explain(w Wish) {
+	say := func(format string, args ...any) { s.Sentences = append(s.Sentences, fmt.Sprintf(format, args...)) }
+	rho, _ := s.Rho.Float64()
+	say("Epsilon %g at delta %s is a budget of rho %.4f in all; every release is charged to it.", w.Epsilon, s.Delta, rho)
+	say("Noise is sized for the %d honest devices that the smallest opened sum of %d holds; when all %d come, it is as in a central release of mu %.3f instead of %.3f.",
+		s.NMin-s.Colluders, s.NMin, s.Goal, s.Effective, s.Mu)
+	switch s.Advice {
+	case AdvicePopularity:
+		say("With %d devices this budget reaches a strength of %.0f; below %d, item transitions fall behind plain popularity, so popularity is the best use of it.", s.Goal, s.Strength, popularityOnly)
+	case AdviceNoTrainable:
+		say("There is no trainable part: after popularity (2.25 %%), everything goes to the transitions.")
+	case AdviceStatistics:
+		say("Model rounds over %d numbers are expected to hurt: they help from a strength of about %.0f, and this task reaches %.0f.", w.Dim, s.Threshold, s.Strength)
+	case AdviceAll:
+		say("Model rounds over %d numbers are expected to help: they do from a strength of about %.0f, and this task reaches %.0f.", w.Dim, s.Threshold, s.Strength)
+	}
+	if s.Block > 0 {
+		say("The transitions release covers the %d most popular items: with more, each cell would drown in noise.", s.Block)
+	}
+	if s.Rounds > 0 {
+		say("%d model rounds share %.0f %% of rho; more rounds would mean more noise in each.", s.Rounds, 100*float64(shareAll-shareTelemetry-sharePopularity-shareTransitions)/shareAll)
+		if s.Advice != AdviceAll {
+			say("They run because they were asked for, against this advice.")
+		}
+	}
+	if w.Model == ModelOff && s.Advice == AdviceAll {
+		say("They are switched off, so their share goes to the transitions.")
+	}
+}
