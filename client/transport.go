@@ -95,9 +95,13 @@ type Receipt struct {
 	Abandoned  []byte // certificate of the committee, with UploadAbandoned only
 }
 
-// ErrUnavailable is wrapped by a Transport when nobody answered: asking again
-// later makes sense. Every other error of a Transport is about the answer.
-var ErrUnavailable = errors.New("the server cannot be reached")
+// What a device must tell apart among the errors of a Transport.
+var (
+	ErrUnavailable = errors.New("the server cannot be reached")  // asking again later makes sense
+	ErrNotAllowed  = errors.New("the server does not allow it")  // not enrolled, a token already used
+	ErrNotFound    = errors.New("the server has no such thing")  // a blob or a round
+	ErrDigest      = errors.New("the bytes are not those named") // a blob that does not have its digest
+)
 
 // WaitReason says why there is nothing to do.
 type WaitReason uint8

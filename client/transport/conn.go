@@ -1,0 +1,150 @@
+package transport
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"tutti/client"
+	"tutti/server/api"
+)
+
+// ChunkBytes is the size of an upload's chunks, and the most that is accepted
+// in one message of a blob.
+const ChunkBytes = 256 << 10
+
+const maxProof = 64 // hashes in a consistency proof: a log has fewer than 2^63 records
+
+var _ client.Transport = (*Conn)(nil)
+
+// Enroll exchanges a token for an enrolment.
+func (t *Conn) Enroll(ctx context.Context, r client.EnrollRequest) ([]byte, error) {
+	answer, err := t.devices.Enroll(ctx, &api.EnrollRequest{
+		Task: r.Task, Token: r.Token, PublicKey: r.PublicKey, Proof: r.Proof,
+	})
+	if err != nil {
+		return nil, t.explain("enrolling", err)
+	}
+	return answer.GetEnrolment(), nil
+}
+
+// CheckIn asks for the open round and the newest model.
+func (t *Conn) CheckIn(ctx context.Context, r client.CheckInRequest) (client.CheckIn, error) {
+	answer, err := t.devices.CheckIn(ctx, &api.CheckInRequest{
+		Task: r.Task, PublicKey: r.PublicKey, Enrolment: r.Enrolment, TimeUnix: r.Time,
+		Signature: r.Signature, LogSize: r.LogSize, Protocol: r.Protocol,
+	})
+	if err != nil {
+		return client.CheckIn{}, t.explain("checking in", err)
+	}
+	var c client.CheckIn
+	if o := answer.GetOffer(); o != nil {
+		proof, err := hashes(o.GetConsistency())
+		if err != nil {
+			return client.CheckIn{}, fmt.Errorf("checking in: %w", err)
+		}
+		c.Offer = &client.Offer{Plan: o.GetPlan(), PlanSignature: o.GetPlanSignature(), Config: o.GetConfig(), Consistency: proof}
+	}
+	if w := answer.GetWait(); w != nil {
+		c.Wait = client.Wait{RetryAfter: milliseconds(w.GetRetryAfterMs()), Reason: waitReason(w.GetReason())}
+	}
+	if v := answer.GetVersion(); v != nil {
+		c.Version = &client.SignedVersion{Version: v.GetVersion(), Signature: v.GetSignature()}
+	}
+	return c, nil
+}
+
+func hashes(raw [][]byte) ([][32]byte, error) {
+	if len(raw) > maxProof {
+		return nil, fmt.Errorf("the server sent a consistency proof of %d hashes", len(raw))
+	}
+	proof := make([][32]byte, len(raw))
+	for i, h := range raw {
+		if len(h) != len(proof[i]) {
+			return nil, fmt.Errorf("the server sent a hash of %d bytes", len(h))
+		}
+		proof[i] = [32]byte(h)
+	}
+	return proof, nil
+}
+
+// Blob fetches a blob in order, at most limit bytes, and checks its digest.
+func (t *Conn) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := t.devices.GetBlob(ctx, &api.GetBlobRequest{Digest: digest[:]})
+	if err != nil {
+		return nil, t.explain("fetching a part of the model", err)
+	}
+	var blob []byte
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, t.explain("fetching a part of the model", err)
+		}
+		if part.GetTotal() > uint64(limit) {
+			return nil, fmt.Errorf("fetching a part of the model: %d bytes are offered, at most %d are taken", part.GetTotal(), limit)
+		}
+		if part.GetOffset() != uint64(len(blob)) || len(part.GetData()) == 0 || len(part.GetData()) > ChunkBytes ||
+			part.GetOffset()+uint64(len(part.GetData())) > part.GetTotal() {
+			return nil, errors.New("fetching a part of the model: the pieces do not fit together")
+		}
+		if blob == nil {
+			blob = make([]byte, 0, part.GetTotal())
+		}
+		blob = append(blob, part.GetData()...)
+	}
+	if sha256.Sum256(blob) != digest {
+		return nil, fmt.Errorf("fetching a part of the model: %w", client.ErrDigest)
+	}
+	return blob, nil
+}
+
+// Upload streams the header, then the vector.
+func (t *Conn) Upload(ctx context.Context, u client.Upload) (client.Receipt, error) {
+	stream, err := t.devices.Upload(ctx)
+	if err != nil {
+		return client.Receipt{}, t.explain("uploading", err)
+	}
+	err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Header{Header: &api.UploadHeader{
+		Task: u.Task, Round: u.Round, Header: u.Header, VectorBytes: uint64(len(u.Vector)),
+	}}})
+	for offset := 0; err == nil && offset < len(u.Vector); offset += ChunkBytes {
+		end := min(offset+ChunkBytes, len(u.Vector))
+		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: &api.VectorChunk{
+			Offset: uint64(offset), Data: u.Vector[offset:end],
+		}}})
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the server has answered already
+		return client.Receipt{}, t.explain("uploading", err)
+	}
+	answer, err := stream.CloseAndRecv()
+	if err != nil {
+		return client.Receipt{}, t.explain("uploading", err)
+	}
+	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
+		RetryAfter: milliseconds(answer.GetRetryAfterMs())}, nil
+}
+
+// Receipt asks what became of an upload.
+func (t *Conn) Receipt(ctx context.Context, r client.ReceiptRequest) (client.Receipt, error) {
+	answer, err := t.devices.Receipt(ctx, &api.ReceiptRequest{Task: r.Task, Round: r.Round, DeviceId: r.Device[:]})
+	if err != nil {
+		return client.Receipt{}, t.explain("asking for a receipt", err)
+	}
+	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
+		Abandoned: answer.GetAbandonCertificate()}, nil
+}
+
+const maxRetry = 30 * 24 * time.Hour
+
+// milliseconds reads a server's wish, which may be anything.
+func milliseconds(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 0), int64(maxRetry/time.Millisecond))) * time.Millisecond
+}

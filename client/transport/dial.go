@@ -1,0 +1,84 @@
+package transport
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"tutti/server/api"
+)
+
+// Config says where the server is and whom to believe that it is it.
+type Config struct {
+	Address    string         // host:port
+	CAFile     string         // PEM file of the authority that signed the server's certificate; or
+	CA         *x509.CertPool // the same, loaded; with neither, the system's authorities
+	ServerName string         // name in the certificate, when it is not the host of Address
+}
+
+const (
+	connectTimeout = 10 * time.Second
+	keepaliveEvery = 2 * time.Minute
+	keepaliveWait  = 20 * time.Second
+)
+
+// Dial prepares a connection; it is made when the first call needs it. The
+// caller closes the Conn.
+func Dial(c Config) (*Conn, error) {
+	if c.Address == "" {
+		return nil, errors.New("transport: no server address was given")
+	}
+	pool, err := c.pool()
+	if err != nil {
+		return nil, err
+	}
+	settings := &tls.Config{RootCAs: pool, ServerName: c.ServerName, MinVersion: tls.VersionTLS13}
+	conn, err := grpc.NewClient(c.Address,
+		grpc.WithTransportCredentials(credentials.NewTLS(settings)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveEvery, Timeout: keepaliveWait}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}))
+	if err != nil {
+		return nil, fmt.Errorf("transport: %s is not an address to connect to: %w", c.Address, err)
+	}
+	t := New(conn)
+	t.address, t.close = c.Address, conn.Close
+	return t, nil
+}
+
+func (c Config) pool() (*x509.CertPool, error) {
+	if c.CA != nil || c.CAFile == "" {
+		return c.CA, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("transport: reading the authority's certificate: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("transport: %s holds no PEM certificate", c.CAFile)
+	}
+	return pool, nil
+}
+
+// Conn is a client.Transport over one gRPC connection, safe for concurrent use.
+type Conn struct {
+	devices api.DevicesClient
+	address string
+	close   func() error
+}
+
+// New uses a connection that the caller owns and closes.
+func New(conn grpc.ClientConnInterface) *Conn {
+	return &Conn{devices: api.NewDevicesClient(conn), address: "the server", close: func() error { return nil }}
+}
+
+// Close ends the connection that Dial made.
+func (t *Conn) Close() error { return t.close() }
