@@ -1,57 +1,94 @@
-// Package mask hides vectors of small integers under RLWE samples so that masks, and only sums of them, can be removed.
 package mask
 
 import (
-	"errors"
+	"fmt"
+	"math/bits"
 )
 
-var (
-	ErrDimension = errors.New("mask: dimension")
-	ErrOverflow  = errors.New("mask: sum domain overflow")
-	ErrModulus   = errors.New("mask: modulus")
-	ErrMargin    = errors.New("mask: decoding margin")
-	ErrPacking   = errors.New("mask: packed vector")
-)
-
-// Limits of any parameter set.
-const (
-	MaxDim   = 1 << 26
-	MaxCount = 1 << 20   // devices in one sum
-	MaxBound = 1<<31 - 1 // |x_j| of one device
-)
-
-// Profile chooses the ring degree.
-type Profile uint8
-
-const (
-	Standard Profile = 1 // N = 2048, log q <= 53
-	High     Profile = 2 // N = 4096, q of 60 bits
-)
-
-// Sigma is the width of secret and noise, in halves: 13 is 6.5.
-type Sigma uint8
-
-// Tail is the largest |value| that the sampler gives.
-func (s Sigma) Tail() int { return 87 }
-
-type Literal struct {
-	LogN, LogT, LogP int
-	Q                uint64
-	Sigma            Sigma
-	Dim, Count       int
+// Secret is a device's key s for one upload: N small coefficients, also kept in NTT form. It has no text form.
+type Secret struct {
+	coeffs []int64
+	ntt    []uint64
 }
 
-type Params struct{ l Literal }
-
-func Choose(profile Profile, dim, count int, bound int64) (Literal, error) {
-	return Literal{}, errors.New("not yet")
+// NewSecret draws s from the discrete Gaussian under a seed that is used for nothing else.
+func NewSecret(p *Params, seed [32]byte) *Secret {
+	draw := newSampler(p.literal.Sigma, seed)
+	defer draw.erase()
+	s := &Secret{coeffs: make([]int64, p.n), ntt: make([]uint64, p.n)}
+	draw.fill(s.coeffs)
+	p.toNTT(s.ntt, s.coeffs)
+	return s
 }
 
-func NewParams(l Literal) (*Params, error)               { return nil, errors.New("not yet") }
-func (p *Params) N() int                                 { return 1 << p.l.LogN }
-func (p *Params) WordBits() int                          { return p.l.LogP }
-func (p *Params) PackedLen() int                         { return (p.l.Dim*p.l.LogP + 7) / 8 }
-func (p *Params) PaddingBits() uint8                     { return uint8(8*p.PackedLen() - p.l.Dim*p.l.LogP) }
-func (p *Params) Fold(sums []uint64, vec []byte) error   { return errors.New("not yet") }
-func (p *Params) Unfold(sums []uint64, vec []byte) error { return errors.New("not yet") }
-func (p *Params) Pack(dst []byte, words []uint64)        {}
+// toNTT reduces signed coefficients, |c| < q, without a branch and transforms them.
+func (p *Params) toNTT(dst []uint64, coeffs []int64) {
+	for i, c := range coeffs {
+		dst[i] = uint64(c + int64(p.literal.Q)&(c>>63))
+	}
+	p.ring.NTT(dst, dst)
+}
+
+// Coefficients lends the key for sharing; it is gone after Erase.
+func (s *Secret) Coefficients() []int64 { return s.coeffs }
+
+// Erase overwrites the key.
+func (s *Secret) Erase() {
+	clear(s.coeffs)
+	clear(s.ntt)
+}
+
+// Mask writes the packed wire of x, Dim coordinates with |x_j| <= Bound, to dst of PackedLen bytes.
+// public is the seed of A; noise seeds e and is used for nothing else, not even for the same x again.
+func (p *Params) Mask(dst []byte, public [32]byte, s *Secret, noise [32]byte, x []int32) error {
+	if len(x) != p.literal.Dim || len(dst) != p.PackedLen() {
+		return fmt.Errorf("%w: %d coordinates into %d bytes", ErrDimension, len(x), len(dst))
+	}
+	expand := newExpander(p, public)
+	draw := newSampler(p.literal.Sigma, noise)
+	block := make([]uint64, p.n)
+	e := make([]int64, p.n)
+	defer func() {
+		draw.erase()
+		clear(block)
+		clear(e)
+	}()
+	blockLen := p.n / 8 * p.literal.LogP
+	for len(x) > 0 {
+		k := min(p.n, len(x))
+		expand.next(block)
+		p.ring.MulCoeffsMontgomery(block, s.ntt, block)
+		p.ring.INTT(block, block)
+		draw.fill(e)
+		p.addAndSwitch(block[:k], e[:k], x[:k])
+		pack(dst[:min(blockLen, len(dst))], block[:k], p.literal.LogP)
+		x, dst = x[k:], dst[min(blockLen, len(dst)):]
+	}
+	return nil
+}
+
+// addAndSwitch turns a·s into the wire words of a·s + e + Δ·m, in place, without a branch on any of them.
+func (p *Params) addAndSwitch(as []uint64, e []int64, m []int32) {
+	q, delta := int64(p.literal.Q), int64(p.delta)
+	e, m = e[:len(as)], m[:len(as)]
+	for i := range as {
+		v := int64(as[i]) + e[i] + delta*int64(m[i]) // in (-q, 2q): |Δ·m| < q/2
+		v += q & (v >> 63)
+		v -= q
+		v += q & (v >> 63)
+		as[i] = p.modSwitch(uint64(v))
+	}
+}
+
+// modSwitch is round(v·P/q) mod P for 0 <= v < q, in integers. The product with the reciprocal is the floor or one below;
+// no tie exists, because q is odd.
+func (p *Params) modSwitch(v uint64) uint64 {
+	q := p.literal.Q
+	t, _ := bits.Mul64(v, p.switchM)
+	r := v<<p.literal.LogP - t*q // in [0, 2q), exact mod 2^64
+	_, below := bits.Sub64(r, q, 0)
+	t += 1 - below
+	r -= q & (below - 1)
+	_, up := bits.Sub64(q, r<<1, 0) // 2r > q
+	return (t + up) & (1<<p.literal.LogP - 1)
+}

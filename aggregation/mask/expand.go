@@ -1,0 +1,60 @@
+package mask
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"math/bits"
+)
+
+// stream is AES-256-CTR from a zero counter: a generator for public values (the seed of A) and secret ones (fresh keys).
+type stream struct{ ctr cipher.Stream }
+
+func newStream(key [32]byte) stream {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic("mask: AES refuses a 32-byte key: " + err.Error())
+	}
+	var iv [aes.BlockSize]byte
+	return stream{cipher.NewCTR(block, iv[:])}
+}
+
+// read overwrites dst with the next bytes.
+func (s stream) read(dst []byte) {
+	clear(dst)
+	s.ctr.XORKeyStream(dst, dst)
+}
+
+// expander gives the public polynomials a_0, a_1, ... of a seed, already in NTT and Montgomery form (ExpandA, section 3):
+// little-endian 64-bit words of the stream, masked to the length of q, those >= q left out.
+type expander struct {
+	stream stream
+	q      uint64
+	buf    []byte
+	left   []byte // part of buf not used yet
+}
+
+func newExpander(p *Params, seed [32]byte) *expander {
+	return &expander{stream: newStream(seed), q: p.literal.Q, buf: make([]byte, 8*p.n)}
+}
+
+// next fills a with the next polynomial. Values are public, so branches on them are fine.
+func (x *expander) next(a []uint64) {
+	mask := uint64(1)<<bits.Len64(x.q) - 1
+	for i := 0; i < len(a); {
+		if len(x.left) == 0 {
+			x.left = x.buf[:8*min(len(a)-i, len(x.buf)/8)]
+			x.stream.read(x.left)
+		}
+		b := x.left
+		for i < len(a) && len(b) >= 8 {
+			v := binary.LittleEndian.Uint64(b) & mask
+			b = b[8:]
+			if v < x.q {
+				a[i] = v
+				i++
+			}
+		}
+		x.left = b
+	}
+}
