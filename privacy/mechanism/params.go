@@ -9,20 +9,20 @@ import (
 // Limits that every Params obeys. They keep each product below in int64 and
 // every allocation bounded.
 const (
-	MaxDim       = 1 << 24 // largest padded dimension
-	MaxBlock     = 1 << 16 // largest Hadamard block
-	MaxCohort    = 1 << 20 // largest NMax
-	MaxSumLimit  = 1 << 40 // largest SumLimit
-	MaxInput     = 1 << 30 // largest InputBound: values are int32
-	MinMeterPad  = 1 << 15 // least padding when noise is on (noise meter)
-	MinClipGrid  = 1 << 13 // least clip in grid units when noise is on
-	MinSigma     = 4       // least share sigma in grid units: tau < 1e-60
-	MaxSigma     = 1 << 16 // largest share sigma that the sampler serves
-	tailNum      = 133     // the share's tail is cut at 13.3 sigma
-	tailDen      = 10
-	maxClip      = 1e9
-	minClip      = 1e-9
-	maxRotations = 1 << 15 // largest number of blocks
+	MaxDim      = 1 << 24 // largest padded dimension
+	MaxBlock    = 1 << 16 // largest Hadamard block
+	MaxCohort   = 1 << 20 // largest NMax
+	MaxSumLimit = 1 << 36 // largest SumLimit: a decoded block stays exact in float64
+	MaxInput    = 1 << 30 // largest InputBound: values are int32
+	MinMeterPad = 1 << 15 // least padding when noise is on (noise meter)
+	MinClipGrid = 1 << 13 // least clip in grid units when noise is on
+	MinSigma    = 4       // least share sigma in grid units: tau < 1e-60
+	MaxSigma    = 1 << 16 // largest share sigma that the sampler serves
+	tailNum     = 133     // the share's tail is cut at 13.3 sigma
+	tailDen     = 10
+	maxClip     = 1e9
+	minClip     = 1e-9
+	maxClipGrid = 1 << 28
 )
 
 // Rational is a non-negative exact fraction in lowest terms (Den >= 1).
