@@ -7,6 +7,8 @@ type set struct {
 
 	// gemm: see Gemm. m, n and k are positive.
 	gemm func(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool)
+	// matVec: see MatVec.
+	matVec func(y, a []float32, lda int, x []float32)
 	// dot is the inner product of two vectors of one length.
 	dot func(x, y []float32) float32
 	// axpy: dst += s*x.

@@ -30,3 +30,12 @@ func Gemm(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []floa
 	_ = c[(m-1)*ldc+n-1]
 	active.gemm(m, n, k, a, rsa, csa, b, ldb, c, ldc, acc)
 }
+
+// MatVec adds A*x to y, for A of len(y) rows of len(x) values, lda apart.
+func MatVec(y, a []float32, lda int, x []float32) {
+	if len(y) == 0 || len(x) == 0 {
+		return
+	}
+	_ = a[(len(y)-1)*lda+len(x)-1]
+	active.matVec(y, a, lda, x)
+}

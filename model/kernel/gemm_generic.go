@@ -20,6 +20,10 @@ type rowBlock [blockRows * panelDepth]float32
 var rowBlocks = sync.Pool{New: func() any { return new(rowBlock) }}
 
 func gemmPortable(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	if m == 1 {
+		oneRow(n, k, a, csa, b, ldb, c, acc)
+		return
+	}
 	var rows *rowBlock
 	if csa != 1 {
 		rows = rowBlocks.Get().(*rowBlock)
@@ -42,6 +46,16 @@ func gemmPortable(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, 
 				t.run(bp[:kc], j)
 			}
 		}
+	}
+}
+
+// oneRow is the product of one row with B, where packing would not pay.
+func oneRow(n, k int, a []float32, csa int, b []float32, ldb int, c []float32, acc bool) {
+	if !acc {
+		clear(c[:n])
+	}
+	for p := range k {
+		axpyPortable(c[:n], a[p*csa], b[p*ldb:p*ldb+n])
 	}
 }
 

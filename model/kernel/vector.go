@@ -133,3 +133,12 @@ func Adam(w, g, m, v []float32, c AdamStep) {
 	sameLength(w, v)
 	active.adam(w, g, m, v, c)
 }
+
+// Grow returns a slice of n values that reuses the memory of s where it is
+// large enough. The values are arbitrary.
+func Grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

@@ -6,6 +6,7 @@ import "math"
 var portable = set{
 	name:         "portable",
 	gemm:         gemmPortable,
+	matVec:       matVecPortable,
 	dot:          dotPortable,
 	axpy:         axpyPortable,
 	expShifted:   expShiftedPortable,
@@ -33,6 +34,12 @@ func dotPortable(x, y []float32) float32 {
 		s0 += x[i] * y[i]
 	}
 	return s0 + s1 + s2 + s3
+}
+
+func matVecPortable(y, a []float32, lda int, x []float32) {
+	for i := range y {
+		y[i] += dotPortable(a[i*lda:i*lda+len(x)], x)
+	}
 }
 
 func axpyPortable(dst []float32, s float32, x []float32) {
@@ -136,9 +143,14 @@ func geluBackwardPortable(dx, dy, x []float32) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
 	for i, v := range x {
 		z := geluScale * v * (1 + geluCubic*v*v)
-		s := 1 / (1 + Exp(-z))
+		e := Exp(-z)
+		s := 1 / (1 + e)
+		rest := 1 - s
+		if z > 0 {
+			rest = e * s // the same without cancellation
+		}
 		slope := geluScale * (1 + 3*geluCubic*v*v)
-		dx[i] += dy[i] * s * (1 + v*slope*(1-s))
+		dx[i] += dy[i] * s * (1 + v*slope*rest)
 	}
 }
 

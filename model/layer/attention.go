@@ -60,11 +60,33 @@ func (a *Attention) Backward(dqkv, dy, y, lse, qkv []float32, offsets []int32) {
 	}
 }
 
+// Last is Forward for the last of the n tokens of one sequence alone: it reads
+// all keys and values of qkv (n x 3d) but only the last query, and writes d
+// values to y.
+func (a *Attention) Last(y, qkv []float32, n int) {
+	a.reserve(n)
+	d, w := a.d, a.width
+	for h := range a.heads {
+		q := qkv[(n-1)*3*d+h*w : (n-1)*3*d+(h+1)*w]
+		k, v := qkv[d+h*w:], qkv[2*d+h*w:]
+		p := a.prob[:n]
+		for i := range p {
+			p[i] = a.scale * kernel.Dot(q, k[i*3*d:i*3*d+w])
+		}
+		sum := kernel.ExpShifted(p, p, kernel.Max(p))
+		out := y[h*w : (h+1)*w]
+		clear(out)
+		for i, weight := range p {
+			kernel.Axpy(out, weight/sum, v[i*3*d:i*3*d+w])
+		}
+	}
+}
+
 func (a *Attention) reserve(n int) {
-	a.keysT = grow(a.keysT, a.width*n)
-	a.valuesT = grow(a.valuesT, a.width*n)
-	a.prob = grow(a.prob, attentionTile*n)
-	a.dProb = grow(a.dProb, attentionTile*n)
+	a.keysT = kernel.Grow(a.keysT, a.width*n)
+	a.valuesT = kernel.Grow(a.valuesT, a.width*n)
+	a.prob = kernel.Grow(a.prob, attentionTile*n)
+	a.dProb = kernel.Grow(a.dProb, attentionTile*n)
 }
 
 func (a *Attention) forwardHead(y, lse, qkv []float32, first, n, h int) {
@@ -127,13 +149,4 @@ func softmaxGradient(ds, p []float32, inner, scale float32) {
 	for j, g := range ds {
 		ds[j] = p[j] * (g - inner) * scale
 	}
-}
-
-// grow returns a slice of n values that reuses s where it can; the values are
-// arbitrary.
-func grow(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
-	}
-	return s[:n]
 }

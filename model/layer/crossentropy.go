@@ -115,15 +115,12 @@ func tileWidth(left, v int) int {
 func (c *CrossEntropy) startTile(tokens []int32) {
 	d, t := c.in.D, len(tokens)
 	c.tokens, c.t = tokens, t
-	c.h, c.hT, c.dh = grow(c.h, t*d), grow(c.hT, t*d), grow(c.dh, t*d)
-	c.score = grow(c.score, c.in.V*t)
-	c.shift = grow(c.shift, (c.in.V+itemBlock-1)/itemBlock*t)
-	c.top, c.sum, c.mass = grow(c.top, t), grow(c.sum, t), grow(c.mass, t)
-	c.was, c.factor = grow(c.was, t), grow(c.factor, t)
-	if cap(c.hit) < t {
-		c.hit = make([]float64, t)
-	}
-	c.hit = c.hit[:t]
+	c.h, c.hT, c.dh = kernel.Grow(c.h, t*d), kernel.Grow(c.hT, t*d), kernel.Grow(c.dh, t*d)
+	c.score = kernel.Grow(c.score, c.in.V*t)
+	c.shift = kernel.Grow(c.shift, (c.in.V+itemBlock-1)/itemBlock*t)
+	c.top, c.sum, c.mass = kernel.Grow(c.top, t), kernel.Grow(c.sum, t), kernel.Grow(c.mass, t)
+	c.was, c.factor = kernel.Grow(c.was, t), kernel.Grow(c.factor, t)
+	c.hit = kernel.Grow(c.hit, t)
 	clear(c.sum)
 	clear(c.hit)
 	clear(c.mass)
@@ -203,7 +200,7 @@ func (c *CrossEntropy) softHits(i int, q, score []float32) error {
 		lowest = min(lowest, p)
 	}
 	if !(lowest >= 0) {
-		return fmt.Errorf("%w: token %d has a negative value", ErrSoftTarget, c.tokens[i])
+		return fmt.Errorf("%w: token %d has a value below 0 or not a number", ErrSoftTarget, c.tokens[i])
 	}
 	c.hit[i] += hit
 	c.mass[i] += mass

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"tutti/model"
+	"tutti/model/kernel"
 	"tutti/model/optim"
 )
 
@@ -92,6 +93,9 @@ func FitSource(ctx context.Context, engine Engine, start model.Params, source So
 		if cfg.Progress != nil {
 			cfg.Progress(step+1, loss)
 		}
+	}
+	if !kernel.Finite(params.Values()) {
+		return model.Params{}, FitStats{}, fmt.Errorf("fit: %w: a weight is not finite", ErrDiverged)
 	}
 	return params, stats, nil
 }
