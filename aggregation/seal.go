@@ -1,10 +1,16 @@
 package aggregation
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
+
+	"tutti/aggregation/mask"
+	"tutti/aggregation/share"
 )
 
 // Errors of Seal: the input is not what the round's parameters say.
@@ -32,7 +38,86 @@ func (c *Client) Seal(random io.Reader, cfg *Config, base Digest, x []int32, bou
 	if err := c.check(cfg, base, x, bound); err != nil {
 		return nil, err
 	}
-	return nil, errors.New("not yet")
+	var seeds sealSeeds
+	defer func() { seeds = sealSeeds{} }()
+	for _, b := range [][]byte{seeds.key[:], seeds.noise[:], seeds.share[:], seeds.nonce[:]} {
+		if _, err := io.ReadFull(random, b); err != nil {
+			return nil, fmt.Errorf("aggregation: randomness: %w", err)
+		}
+	}
+	return c.seal(&seeds, cfg, base, x)
+}
+
+// sealSeeds is all randomness of one seal but HPKE's.
+type sealSeeds struct {
+	key, noise, share [32]byte
+	nonce             [16]byte
+}
+
+// seal is the derandomised core of Seal on checked input.
+func (c *Client) seal(seeds *sealSeeds, cfg *Config, base Digest, x []int32) (*Upload, error) {
+	p := cfg.params
+	secret := mask.NewSecret(p.mask, seeds.key)
+	defer secret.Erase()
+	vector := make([]byte, p.VectorLen())
+	if err := p.mask.Mask(vector, seedA(cfg.digest), secret, seeds.noise, x); err != nil {
+		return nil, err
+	}
+	public := c.Key.Public().(ed25519.PublicKey)
+	h := &Header{Prelude: Prelude{
+		ID: IDOf(public), Public: public, Enrolment: bytes.Clone(c.Enrolment),
+		Nonce: seeds.nonce, Cfg: cfg.digest, Base: base, VecHash: HashVector(vector),
+	}}
+	var err error
+	if h.Envelopes, err = sealShares(cfg, &h.Prelude, secret, seeds.share); err != nil {
+		return nil, err
+	}
+	h.Signature = signDigest(c.Key, labelUpload, h.Digest())
+	return &Upload{Header: h, Vector: vector}, nil
+}
+
+// seedA gives the public polynomials of a round: other parameters, model or roster, other masks.
+func seedA(cfg Digest) [32]byte { return hash(labelSeedA, cfg[:]) }
+
+// sealShares splits the key and seals share j to member j.
+func sealShares(cfg *Config, h *Prelude, secret *mask.Secret, seed [32]byte) ([][]byte, error) {
+	scheme := cfg.params.shares
+	random := make([]uint32, scheme.Draws(cfg.params.mask.N()))
+	defer clear(random)
+	if err := share.Draw(newKeyStream(seed), random); err != nil {
+		return nil, err
+	}
+	shares, err := scheme.Split(secret.Coefficients(), random)
+	if err != nil {
+		return nil, err
+	}
+	envelopes := make([][]byte, len(shares))
+	for j, words := range shares {
+		m := cfg.literal.Roster[j]
+		envelopes[j], err = sealShare(m.Key.Suite, m.Key.Public, envelopeInfo(cfg.digest, h.ID, h.Nonce, m.Index), words)
+		clear(words)
+		if err != nil {
+			return nil, fmt.Errorf("aggregation: envelope of member %d: %w", m.Index, err)
+		}
+	}
+	return envelopes, nil
+}
+
+// keyStream is AES-256-CTR from a zero counter as an io.Reader.
+type keyStream struct{ ctr cipher.Stream }
+
+func newKeyStream(seed [32]byte) keyStream {
+	block, err := aes.NewCipher(seed[:])
+	if err != nil {
+		panic("aggregation: AES refuses a 32-byte key: " + err.Error())
+	}
+	return keyStream{cipher.NewCTR(block, make([]byte, aes.BlockSize))}
+}
+
+func (s keyStream) Read(b []byte) (int, error) {
+	clear(b)
+	s.ctr.XORKeyStream(b, b)
+	return len(b), nil
 }
 
 func (c *Client) check(cfg *Config, base Digest, x []int32, bound int64) error {

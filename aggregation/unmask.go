@@ -2,6 +2,10 @@ package aggregation
 
 import (
 	"errors"
+	"fmt"
+
+	"tutti/aggregation/mask"
+	"tutti/aggregation/share"
 )
 
 // Errors of Unmask. None of them ever comes with a sum.
@@ -18,5 +22,41 @@ var (
 // must agree (ErrInconsistent). sum must hold exactly the vectors of U. The result has Dim coordinates with
 // |result_j| <= |U|·Bound.
 func Unmask(cfg *Config, set *Set, sum *Accumulator, answers []Answer) ([]int64, error) {
-	return nil, errors.New("not yet")
+	p := cfg.params
+	if sum.cfg != cfg.digest || sum.n != set.Len() {
+		return nil, fmt.Errorf("%w: a sum of %d vectors for a set of %d", ErrConfig, sum.n, set.Len())
+	}
+	if set.Len() < p.NMin() || set.Len() > p.NMax() {
+		return nil, fmt.Errorf("%w: a set of %d, the round takes %d to %d", ErrCohort, set.Len(), p.NMin(), p.NMax())
+	}
+	shares := validShares(cfg, set.Digest(cfg.digest), answers)
+	if len(shares) < p.Need() {
+		return nil, fmt.Errorf("%w: %d valid, %d needed", ErrTooFew, len(shares), p.Need())
+	}
+	key, err := p.shares.Combine(p.mask.N(), shares)
+	if errors.Is(err, share.ErrInconsistent) {
+		return nil, fmt.Errorf("%w: %w", ErrInconsistent, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	out, err := p.mask.Unmask(seedA(cfg.digest), key, sum.sums, set.Len())
+	if errors.Is(err, mask.ErrGarbled) {
+		return nil, fmt.Errorf("%w: %w", ErrGarbled, err)
+	}
+	return out, err
+}
+
+// validShares keeps one valid answer of each member; others are as if they had not come.
+func validShares(cfg *Config, setDigest Digest, answers []Answer) []share.Share {
+	var shares []share.Share
+	seen := make(map[uint16]bool)
+	for i := range answers {
+		if a := &answers[i]; !seen[a.Member] && a.Verify(cfg, setDigest) {
+			seen[a.Member] = true
+			shares = append(shares, share.Share{X: int(a.Member), Words: a.Words})
+		}
+	}
+	return shares
 }
