@@ -16,9 +16,10 @@ import (
 
 // Bounds of every decoder, checked before anything is allocated.
 const (
-	maxText     = 512       // bytes of a text field
-	maxBlob     = 48 << 10  // bytes of a byte string
-	maxRational = 8192      // characters of a rational number
+	maxText     = 512      // bytes of a text field
+	maxBlob     = 48 << 10 // bytes of a byte string
+	maxRational = 8192     // characters of a rational number
+	maxRows     = 256
 	maxNumber   = 1<<53 - 1 // so that JavaScript reads every number exactly
 	maxTime     = 253402300799
 )
@@ -36,6 +37,7 @@ type fields interface {
 	digest(name string, v *[sha256.Size]byte)
 	blob(name string, v *[]byte)
 	rational(name string, v **big.Rat)
+	rows(name string, v *[]Row)
 }
 
 // writer makes canonical bytes: fixed order, big-endian, uint32 length before every byte string.
@@ -96,6 +98,19 @@ func (w *writer) rational(name string, v **big.Rat) {
 		w.fail(name, "is negative")
 	}
 	w.bytes(name, []byte(formatRational(*v)), maxRational)
+}
+
+func (w *writer) rows(name string, v *[]Row) {
+	if len(*v) > maxRows {
+		w.fail(name, "are too many")
+		return
+	}
+	w.out = binary.BigEndian.AppendUint32(w.out, uint32(len(*v)))
+	for i := range *v {
+		for _, cell := range (*v)[i].cells() {
+			w.text(name, cell)
+		}
+	}
 }
 
 // reader is the inverse of writer and accepts nothing that writer would not write.
@@ -185,6 +200,25 @@ func (r *reader) rational(name string, v **big.Rat) {
 	*v = x
 }
 
+func (r *reader) rows(name string, v *[]Row) {
+	head := r.take(name, 4)
+	if head == nil {
+		return
+	}
+	n := binary.BigEndian.Uint32(head)
+	if n > maxRows {
+		r.fail(name, "are too many")
+		return
+	}
+	for range n {
+		var row Row
+		for _, cell := range row.cells() {
+			r.text(name, cell)
+		}
+		*v = append(*v, row)
+	}
+}
+
 // formatRational is "num/den" in lowest terms, empty for nil.
 func formatRational(x *big.Rat) string {
 	if x == nil {
@@ -241,6 +275,18 @@ func (w *jsonWriter) digest(name string, v *[sha256.Size]byte) {
 	w.quoted(name, hex.EncodeToString(v[:]))
 }
 func (w *jsonWriter) rational(name string, v **big.Rat) { w.quoted(name, formatRational(*v)) }
+
+func (w *jsonWriter) rows(name string, v *[]Row) {
+	table := make([][4]string, len(*v))
+	for i, row := range *v {
+		table[i] = [4]string{row.Label, row.Value, row.Low, row.High}
+	}
+	b, err := json.Marshal(table)
+	if err != nil {
+		panic("ledger: strings do not marshal: " + err.Error())
+	}
+	w.raw(name, b)
+}
 
 // jsonReader fills the fields from an object that was already split; the caller compares a second encoding with the
 // line, which settles order, spacing, spelling and unknown names at once.
@@ -308,4 +354,12 @@ func (r *jsonReader) rational(name string, v **big.Rat) {
 		r.fail(name, err.Error())
 	}
 	*v = x
+}
+
+func (r *jsonReader) rows(name string, v *[]Row) {
+	var table [][4]string
+	r.into(name, &table)
+	for _, cells := range table {
+		*v = append(*v, Row{cells[0], cells[1], cells[2], cells[3]})
+	}
 }

@@ -35,7 +35,8 @@ func sampleBodies() []Body {
 			Aggregate: digestOf("sum"), After: digestOf("v1")},
 		&Version{Task: "films", Number: 1, Digest: digestOf("v1"), Cause: "round"},
 		&Version{Task: "films", Number: 2, Parent: digestOf("v1"), Digest: digestOf("v2"), Cause: "distil"},
-		&Telemetry{Task: "films", Round: 1, Metric: "counted", Mechanism: "laplace", Epsilon: "0.1", Delta: "0", Rho: rho(1, 200), Value: "7.5", Low: "1", High: "14"},
+		&Telemetry{Task: "films", Round: 1, Metric: "counted", Mechanism: "laplace", Epsilon: "0.1", Delta: "0", Rho: rho(1, 200), Times: 1,
+			Rows: []Row{{"counted", "7.5", "1", "14"}, {"late", "0.5", "-6", "7"}}},
 		p2,
 		&Abandon{Task: "films", Round: 2, Plan: p2.Digest(), Reason: "too_few", Certificate: digestOf("cert")},
 		p3,
@@ -110,7 +111,7 @@ const (
 	vectorLine = `{"seq":3,"time":"1970-01-12T13:46:43Z","kind":"version","prev":"5f70c6ccfba528e3ed10edbcfe66d24ca73d7315456cabb3abacf0823e3deac9",` +
 		`"task":"films","number":1,"parent":"0000000000000000000000000000000000000000000000000000000000000000",` +
 		`"digest":"3bfc269594ef649228e9a74bab00f042efc91d5acc6fbee31a382e80d42388fe","cause":"round"}`
-	vectorRoot = "a8da021e0c8a826fe94c29d8d38ada2ad9f345f38c521a87585bc1ea6db9efb7"
+	vectorRoot = "1856f5bb2fee0217ad5f5bd3e899fc2ddf30fc41739bf76fac25f89871309739"
 )
 
 // TestEveryByteOfTheExportCounts flips every byte of a ledger.jsonl: the import must fail or give another leaf.
@@ -251,7 +252,7 @@ func TestEnvelopeRules(t *testing.T) {
 		"sequence": {func(r *Record) { r.Seq++ }, FaultSequence},
 		"prev":     {func(r *Record) { r.Prev[31] ^= 1 }, FaultPrev},
 		"time":     {func(r *Record) { r.Time -= 100 }, FaultTime},
-		"encoding": {func(r *Record) { r.Body.(*Telemetry).Value = "\xff" }, FaultMalformed},
+		"encoding": {func(r *Record) { r.Body.(*Telemetry).Rows = []Row{{Value: "\xff"}} }, FaultMalformed},
 		"no body":  {func(r *Record) { r.Body = nil }, FaultMalformed},
 	} {
 		l := sampleLog(t)

@@ -139,14 +139,21 @@ type Abandon struct {
 type Telemetry struct {
 	Task      string
 	Round     uint64 // last round that the statement covers
+	Times     uint64 // how often one device may be in it
 	Metric    string
 	Mechanism string   // "laplace"
 	Epsilon   string   // decimal, pure differential privacy
 	Delta     string   // "0"
 	Rho       *big.Rat // epsilon^2/2: what the same costs in zCDP
-	Value     string   // decimal, noised
-	Low, High string   // decimal, 95 % interval
+	Rows      []Row
 }
+
+// Row is one published number: noised value and its 95 % interval, decimals.
+type Row struct {
+	Label, Value, Low, High string
+}
+
+func (r *Row) cells() [4]*string { return [4]*string{&r.Label, &r.Value, &r.Low, &r.High} }
 
 // Version is a model version that was published, whether a round or post-processing made it.
 type Version struct {
@@ -225,14 +232,13 @@ func (b *Abandon) visit(f fields) {
 func (b *Telemetry) visit(f fields) {
 	f.text("task", &b.Task)
 	f.number("round", &b.Round)
+	f.number("times", &b.Times)
 	f.text("metric", &b.Metric)
 	f.text("mechanism", &b.Mechanism)
 	f.text("epsilon", &b.Epsilon)
 	f.text("delta", &b.Delta)
 	f.rational("rho", &b.Rho)
-	f.text("value", &b.Value)
-	f.text("low", &b.Low)
-	f.text("high", &b.High)
+	f.rows("rows", &b.Rows)
 }
 
 func (b *Version) visit(f fields) {
