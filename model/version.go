@@ -18,6 +18,7 @@ const (
 type Version struct {
 	Number      uint64 // 1, 2, 3, ... ; 0 is never published
 	Parent      Digest // digest of the Version before this one
+	Spec        Digest // of what the Transformer looks like and reads (package blend)
 	Layout      Digest // of the Transformer's weights
 	Items       Digest // of the catalogue: item keys, and public features where used
 	Params      Digest // of the Transformer's weights
@@ -54,7 +55,7 @@ func (v Version) check() error {
 	return err
 }
 
-// Marshal returns the canonical bytes: domain, format 1, number, the six
+// Marshal returns the canonical bytes: domain, format 1, number, the seven
 // digests in the order of the fields, blend.
 func (v Version) Marshal() ([]byte, error) {
 	if err := v.check(); err != nil {
@@ -66,7 +67,7 @@ func (v Version) Marshal() ([]byte, error) {
 func (v Version) canonical() []byte {
 	b := appendHeader(nil, versionDomain, 1)
 	b = binary.BigEndian.AppendUint64(b, v.Number)
-	for _, d := range []Digest{v.Parent, v.Layout, v.Items, v.Params, v.Popularity, v.Transitions} {
+	for _, d := range []Digest{v.Parent, v.Spec, v.Layout, v.Items, v.Params, v.Popularity, v.Transitions} {
 		b = append(b, d[:]...)
 	}
 	return appendString(b, v.Blend)
@@ -79,7 +80,7 @@ func ParseVersion(b []byte) (Version, error) {
 	r.header(versionDomain, 1)
 	v := Version{
 		Number: r.uint64(),
-		Parent: r.digest(), Layout: r.digest(), Items: r.digest(),
+		Parent: r.digest(), Spec: r.digest(), Layout: r.digest(), Items: r.digest(),
 		Params: r.digest(), Popularity: r.digest(), Transitions: r.digest(),
 		Blend: r.string(maxBlend),
 	}
