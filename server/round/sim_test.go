@@ -327,7 +327,7 @@ func (s *sim) send(r Request) {
 	if s.chance(s.faults.repeat) {
 		times = 2
 	}
-	proposal := slices.Clone(s.stored.Set)
+	proposal := slices.Clone(s.m.Durable().Set)
 	for range times {
 		s.after(s.delay(400*time.Millisecond), func() {
 			if s.members[r.Member].down {
@@ -374,6 +374,9 @@ func (s *sim) ask(r Request, set []Upload) Input {
 	case AskSign:
 		d := digestOf(set)
 		s.proposed[d] = true
+		if len(set) < s.p.l.Min {
+			s.fail("a set of %d was proposed, the minimum is %d", len(set), s.p.l.Min)
+		}
 		if m.abandon || m.signed != nil && *m.signed != d || len(set) < s.p.l.Min || len(set) > s.p.l.Max {
 			return refuse
 		}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"time"
+
+	"tutti/server/round"
+)
+
+// Errors of Enrol.
+var (
+	ErrToken     = errors.New("the token is unknown")
+	ErrTokenUsed = errors.New("the token was used by another device")
+)
+
+// TokenHash is how a token is kept.
+func TokenHash(task, token string) [32]byte {
+	return sha256.Sum256([]byte("tutti/token/v1\x00" + task + "\x00" + token))
+}
+
+// AddTokens keeps the hashes of one-time tokens.
+func (s *Store) AddTokens(ctx context.Context, now time.Time, task string, hashes [][32]byte) error {
+	return s.db.Update(ctx, func(tx *sql.Tx) error {
+		for _, h := range hashes {
+			if _, err := tx.Exec(`INSERT INTO tokens (hash, task, created) VALUES (?, ?, ?)`, h[:], task, now.Unix()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Enrol spends a token on a device's key. The same device may present its token again.
+func (s *Store) Enrol(ctx context.Context, now time.Time, task string, hash [32]byte, id round.ID, public []byte) error {
+	return s.db.Update(ctx, func(tx *sql.Tx) error {
+		var by []byte
+		err := tx.QueryRow(`SELECT device FROM tokens WHERE hash = ? AND task = ?`, hash[:], task).Scan(&by)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrToken
+		case err != nil:
+			return err
+		case by != nil && !bytes.Equal(by, id[:]):
+			return ErrTokenUsed
+		case by != nil:
+			return nil
+		}
+		if _, err := tx.Exec(`UPDATE tokens SET device = ? WHERE hash = ?`, id[:], hash[:]); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT OR IGNORE INTO devices VALUES (?, ?, ?, ?)`, task, id[:], public, now.Unix())
+		return err
+	})
+}
+
+// Enrolled is the number of devices of a task.
+func (s *Store) Enrolled(ctx context.Context, task string) (n int, err error) {
+	_, err = s.db.Row(ctx, `SELECT count(*) FROM devices WHERE task = ?`, []any{task}, &n)
+	return n, err
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"tutti/privacy/ledger"
+)
+
+// appendRecords judges bodies against the log so far and writes them with their hashes. It runs on the writer's
+// goroutine.
+func (s *Store) appendRecords(tx *sql.Tx, now int64, bodies []ledger.Body) error {
+	for _, body := range bodies {
+		rec := s.log.Next(body, now)
+		data, err := s.log.Add(rec)
+		if err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		hashes, err := ledger.Append(rec.Seq, data, hashReader{tx: tx})
+		if err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		if _, err := tx.Exec(`INSERT INTO records VALUES (?, ?)`, int64(rec.Seq), data); err != nil {
+			return err
+		}
+		at := tlog.StoredHashIndex(0, int64(rec.Seq))
+		for i, h := range hashes {
+			if _, err := tx.Exec(`INSERT INTO hashes VALUES (?, ?)`, at+int64(i), h[:]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rebuild makes the log's state from the records.
+func (s *Store) rebuild(query func(string, func(*sql.Rows) error) error) error {
+	state := new(ledger.State)
+	err := query(`SELECT seq, record FROM records ORDER BY seq`, func(rows *sql.Rows) error {
+		var seq int64
+		var data []byte
+		if err := rows.Scan(&seq, &data); err != nil {
+			return err
+		}
+		rec, err := ledger.Decode(data)
+		if err != nil {
+			return fmt.Errorf("log: record %d: %w", seq, err)
+		}
+		if _, err := state.Add(rec); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		return nil
+	})
+	if err == nil {
+		s.log, s.stale = state, false
+	}
+	return err
+}
+
+func queryTx(tx *sql.Tx, query string, scan func(*sql.Rows) error) error {
+	rows, err := tx.Query(query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Totals is what the log says a task has spent; false if it was never opened.
+func (s *Store) Totals(task string) (ledger.Totals, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.Task(task)
+}
+
+// LogSize is the number of durable records.
+func (s *Store) LogSize() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+// Records calls each with every record from seq on, in order, until it returns an error.
+func (s *Store) Records(ctx context.Context, from uint64, each func(seq uint64, record []byte) error) error {
+	const page = 64 // the one connection is not held while a slow reader takes its time
+	for {
+		type row struct {
+			seq    uint64
+			record []byte
+		}
+		var rows []row
+		err := s.db.Query(ctx, `SELECT seq, record FROM records WHERE seq >= ? ORDER BY seq LIMIT ?`, []any{int64(from), page}, func(r *sql.Rows) error {
+			var x row
+			err := r.Scan(&x.seq, &x.record)
+			rows = append(rows, x)
+			return err
+		})
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, x := range rows {
+			if err := each(x.seq, x.record); err != nil {
+				return err
+			}
+		}
+		from = rows[len(rows)-1].seq + 1
+	}
+}
+
+// Hashes reads the stored hashes of the log's tree.
+func (s *Store) Hashes() ledger.Hashes { return hashReader{db: s.db} }
+
+// hashReader is tlog.HashReader over the table, within a transaction or outside.
+type hashReader struct {
+	tx *sql.Tx
+	db *DB
+}
+
+func (h hashReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, at := range indexes {
+		var b []byte
+		var err error
+		if h.tx != nil {
+			err = h.tx.QueryRow(`SELECT hash FROM hashes WHERE position = ?`, at).Scan(&b)
+		} else {
+			var found bool
+			if found, err = h.db.Row(context.Background(), `SELECT hash FROM hashes WHERE position = ?`, []any{at}, &b); err == nil && !found {
+				err = sql.ErrNoRows
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("log: hash %d: %w", at, err)
+		}
+		if len(b) != tlog.HashSize {
+			return nil, fmt.Errorf("log: hash %d: %w", at, ErrCorrupt)
+		}
+		copy(out[i][:], b)
+	}
+	return out, nil
+}
+
+// Root is the tree's root over the first size records.
+func (s *Store) Root(size uint64) (ledger.Digest, error) { return ledger.Root(size, s.Hashes()) }
+
+// Proof proves that the log of to records extends that of from.
+func (s *Store) Proof(from, to uint64) ([][]byte, error) {
+	proof, err := ledger.ProveConsistency(from, to, s.Hashes())
+	return slices.Clip(proof), err
+}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+)
+
+// Staging holds the uploads of one open round: a file of headers and a file of vectors, both cut into slots of equal
+// size, so that concurrent uploads write in place and one fsync makes many of them durable. It is safe for concurrent
+// use as long as every slot has one writer.
+type Staging struct {
+	dir               string
+	headers, vectors  *os.File
+	headerCap, vector int
+
+	mu   sync.Mutex
+	next int
+	free []int
+	most int
+}
+
+// ErrNoSlot says that as many uploads are under way as the round has room for.
+var ErrNoSlot = errors.New("no room to stage another upload now")
+
+func (s *Store) roundDir(k Key) string {
+	return filepath.Join(s.dir, "rounds", k.Task, strconv.FormatUint(k.Round, 10))
+}
+
+// OpenStaging opens or creates the staging files of a round for at most slots uploads. taken are the slots that staged
+// uploads already hold.
+func (s *Store) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int) (*Staging, error) {
+	dir := s.roundDir(k)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, Explain(dir, err)
+	}
+	st := &Staging{dir: dir, headerCap: headerCap, vector: vectorLen, most: slots}
+	var err error
+	if st.headers, err = os.OpenFile(filepath.Join(dir, "headers"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, Explain(dir, err)
+	}
+	if st.vectors, err = os.OpenFile(filepath.Join(dir, "vectors"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		st.headers.Close()
+		return nil, Explain(dir, err)
+	}
+	if err := syncDir(dir); err != nil {
+		st.Close()
+		return nil, Explain(dir, err)
+	}
+	held := map[int]bool{}
+	for _, slot := range taken {
+		held[slot] = true
+		st.next = max(st.next, slot+1)
+	}
+	for slot := range st.next {
+		if !held[slot] {
+			st.free = append(st.free, slot)
+		}
+	}
+	return st, nil
+}
+
+// Take reserves a slot.
+func (st *Staging) Take() (int, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if n := len(st.free); n > 0 {
+		slot := st.free[n-1]
+		st.free = st.free[:n-1]
+		return slot, nil
+	}
+	if st.next >= st.most {
+		return 0, ErrNoSlot
+	}
+	st.next++
+	return st.next - 1, nil
+}
+
+// Give returns a slot whose upload was not staged.
+func (st *Staging) Give(slot int) {
+	st.mu.Lock()
+	st.free = append(st.free, slot)
+	st.mu.Unlock()
+}
+
+// PutHeader writes an upload's header into its slot.
+func (st *Staging) PutHeader(slot int, header []byte) error {
+	if len(header) > st.headerCap {
+		return fmt.Errorf("store: header of %d bytes, at most %d", len(header), st.headerCap)
+	}
+	_, err := st.headers.WriteAt(header, int64(slot)*int64(st.headerCap))
+	return Explain(st.dir, err)
+}
+
+// PutVector writes a piece of an upload's vector into its slot.
+func (st *Staging) PutVector(slot, offset int, piece []byte) error {
+	if offset < 0 || offset+len(piece) > st.vector {
+		return fmt.Errorf("store: %d bytes at %d of a vector of %d", len(piece), offset, st.vector)
+	}
+	_, err := st.vectors.WriteAt(piece, int64(slot)*int64(st.vector)+int64(offset))
+	return Explain(st.dir, err)
+}
+
+// Sync makes everything written so far durable.
+func (st *Staging) Sync() error {
+	return Explain(st.dir, errors.Join(st.headers.Sync(), st.vectors.Sync()))
+}
+
+// Header reads the header of n bytes in a slot.
+func (st *Staging) Header(slot, n int) ([]byte, error) {
+	if n < 0 || n > st.headerCap {
+		return nil, fmt.Errorf("store: header of %d bytes: %w", n, ErrCorrupt)
+	}
+	b := make([]byte, n)
+	_, err := st.headers.ReadAt(b, int64(slot)*int64(st.headerCap))
+	return b, Explain(st.dir, err)
+}
+
+// Vector reads the vector in a slot into into, which has the vector's length.
+func (st *Staging) Vector(slot int, into []byte) error {
+	_, err := st.vectors.ReadAt(into[:st.vector], int64(slot)*int64(st.vector))
+	return Explain(st.dir, err)
+}
+
+// DropVectors removes the vectors: the certified sum is durable without them. The headers stay for members that have
+// to rebuild their shares.
+func (st *Staging) DropVectors() error {
+	st.vectors.Close()
+	return ignoreMissing(os.Remove(filepath.Join(st.dir, "vectors")))
+}
+
+// Close closes the files and leaves them.
+func (st *Staging) Close() error {
+	st.vectors.Close()
+	return Explain(st.dir, st.headers.Close())
+}
+
+// SavePartial keeps the partial sum of a round; it is durable when it returns.
+func (s *Store) SavePartial(k Key, sum []byte) error {
+	return WriteFile(filepath.Join(s.roundDir(k), "partial"), sum)
+}
+
+// Partial reads the partial sum of a round.
+func (s *Store) Partial(k Key) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(s.roundDir(k), "partial"))
+	return b, Explain(s.dir, err)
+}
+
+// DropRound removes the files of a round that has ended.
+func (s *Store) DropRound(k Key) error {
+	return Explain(s.dir, os.RemoveAll(s.roundDir(k)))
+}
+
+// sweep removes the files of rounds that no longer need them, and half-written files.
+func (s *Store) sweep(open map[Key]bool) error {
+	tasks, err := os.ReadDir(filepath.Join(s.dir, "rounds"))
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	for _, task := range tasks {
+		rounds, err := os.ReadDir(filepath.Join(s.dir, "rounds", task.Name()))
+		if err != nil {
+			continue
+		}
+		for _, r := range rounds {
+			n, err := strconv.ParseUint(r.Name(), 10, 64)
+			if k := (Key{task.Name(), n}); err == nil && !open[k] {
+				if err := s.DropRound(k); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
