@@ -1281,6 +1281,8 @@ func (x *OpenRoundRequest) GetPlanSignature() []byte {
 type OpenRoundResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RoundKey      []byte                 `protobuf:"bytes,1,opt,name=round_key,json=roundKey,proto3" json:"round_key,omitempty"` // canonical aggregation round key with its signature
+	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"`                  // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1320,6 +1322,20 @@ func (x *OpenRoundResponse) GetRoundKey() []byte {
 		return x.RoundKey
 	}
 	return nil
+}
+
+func (x *OpenRoundResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *OpenRoundResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type BeginRoundRequest struct {
@@ -1384,6 +1400,8 @@ func (x *BeginRoundRequest) GetConfig() []byte {
 
 type BeginRoundResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refusal       uint32                 `protobuf:"varint,1,opt,name=refusal,proto3" json:"refusal,omitempty"` // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1416,6 +1434,20 @@ func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use BeginRoundResponse.ProtoReflect.Descriptor instead.
 func (*BeginRoundResponse) Descriptor() ([]byte, []int) {
 	return file_tutti_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BeginRoundResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *BeginRoundResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type SubmitSharesRequest struct {
@@ -1481,6 +1513,8 @@ func (x *SubmitSharesRequest) GetHeaders() [][]byte {
 type SubmitSharesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Verdicts      []uint32               `protobuf:"varint,1,rep,packed,name=verdicts,proto3" json:"verdicts,omitempty"` // 0 accepted, else a reason of aggregation
+	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"`          // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1520,6 +1554,20 @@ func (x *SubmitSharesResponse) GetVerdicts() []uint32 {
 		return x.Verdicts
 	}
 	return nil
+}
+
+func (x *SubmitSharesResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *SubmitSharesResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type SignSetRequest struct {
@@ -1585,6 +1633,8 @@ func (x *SignSetRequest) GetSet() []byte {
 type SignSetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Signature     []byte                 `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
+	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"` // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1624,6 +1674,20 @@ func (x *SignSetResponse) GetSignature() []byte {
 		return x.Signature
 	}
 	return nil
+}
+
+func (x *SignSetResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *SignSetResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type SignAbandonRequest struct {
@@ -1681,6 +1745,8 @@ func (x *SignAbandonRequest) GetRound() uint64 {
 type SignAbandonResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Signature     []byte                 `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
+	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"` // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1720,6 +1786,20 @@ func (x *SignAbandonResponse) GetSignature() []byte {
 		return x.Signature
 	}
 	return nil
+}
+
+func (x *SignAbandonResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *SignAbandonResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type ReleaseRequest struct {
@@ -1785,6 +1865,8 @@ func (x *ReleaseRequest) GetCertificate() []byte {
 type ReleaseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Answer        []byte                 `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"` // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1824,6 +1906,20 @@ func (x *ReleaseResponse) GetAnswer() []byte {
 		return x.Answer
 	}
 	return nil
+}
+
+func (x *ReleaseResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *ReleaseResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type CheckpointRequest struct {
@@ -2172,37 +2268,49 @@ const file_tutti_proto_rawDesc = "" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\"M\n" +
 	"\x10OpenRoundRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\fR\x04plan\x12%\n" +
-	"\x0eplan_signature\x18\x02 \x01(\fR\rplanSignature\"0\n" +
+	"\x0eplan_signature\x18\x02 \x01(\fR\rplanSignature\"b\n" +
 	"\x11OpenRoundResponse\x12\x1b\n" +
-	"\tround_key\x18\x01 \x01(\fR\broundKey\"U\n" +
+	"\tround_key\x18\x01 \x01(\fR\broundKey\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"U\n" +
 	"\x11BeginRoundRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x16\n" +
-	"\x06config\x18\x03 \x01(\fR\x06config\"\x14\n" +
-	"\x12BeginRoundResponse\"Y\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\"F\n" +
+	"\x12BeginRoundResponse\x12\x18\n" +
+	"\arefusal\x18\x01 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"Y\n" +
 	"\x13SubmitSharesRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x18\n" +
-	"\aheaders\x18\x03 \x03(\fR\aheaders\"2\n" +
+	"\aheaders\x18\x03 \x03(\fR\aheaders\"d\n" +
 	"\x14SubmitSharesResponse\x12\x1a\n" +
-	"\bverdicts\x18\x01 \x03(\rR\bverdicts\"L\n" +
+	"\bverdicts\x18\x01 \x03(\rR\bverdicts\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"L\n" +
 	"\x0eSignSetRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x10\n" +
-	"\x03set\x18\x03 \x01(\fR\x03set\"/\n" +
+	"\x03set\x18\x03 \x01(\fR\x03set\"a\n" +
 	"\x0fSignSetResponse\x12\x1c\n" +
-	"\tsignature\x18\x01 \x01(\fR\tsignature\">\n" +
+	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\">\n" +
 	"\x12SignAbandonRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
-	"\x05round\x18\x02 \x01(\x04R\x05round\"3\n" +
+	"\x05round\x18\x02 \x01(\x04R\x05round\"e\n" +
 	"\x13SignAbandonResponse\x12\x1c\n" +
-	"\tsignature\x18\x01 \x01(\fR\tsignature\"\\\n" +
+	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\\\n" +
 	"\x0eReleaseRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12 \n" +
-	"\vcertificate\x18\x03 \x01(\fR\vcertificate\")\n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\"[\n" +
 	"\x0fReleaseResponse\x12\x16\n" +
-	"\x06answer\x18\x01 \x01(\fR\x06answer\"\x13\n" +
+	"\x06answer\x18\x01 \x01(\fR\x06answer\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x13\n" +
 	"\x11CheckpointRequest\"4\n" +
 	"\x12CheckpointResponse\x12\x1e\n" +
 	"\n" +

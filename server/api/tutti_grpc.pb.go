@@ -300,7 +300,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Committee is what a committee node answers to the aggregation server.
+// Committee is what a committee node answers to the aggregation server. An answer whose refusal is not 0 carries nothing
+// else: the node understood, and will not do it.
 type CommitteeClient interface {
 	// Identity names the node: its Ed25519 key.
 	Identity(ctx context.Context, in *IdentityRequest, opts ...grpc.CallOption) (*IdentityResponse, error)
@@ -400,7 +401,8 @@ func (c *committeeClient) Release(ctx context.Context, in *ReleaseRequest, opts 
 // All implementations must embed UnimplementedCommitteeServer
 // for forward compatibility.
 //
-// Committee is what a committee node answers to the aggregation server.
+// Committee is what a committee node answers to the aggregation server. An answer whose refusal is not 0 carries nothing
+// else: the node understood, and will not do it.
 type CommitteeServer interface {
 	// Identity names the node: its Ed25519 key.
 	Identity(context.Context, *IdentityRequest) (*IdentityResponse, error)
