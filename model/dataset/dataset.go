@@ -7,7 +7,10 @@
 // and writes through a function of the caller.
 package dataset
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Item is one entry of the public catalogue.
 type Item struct {
@@ -15,6 +18,25 @@ type Item struct {
 	Title  string   // as in the source, without the year
 	Year   int      // year of release; 0 when unknown
 	Genres []string // in the order of the source; nil when none is given
+}
+
+// FullTitle is the title with its year, as MovieLens writes it: "Heat (1995)".
+func (i Item) FullTitle() string {
+	if i.Year == 0 {
+		return i.Title
+	}
+	return i.Title + " (" + strconv.Itoa(i.Year) + ")"
+}
+
+// DisplayTitle is FullTitle with the article in front: "The Piano (1993)".
+func (i Item) DisplayTitle() string {
+	for _, article := range []string{"The", "A", "An"} {
+		if title, found := strings.CutSuffix(i.Title, ", "+article); found {
+			i.Title = article + " " + title
+			break
+		}
+	}
+	return i.FullTitle()
 }
 
 // Interaction is one cleaned event of the original data, with original numbers.
