@@ -8,9 +8,11 @@ import (
 // Fitted constants of behaviour.
 const (
 	tasteFocus    = 2.2  // of the Dirichlet distribution of a person's tastes; less is narrower
-	followSeries  = 0.22  // take the next part of a series when there is one
+	followSeries  = 0.22 // take the next part of a series when there is one
 	walkShelf     = 0.19 // go along a shelf from the last item
-	shelfStep     = 0.65  // probability to skip one more place
+	shelfStep     = 0.65 // probability to skip one more place
+	shelfBack     = 0.35 // go up the shelf instead of down
+	shelfReach    = 12   // places
 	explore       = 0.13 // meet something nobody met, once past the beginning
 	exploreFrom   = 60   // events that make an explorer
 	beginners     = 15   // first events, for which popular items are proposed
@@ -195,11 +197,15 @@ func (w *world) nextPart(last int32, fits func(int32) bool) int32 {
 	return -1
 }
 
-// along goes down the shelf from an item, a few places at most.
+// along goes down the shelf from an item, sometimes up, a few places at most.
 func (w *world) along(last int32, fits func(int32) bool) int32 {
 	t := &w.traits[last]
 	shelf := w.shelves[t.shelf]
-	for place := t.onShelf + 1; place < min(len(shelf), t.onShelf+12); place++ {
+	step := 1
+	if w.random.Float64() < shelfBack {
+		step = -1
+	}
+	for n, place := 0, t.onShelf+step; n < shelfReach && place >= 0 && place < len(shelf); n, place = n+1, place+step {
 		if fits(shelf[place]) && w.random.Float64() >= shelfStep {
 			return shelf[place]
 		}
