@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"tutti/privacy/plan"
+)
 
 // Outcome is what came of one call of Contribute.
 type Outcome struct {
@@ -9,6 +13,8 @@ type Outcome struct {
 	Upload     UploadState   // with Contributed: UploadStaged or UploadCounted
 	RetryAfter time.Duration // when asking again makes sense
 	Reason     Reason        // with Refused
+	Policy     plan.Reason   // with ReasonPolicy: which of the policy's rules
+	Reject     RejectReason  // with ReasonServer: what the server said
 	Sentence   string        // says it to the user, always set
 	Err        error         // with Failed, and with Refused where there is more to say
 }

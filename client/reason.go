@@ -4,17 +4,15 @@ import "time"
 
 // Reason says why a device refused, or why the server did not take an upload.
 // The set is closed; each has a label for metrics, a sentence for the user and
-// a time after which asking again makes sense.
+// a time after which asking again makes sense. What a plan broke in the
+// device's policy is a plan.Reason of its own: see Outcome.Policy.
 type Reason uint8
 
 // The reasons to refuse.
 const (
 	ReasonNone Reason = iota
 	ReasonPolicy
-	ReasonPlanSignature
-	ReasonPlanMalformed
 	ReasonConfig
-	ReasonLogFork
 	ReasonVersionSignature
 	ReasonVersionMalformed
 	ReasonVersionRolledBack
@@ -23,7 +21,7 @@ const (
 	ReasonBlob
 	ReasonModel
 	ReasonNotEnrolled
-	ReasonSealedBefore
+	ReasonUnsupported
 	ReasonServer
 	reasons
 )
@@ -40,10 +38,7 @@ var reasonTable = [reasons]struct {
 }{
 	ReasonNone:              {"none", "Nothing was refused.", 0},
 	ReasonPolicy:            {"policy", "The round asks for more than this device's policy allows.", retryLater},
-	ReasonPlanSignature:     {"plan_signature", "The plan of the round is not signed by the operator that this device trusts.", retryDays},
-	ReasonPlanMalformed:     {"plan_malformed", "The plan of the round cannot be read.", retryDays},
 	ReasonConfig:            {"config", "The round's configuration is not the one that its signed plan describes.", retryDays},
-	ReasonLogFork:           {"log_fork", "The server's log does not continue the log that this device saw before.", retryDays},
 	ReasonVersionSignature:  {"version_signature", "The model is not signed by the operator that this device trusts.", retryDays},
 	ReasonVersionMalformed:  {"version_malformed", "The description of the model cannot be read.", retryDays},
 	ReasonVersionRolledBack: {"version_rolled_back", "The server offers an older model than this device already has.", retryDays},
@@ -52,11 +47,11 @@ var reasonTable = [reasons]struct {
 	ReasonBlob:              {"blob", "A part of the model did not arrive as it was published.", retrySoon},
 	ReasonModel:             {"model", "The model does not fit this app's catalogue.", retryDays},
 	ReasonNotEnrolled:       {"not_enrolled", "This device is not enrolled in the task.", retryLater},
-	ReasonSealedBefore:      {"sealed_before", "This device has already sealed an upload for the round; it never makes a second one.", retrySoon},
+	ReasonUnsupported:       {"unsupported", "The round asks for something that this program cannot do; update the app.", retryDays},
 	ReasonServer:            {"server", "The server did not take the upload.", retrySoon},
 }
 
-// String is the reason's label, such as "log_fork".
+// String is the reason's label, such as "version_forked".
 func (r Reason) String() string {
 	if r < reasons {
 		return reasonTable[r].label

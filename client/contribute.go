@@ -1,0 +1,324 @@
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"tutti/aggregation"
+	"tutti/model"
+	"tutti/privacy/plan"
+)
+
+var errOffline = fmt.Errorf("client: the device has no transport: %w", ErrUnavailable)
+
+// Contribute does what there is to do with the server, at most one upload of
+// it: it sends an upload that has no receipt yet again, asks what became of
+// earlier ones, fetches a newer model, and takes part in the open round if the
+// device's policy allows. The error is Outcome.Err of a Failed outcome.
+//
+// The order is the promise: plan, log, policy and model are verified; the
+// vector is made, clipped and noised; the charge is saved; then the one seal of
+// the round; its bytes are saved; then they are sent. After a crash anywhere in
+// between, a charge is never lost and a second seal of the round never made.
+func (d *Device) Contribute(ctx context.Context) (Outcome, error) {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	o := d.contribute(ctx)
+	d.remember(o)
+	if o.Kind == Failed {
+		return o, o.Err
+	}
+	return o, nil
+}
+
+func (d *Device) contribute(ctx context.Context) Outcome {
+	st, err := d.snapshot()
+	if err != nil {
+		return failed(err)
+	}
+	if d.opts.Transport == nil {
+		return failed(errOffline)
+	}
+	if len(st.enrolment) > 0 {
+		if o, done := d.resume(ctx); done {
+			return o
+		}
+		d.askReceipts(ctx)
+	} else if o, ok := d.enroll(ctx); !ok {
+		return o
+	}
+	answer, err := d.checkIn(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	if answer.Version != nil {
+		if o, ok := d.update(ctx, answer.Version); !ok {
+			return o
+		}
+	}
+	switch {
+	case answer.Offer == nil:
+		return waiting(answer.Wait)
+	case d.opts.OptOut:
+		return Outcome{Kind: NothingToDo, Sentence: "You have opted out: this device fetches models and sends nothing.", RetryAfter: retryDays}
+	}
+	return d.takePart(ctx, answer.Offer)
+}
+
+// snapshot is the state now.
+func (d *Device) snapshot() (state, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return state{}, ErrClosed
+	}
+	return d.st.clone(), nil
+}
+
+// change saves what edit makes of the state.
+func (d *Device) change(edit func(*state)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	next := d.st.clone()
+	edit(&next)
+	return d.save(next)
+}
+
+// remember keeps the outcome for Privacy. Refusals are counted durably; the
+// rest goes to disk with the next save.
+func (d *Device) remember(o Outcome) {
+	last := lastOutcome{o.Kind, o.Reason, o.Policy, o.Round, d.opts.Now().Unix()}
+	if o.Kind == Refused {
+		err := d.change(func(s *state) { s.last = last; s.refused(o.Reason, o.Policy) })
+		if err == nil {
+			return
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.st.last = last
+}
+
+func failed(err error) Outcome {
+	o := Outcome{Kind: Failed, Err: err, RetryAfter: retrySoon, Sentence: "Something broke on the way; nothing was lost."}
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		o.Sentence = "The server cannot be reached now; the device will try again."
+	case errors.Is(err, context.Canceled):
+		o.Sentence = "It was stopped; the device will go on from there."
+	}
+	return o
+}
+
+func waiting(w Wait) Outcome {
+	o := Outcome{Kind: Waiting, RetryAfter: w.RetryAfter, Sentence: w.Reason.Sentence()}
+	if w.Reason == WaitTaskFinished {
+		o.Kind = NothingToDo
+	}
+	if o.RetryAfter == 0 {
+		o.RetryAfter = retrySoon
+	}
+	return o
+}
+
+// enroll exchanges the token for an enrolment; ok means that the device has one.
+func (d *Device) enroll(ctx context.Context) (o Outcome, ok bool) {
+	st, err := d.snapshot()
+	if err != nil {
+		return failed(err), false
+	}
+	if d.opts.Token == "" {
+		return refuse(ReasonNotEnrolled, errors.New("no token was given")).outcome(0), false
+	}
+	key := st.key()
+	enrolment, err := d.opts.Transport.Enroll(ctx, EnrollRequest{
+		Task: st.task, Token: d.opts.Token, PublicKey: st.public(),
+		Proof: ed25519.Sign(key, EnrollMessage(st.task, d.opts.Token)),
+	})
+	if errors.Is(err, ErrNotAllowed) {
+		return refuse(ReasonNotEnrolled, err).outcome(0), false
+	}
+	if err != nil {
+		return failed(err), false
+	}
+	if !aggregation.VerifyEnrolment(d.opts.Policy.Enroller, st.task, st.public(), enrolment) {
+		return refuse(ReasonNotEnrolled, errors.New("the enrolment is not signed by the enroller that this device trusts")).outcome(0), false
+	}
+	if err := d.change(func(s *state) { s.enrolment = enrolment }); err != nil {
+		return failed(err), false
+	}
+	return Outcome{}, true
+}
+
+func (d *Device) checkIn(ctx context.Context) (CheckIn, error) {
+	st, err := d.snapshot()
+	if err != nil {
+		return CheckIn{}, err
+	}
+	r := CheckInRequest{Task: st.task, PublicKey: st.public(), Enrolment: st.enrolment,
+		Time: d.opts.Now().Unix(), LogSize: st.log.Size, Protocol: Protocol}
+	r.Signature = ed25519.Sign(st.key(), CheckInMessage(r.Task, r.PublicKey, r.Time, r.LogSize))
+	return d.opts.Transport.CheckIn(ctx, r)
+}
+
+// update takes the server's newest version: it verifies it, fetches its parts,
+// builds what ranks with it, keeps the parts and accepts it; ok means that the
+// device may go on. The version before stays, with its parts.
+func (d *Device) update(ctx context.Context, sv *SignedVersion) (o Outcome, ok bool) {
+	st, err := d.snapshot()
+	if err != nil {
+		return failed(err), false
+	}
+	v, r := st.judge(d.opts.Policy.Operator, sv, d.opts.Shared.items)
+	if r != nil {
+		return r.outcome(0), false
+	}
+	if v == nil {
+		return Outcome{}, true
+	}
+	get := d.fetch(ctx)
+	if _, err := d.opts.Shared.ranker(v, get); err != nil {
+		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return failed(err), false
+		}
+		return refuse(ReasonBlob, err).outcome(0), false
+	}
+	if err := d.keepParts(v, get); err != nil {
+		return failed(err), false
+	}
+	err = d.change(func(s *state) {
+		s.accept(accepted{number: v.Number, digest: v.Digest(), version: sv.Version, signature: sv.Signature})
+	})
+	if err == nil {
+		err = d.dropOldParts()
+	}
+	if err != nil {
+		return failed(err), false
+	}
+	return Outcome{}, true
+}
+
+// partsOf lists the blobs that a version names.
+func partsOf(v *model.Version) []model.Digest {
+	var digests []model.Digest
+	for _, d := range []model.Digest{v.Spec, v.Params, v.Popularity, v.Transitions} {
+		if !d.IsZero() {
+			digests = append(digests, d)
+		}
+	}
+	return digests
+}
+
+// keepParts saves the parts of a version, which have been read once already.
+func (d *Device) keepParts(v *model.Version, get parts) error {
+	for _, digest := range partsOf(v) {
+		b, err := get(digest, maxPart)
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		err = ErrClosed
+		if !d.closed {
+			err = d.opts.Store.SaveBlob(digest, b)
+		}
+		d.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxPart bounds a part that was read and accepted before.
+const maxPart = 1 << 30
+
+// dropOldParts keeps the parts of the accepted versions only.
+func (d *Device) dropOldParts() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var keep [][32]byte
+	for _, a := range d.st.versions {
+		v, err := model.ParseVersion(a.version)
+		if err != nil {
+			return err
+		}
+		for _, digest := range partsOf(&v) {
+			keep = append(keep, digest)
+		}
+	}
+	if d.closed {
+		return ErrClosed
+	}
+	return d.opts.Store.KeepBlobs(keep)
+}
+
+// DryRun shows what Contribute would do now, and does none of it: nothing is
+// charged, sealed or sent, and nothing is kept. Leaving is what an outcome of
+// Contributed would send.
+func (d *Device) DryRun(ctx context.Context) (Preview, error) {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	st, err := d.snapshot()
+	if err != nil {
+		return Preview{}, err
+	}
+	if d.opts.Transport == nil {
+		return Preview{}, errOffline
+	}
+	if len(st.enrolment) == 0 {
+		return Preview{Outcome: refuse(ReasonNotEnrolled, nil).outcome(0)}, nil
+	}
+	answer, err := d.checkIn(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	if answer.Offer == nil {
+		return Preview{Outcome: waiting(answer.Wait)}, nil
+	}
+	o, r := d.opts.Shared.open(d.opts.Policy, answer.Offer)
+	if r != nil {
+		return Preview{Outcome: r.outcome(0)}, nil
+	}
+	p := Preview{Leaving: describe(o).leaving()}
+	taken, r := st.follow(d.opts.Policy, o, answer.Offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
+	switch {
+	case r != nil:
+		p.Outcome = r.outcome(o.plan.Round)
+	case taken:
+		p.Outcome = tookPart(o.plan.Round)
+	default:
+		p.Outcome = Outcome{Kind: Contributed, Round: o.plan.Round, Sentence: "The device would take part in the open round."}
+	}
+	return p, nil
+}
+
+// Preview is what DryRun found.
+type Preview struct {
+	Outcome Outcome
+	Leaving Leaving
+}
+
+func tookPart(round uint64) Outcome {
+	return Outcome{Kind: Waiting, Round: round, RetryAfter: time.Minute, Sentence: WaitAlreadyCounted.Sentence()}
+}
+
+// base is the version that a plan starts from, nil if the device does not have
+// it.
+func (d *Device) base(pl plan.Plan) (*model.Version, error) {
+	st, err := d.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	a := st.find(pl.Base)
+	if a == nil {
+		return nil, nil
+	}
+	v, err := model.ParseVersion(a.version)
+	return &v, err
+}

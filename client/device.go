@@ -1,0 +1,255 @@
+package client
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tutti/aggregation"
+	"tutti/model"
+	"tutti/privacy/ledger"
+	"tutti/privacy/plan"
+)
+
+// The decisions of a device, as pure steps: what it remembers and what came in
+// give a refusal or a piece of work. Time is an argument; nothing is saved or
+// sent here.
+
+// refusal is why a device does not do what it was asked.
+type refusal struct {
+	reason Reason
+	policy plan.Reason
+	err    error
+}
+
+func (r *refusal) Error() string {
+	label := r.reason.String()
+	if r.reason == ReasonPolicy {
+		label += "/" + r.policy.String()
+	}
+	if r.err == nil {
+		return "refused (" + label + ")"
+	}
+	return "refused (" + label + "): " + r.err.Error()
+}
+
+func (r *refusal) Unwrap() error { return r.err }
+
+func (r *refusal) outcome(round uint64) Outcome {
+	o := Outcome{Kind: Refused, Round: round, Reason: r.reason, Policy: r.policy, Err: r.err,
+		Sentence: r.reason.Sentence(), RetryAfter: r.reason.RetryAfter()}
+	if r.reason == ReasonPolicy {
+		o.Sentence, o.RetryAfter = r.policy.Sentence(), policyRetry(r.policy)
+	}
+	return o
+}
+
+func policyRetry(r plan.Reason) time.Duration {
+	if r.Retry() == plan.RetryRound {
+		return retrySoon
+	}
+	return retryDays
+}
+
+func refuse(r Reason, err error) *refusal { return &refusal{reason: r, err: err} }
+
+func refusePlan(err error) *refusal {
+	var broken *plan.Refusal
+	if errors.As(err, &broken) {
+		return &refusal{reason: ReasonPolicy, policy: broken.Reason, err: err}
+	}
+	return &refusal{reason: ReasonPolicy, policy: plan.ReasonOperator, err: err}
+}
+
+// opened is an offer whose signatures hold and whose parts fit together. It
+// says nothing yet about whether the device may follow it.
+type opened struct {
+	plan       plan.Plan
+	config     *aggregation.Config
+	configured []byte // canonical bytes of config
+}
+
+// openOffer verifies the plan's signature and that the configuration is the one
+// which the plan describes: its digest, its round, its committee and enroller,
+// its numbers, its base. The result depends on the arguments alone.
+func openOffer(policy plan.Policy, o *Offer) (*opened, *refusal) {
+	signed := plan.Signed{Bytes: o.Plan, Signature: o.PlanSignature}
+	pl, err := policy.Open(signed)
+	if err != nil {
+		return nil, refusePlan(err)
+	}
+	cfg, err := aggregation.ParseConfig(o.Config)
+	if err != nil {
+		return nil, refuse(ReasonConfig, err)
+	}
+	if err := matches(cfg, signed, pl); err != nil {
+		return nil, refuse(ReasonConfig, err)
+	}
+	return &opened{plan: pl, config: cfg, configured: o.Config}, nil
+}
+
+func matches(cfg *aggregation.Config, signed plan.Signed, pl plan.Plan) error {
+	if cfg.Plan() != signed.Digest() {
+		return errors.New("it names another plan")
+	}
+	if want := (aggregation.RoundID{Task: pl.Task, Round: pl.Round}); cfg.Round() != want {
+		return fmt.Errorf("it is of round %v", cfg.Round())
+	}
+	params, err := plan.Aggregation(pl)
+	if err != nil {
+		return err
+	}
+	if cfg.Params().Literal() != params.Literal() {
+		return errors.New("its numbers are not those of the plan")
+	}
+	if bases := cfg.Literal().Bases; len(bases) != 1 || bases[0] != pl.Base {
+		return errors.New("its base is not that of the plan")
+	}
+	return cfg.Verify(aggregation.Pins{Enroller: pl.Enroller, Roster: pl.Committee})
+}
+
+// follow decides on an offer. It updates what the device remembers of the log
+// and of what was offered, also when it refuses; the caller saves that. taken
+// means that this device has already sealed for the round.
+func (s *state) follow(policy plan.Policy, o *opened, proof [][32]byte, now int64, items model.Digest) (taken bool, r *refusal) {
+	pl := o.plan
+	if s.sealed && pl.Task == s.task && pl.Round == s.lastRound {
+		return true, nil
+	}
+	seen := s.witness(policy.Operator, pl.Checkpoint, proof)
+	st := plan.State{Now: now, Spent: s.spent, Sealed: s.sealed, LastRound: s.lastRound, Log: seen}
+	if v := s.newest(); v != nil {
+		st.BaseNumber, st.Base = v.number, v.digest
+	}
+	if err := policy.Check(pl, st); err != nil {
+		return false, refusePlan(err)
+	}
+	if pl.Unmasked {
+		return false, refuse(ReasonUnsupported, errors.New("uploads without masks"))
+	}
+	if model.Digest(pl.Items) != items {
+		return false, refuse(ReasonModel, fmt.Errorf("the round is about catalogue %x", pl.Items[:4]))
+	}
+	s.offered, s.delta = describe(o), pl.Delta
+	return false, nil
+}
+
+// describe says what the plan would have the device send.
+func describe(o *opened) offered {
+	m := o.plan.Mechanism
+	p := o.config.Params()
+	envelopes := p.Members() * p.EnvelopeLen(o.config.Suite())
+	return offered{kind: o.plan.Kind, numbers: uint32(m.Dim), padded: uint32(m.PaddedDim),
+		bytes: uint64(p.VectorLen() + envelopes + headerBytes), rho: o.plan.Rho(), cohort: uint32(m.NMin)}
+}
+
+// headerBytes is about what an upload's header has besides its envelopes: id,
+// key, enrolment, nonce, three digests, signature.
+const headerBytes = 16 + 32 + 64 + 16 + 3*32 + 64
+
+// witness compares a plan's checkpoint with the newest one that the device
+// keeps, and keeps the newer. A contradiction under the operator's signature is
+// kept as evidence.
+func (s *state) witness(operator ed25519.PublicKey, note []byte, proof [][32]byte) plan.LogCheck {
+	newer, err := ledger.OpenCheckpoint(note, origin(note), operator)
+	if err != nil {
+		return plan.LogMissing
+	}
+	if s.checkpoint == nil {
+		s.log, s.checkpoint = newer, bytes.Clone(note)
+		return plan.LogConsistent
+	}
+	hashes := make([][]byte, len(proof))
+	for i := range proof {
+		hashes[i] = proof[i][:]
+	}
+	if err := ledger.CheckConsistency(s.log, newer, hashes); err != nil {
+		s.fork = bytes.Clone(note)
+		return plan.LogForked
+	}
+	s.log, s.checkpoint = newer, bytes.Clone(note)
+	return plan.LogConsistent
+}
+
+// origin is the first line of a note, the log's name. The operator's signature
+// covers it, and CheckConsistency holds a device to the first one it saw.
+func origin(note []byte) string {
+	name, _, _ := strings.Cut(string(note), "\n")
+	return name
+}
+
+// judge decides on a version that the server calls the newest: nil if the
+// device has it already, the version if it may be fetched, or a refusal.
+func (s *state) judge(operator ed25519.PublicKey, sv *SignedVersion, items model.Digest) (*model.Version, *refusal) {
+	if len(operator) != ed25519.PublicKeySize || !ed25519.Verify(operator, VersionMessage(sv.Version), sv.Signature) {
+		return nil, refuse(ReasonVersionSignature, nil)
+	}
+	v, err := model.ParseVersion(sv.Version)
+	if err != nil {
+		return nil, refuse(ReasonVersionMalformed, err)
+	}
+	if have := s.newest(); have != nil {
+		switch {
+		case v.Number == have.number && v.Digest() == have.digest:
+			return nil, nil
+		case v.Number == have.number:
+			return nil, refuse(ReasonVersionForked, fmt.Errorf("two versions %d: %v and %v", v.Number, have.digest, v.Digest()))
+		case v.Number < have.number:
+			return nil, refuse(ReasonVersionRolledBack, fmt.Errorf("version %d after %d", v.Number, have.number))
+		case v.Number == have.number+1 && v.Parent != have.digest:
+			return nil, refuse(ReasonVersionForked, fmt.Errorf("version %d does not follow from the one on this device", v.Number))
+		}
+	}
+	if v.Items != items {
+		return nil, refuse(ReasonModel, fmt.Errorf("version %d is about catalogue %v", v.Number, v.Items))
+	}
+	return &v, nil
+}
+
+// settled books what the server says of an upload: done says that the charge
+// needs no more asking. A refund needs a certificate that verifies.
+func (s *state) settled(round uint64, r Receipt) (done bool, err error) {
+	c := s.charge(round)
+	if c == nil {
+		return true, nil
+	}
+	switch r.State {
+	case UploadStaged:
+		c.phase = staged
+		return false, nil
+	case UploadCounted:
+		s.counted++
+	case UploadAbandoned:
+		if err := verifyAbandon(c.config, r.Abandoned); err != nil {
+			c.phase = staged
+			return false, err
+		}
+		s.refund(round)
+		return true, nil
+	case UploadLate, UploadRejected:
+	default: // the server knows nothing of it yet, or speaks of a state that we do not know
+		return false, nil
+	}
+	s.close(round)
+	return true, nil
+}
+
+// verifyAbandon checks that a quorum of the round's committee will never open a
+// sum of it.
+func verifyAbandon(config, certificate []byte) error {
+	cfg, err := aggregation.ParseConfig(config)
+	if err != nil {
+		return fmt.Errorf("client: the round's configuration: %w", err)
+	}
+	cert, err := aggregation.ParseAbandonCertificate(certificate)
+	if err != nil {
+		return fmt.Errorf("client: the certificate of abandonment: %w", err)
+	}
+	if err := cert.Verify(cfg); err != nil {
+		return fmt.Errorf("client: the certificate of abandonment: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"tutti/model"
+	"tutti/model/seqrec"
+	"tutti/model/stats"
+	"tutti/privacy/plan"
+)
+
+// Lesson is what a device learns from in one round: the plan's task and its
+// user's history. It stays on the device.
+type Lesson struct {
+	Plan    plan.Plan
+	History []int32       // item indices, oldest first
+	Items   int           // size of the catalogue
+	Block   *stats.Block  // with plan.Transitions
+	Model   *seqrec.Model // with plan.Model
+	Params  model.Params  // with plan.Model: the weights to start from; not to be changed
+
+	engine seqrec.Engine
+}
+
+// Learner makes a round's vector, Plan.Mechanism.Dim numbers. What it returns
+// is clipped, noised and masked before it leaves the device, whatever it is.
+type Learner func(ctx context.Context, l Lesson) (model.Update, error)
+
+// Learn is the default Learner: the popularity vector, the transitions among
+// the block's items, or local training. A history that teaches nothing gives
+// zeros, which are sent like everything else: staying away would tell that the
+// history is short.
+func (l Lesson) Learn(ctx context.Context) (model.Update, error) {
+	if err := ctx.Err(); err != nil {
+		return model.Update{}, err
+	}
+	switch l.Plan.Kind {
+	case plan.Popularity:
+		return model.NewStatistic(stats.PopularityVector(l.History, l.Items)), nil
+	case plan.Transitions:
+		w, err := window(l.Plan.Window)
+		if err != nil {
+			return model.Update{}, err
+		}
+		return model.NewStatistic(l.Block.Vector(l.History, w)), nil
+	case plan.Model:
+		return l.train()
+	}
+	return model.Update{}, fmt.Errorf("client: a round of kind %v", l.Plan.Kind)
+}
+
+func window(w plan.Window) (stats.Window, error) {
+	decay, err := strconv.ParseFloat(w.Decay, 64)
+	if err != nil {
+		return stats.Window{}, fmt.Errorf("client: the window's decay: %w", err)
+	}
+	parsed := stats.Window{Width: int(w.Width), Decay: decay}
+	return parsed, parsed.Check()
+}
+
+func (l Lesson) train() (model.Update, error) {
+	t := l.Plan.Training
+	rate, err := strconv.ParseFloat(t.LearningRate, 64)
+	if err != nil {
+		return model.Update{}, fmt.Errorf("client: the plan's learning rate: %w", err)
+	}
+	longest := l.Model.Config().MaxLen
+	if t.MaxLen > 0 && int64(t.MaxLen) < int64(longest) {
+		longest = int(t.MaxLen)
+	}
+	sequences := seqrec.Windows(l.History, longest)
+	if t.Batch > 0 && int64(len(sequences)) > int64(t.Batch) {
+		sequences = sequences[:t.Batch] // newest first
+	}
+	if len(sequences) == 0 {
+		return l.nothing(), nil
+	}
+	update, _, err := seqrec.Train(l.engine, l.Params, sequences,
+		seqrec.TrainConfig{Steps: int(t.Steps), LearningRate: rate, Optimizer: t.Optimizer})
+	if errors.Is(err, seqrec.ErrNothingToLearn) || errors.Is(err, seqrec.ErrDiverged) {
+		return l.nothing(), nil
+	}
+	return update, err
+}
+
+// nothing is an update of zeros.
+func (l Lesson) nothing() model.Update {
+	return model.NewStatistic(make([]float32, l.Plan.Mechanism.Dim))
+}
+
+// prepare gathers what the plan's task reads, and checks that the plan's
+// vector is as long as what the task gives. done gives back what was lent.
+func (s *Shared) prepare(pl plan.Plan, base *model.Version, history []int32, get parts) (l Lesson, done func(), r *refusal) {
+	l = Lesson{Plan: pl, History: history, Items: s.cfg.Catalogue.Len()}
+	done = func() {}
+	length := l.Items
+	switch pl.Kind {
+	case plan.Transitions:
+		block, err := s.blocks.get(pl.Block, func() (*stats.Block, error) {
+			b, err := get(pl.Block, maxBlockLen)
+			if err != nil {
+				return nil, err
+			}
+			return parseBlock(b, l.Items)
+		})
+		if err != nil {
+			return l, done, refuse(ReasonBlob, err)
+		}
+		l.Block, length = block, block.Cells()
+	case plan.Model:
+		if base == nil || base.Spec.IsZero() || base.Params.IsZero() {
+			return l, done, refuse(ReasonVersionUnknown, errors.New("the round starts from a version without a Transformer"))
+		}
+		t, err := s.transformer(base, get)
+		if err != nil {
+			return l, done, refuse(ReasonBlob, err)
+		}
+		if l.Params, err = s.weights(base, t, get); err != nil {
+			return l, done, refuse(ReasonBlob, err)
+		}
+		l.Model, length = t.model, t.model.Layout().Size()
+		l.engine = t.engines.Get().(seqrec.Engine)
+		done = func() { t.engines.Put(l.engine) }
+	}
+	if pl.Mechanism.Dim != length {
+		done()
+		return l, func() {}, refuse(ReasonModel, fmt.Errorf("the plan asks for %d numbers, the task has %d", pl.Mechanism.Dim, length))
+	}
+	return l, done, nil
+}

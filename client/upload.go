@@ -1,0 +1,297 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"tutti/aggregation"
+	"tutti/client/history"
+	"tutti/model"
+	"tutti/privacy/mechanism"
+)
+
+// takePart follows an offer, or refuses it.
+func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
+	o, r := d.opts.Shared.open(d.opts.Policy, offer)
+	if r != nil {
+		return r.outcome(0)
+	}
+	st, err := d.snapshot()
+	if err != nil {
+		return failed(err)
+	}
+	taken, r := st.follow(d.opts.Policy, o, offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
+	if taken {
+		return tookPart(o.plan.Round)
+	}
+	if r != nil {
+		if err := d.change(func(s *state) { s.adopt(&st) }); err != nil {
+			return failed(err)
+		}
+		return r.outcome(o.plan.Round)
+	}
+	encoded, bound, err := d.encode(ctx, o)
+	if errors.As(err, &r) && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		return r.outcome(o.plan.Round)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	defer clear(encoded)
+	if err := d.chargeFor(&st, o); err != nil {
+		return failed(err)
+	}
+	u, err := d.seal(o, encoded, bound)
+	if err != nil {
+		return failed(fmt.Errorf("client: sealing for round %d: %w", o.plan.Round, err))
+	}
+	return d.send(ctx, u)
+}
+
+// adopt takes over what following an offer has taught.
+func (s *state) adopt(from *state) {
+	s.log, s.checkpoint, s.fork = from.log, from.checkpoint, from.fork
+	s.offered, s.delta = from.offered, from.delta
+}
+
+// encode makes the round's vector and takes it through clip and codec. Nothing
+// but the encoded integers remains; the caller clears them.
+func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, bound int64, err error) {
+	base, err := d.base(o.plan)
+	if err != nil {
+		return nil, 0, err
+	}
+	lesson, done, r := d.opts.Shared.prepare(o.plan, base, d.sequence(), d.fetch(ctx))
+	if r != nil {
+		return nil, 0, r
+	}
+	defer done()
+	learn := d.opts.Learner
+	if learn == nil {
+		learn = func(ctx context.Context, l Lesson) (model.Update, error) { return l.Learn(ctx) }
+	}
+	update, err := learn(ctx, lesson)
+	if err != nil {
+		return nil, 0, err
+	}
+	m := o.plan.Mechanism
+	if update.Len() != m.Dim {
+		return nil, 0, fmt.Errorf("client: the learner gave %d numbers, the plan wants %d", update.Len(), m.Dim)
+	}
+	clipped := mechanism.Clip(update.Values(), m.Clip)
+	clear(update.Values())
+	err = d.opts.Shared.withCodec(m, func(codec *mechanism.Codec) error {
+		e, err := codec.Encode(clipped, d.opts.Rand)
+		if err != nil {
+			return err
+		}
+		encoded, bound = append([]int32(nil), e.Values()...), e.Bound()
+		return nil
+	})
+	return encoded, bound, err
+}
+
+// chargeFor saves the charge of a round, and with it what following the offer
+// has taught. Nothing of the round is sealed before it returns.
+func (d *Device) chargeFor(followed *state, o *opened) error {
+	rho := o.plan.Rho()
+	noise := rho != nil
+	if !noise {
+		rho = new(big.Rat)
+	}
+	return d.change(func(s *state) {
+		s.adopt(followed)
+		s.addCharge(charge{round: o.plan.Round, phase: charged, rho: rho, config: o.configured}, noise)
+	})
+}
+
+// seal masks the vector, once, and saves the upload.
+func (d *Device) seal(o *opened, encoded []int32, bound int64) (Upload, error) {
+	st, err := d.snapshot()
+	if err != nil {
+		return Upload{}, err
+	}
+	sealer := aggregation.Client{Key: st.key(), Enrolment: st.enrolment,
+		Pins: aggregation.Pins{Enroller: d.opts.Policy.Enroller, Roster: o.plan.Committee}}
+	sealed, err := sealer.Seal(d.opts.Rand, o.config, o.plan.Base, encoded, bound)
+	if err != nil {
+		return Upload{}, err
+	}
+	header, err := sealed.Header.Marshal()
+	if err != nil {
+		return Upload{}, err
+	}
+	u := Upload{Task: o.plan.Task, Round: o.plan.Round, Header: header, Vector: sealed.Vector}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return Upload{}, ErrClosed
+	}
+	return u, d.opts.Store.SavePending(encodePending(u))
+}
+
+// send uploads and books the receipt. Without an answer the upload stays
+// pending, and the next Contribute sends the same bytes.
+func (d *Device) send(ctx context.Context, u Upload) Outcome {
+	receipt, err := d.opts.Transport.Upload(ctx, u)
+	if err != nil {
+		return failed(err)
+	}
+	o := d.book(u.Round, receipt)
+	if o.Kind == Failed {
+		return o
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return failed(ErrClosed)
+	}
+	if err := d.opts.Store.DropPending(); err != nil {
+		return failed(err)
+	}
+	return o
+}
+
+// book saves what a receipt says and puts it into words.
+func (d *Device) book(round uint64, r Receipt) Outcome {
+	var wrong error
+	err := d.change(func(s *state) { _, wrong = s.settled(round, r) })
+	if err != nil {
+		return failed(err)
+	}
+	o := Outcome{Round: round, Upload: r.State, RetryAfter: r.RetryAfter}
+	switch r.State {
+	case UploadStaged, UploadCounted:
+		o.Kind, o.Sentence = Contributed, "The upload is with the server."
+		if r.State == UploadCounted {
+			o.Sentence = "The upload is in the round's sum."
+		}
+	case UploadAbandoned:
+		o.Kind, o.Sentence = Waiting, "The round was abandoned and nothing was opened; its charge was taken back."
+		if wrong != nil {
+			o.Err, o.Sentence = wrong, "The server says that the round was abandoned, and does not prove it; the charge stays."
+		}
+	case UploadLate, UploadRejected:
+		o = refuse(ReasonServer, nil).outcome(round)
+		o.Upload, o.Reject, o.Sentence = r.State, r.Reason, r.Reason.Sentence()
+		if r.State == UploadLate {
+			o.Reject, o.Sentence = RejectRoundClosed, RejectRoundClosed.Sentence()
+		}
+	default:
+		return failed(fmt.Errorf("client: the server answered the upload with %q", r.State))
+	}
+	if o.RetryAfter == 0 {
+		o.RetryAfter = retrySoon
+	}
+	return o
+}
+
+// resume sends an upload that has no receipt yet again, byte for byte. done
+// means that this is what the call did; a round that has ended meanwhile leaves
+// room for the next one.
+func (d *Device) resume(ctx context.Context) (o Outcome, done bool) {
+	u, err := d.pending()
+	if err != nil {
+		return failed(err), true
+	}
+	if u == nil {
+		return Outcome{}, false
+	}
+	o = d.send(ctx, *u)
+	if o.Kind == Refused {
+		_ = d.change(func(s *state) { s.refused(o.Reason, o.Policy) })
+	}
+	return o, o.Kind == Contributed || o.Kind == Failed
+}
+
+// pending is the upload that waits for its receipt. One that no open charge
+// belongs to is dropped: a crash left it behind.
+func (d *Device) pending() (*Upload, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	b, err := d.opts.Store.Pending()
+	if err != nil || b == nil {
+		return nil, err
+	}
+	u, err := decodePending(d.st.task, b)
+	if err == nil {
+		if c := d.st.charge(u.Round); c != nil && c.phase == charged {
+			return &u, nil
+		}
+	}
+	return nil, d.opts.Store.DropPending()
+}
+
+// askReceipts asks what became of the rounds whose end is not known. What
+// cannot be learned now is asked again next time.
+func (d *Device) askReceipts(ctx context.Context) {
+	st, err := d.snapshot()
+	if err != nil {
+		return
+	}
+	id := aggregation.IDOf(st.public())
+	next := st.clone()
+	for _, c := range st.charges {
+		r, err := d.opts.Transport.Receipt(ctx, ReceiptRequest{Task: st.task, Round: c.round, Device: id})
+		if err == nil {
+			_, _ = next.settled(c.round, r)
+		}
+	}
+	if len(next.charges) != len(st.charges) {
+		_ = d.change(func(s *state) { s.charges, s.spent, s.counted = next.charges, next.spent, next.counted })
+	}
+}
+
+// sequence is the history as models read it.
+func (d *Device) sequence() []int32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return history.Sequence(d.events, d.opts.Shared.cfg.Catalogue.Index)
+}
+
+// fetch gets a blob from the process, the device's store, or the server, and
+// checks its digest in the latter two.
+func (d *Device) fetch(ctx context.Context) parts {
+	return func(digest model.Digest, limit int64) ([]byte, error) {
+		return d.opts.Shared.blobs.get(digest, func() ([]byte, error) {
+			b, err := d.stored(digest, limit)
+			if err == nil {
+				return b, nil
+			}
+			if d.opts.Transport == nil {
+				return nil, err
+			}
+			b, err = d.opts.Transport.Blob(ctx, digest, limit)
+			if err != nil {
+				return nil, err
+			}
+			if sha256.Sum256(b) != digest {
+				return nil, ErrDigest
+			}
+			return b, nil
+		})
+	}
+}
+
+// stored gets a blob from the device's own store.
+func (d *Device) stored(digest model.Digest, limit int64) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	b, err := d.opts.Store.Blob(digest)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit || sha256.Sum256(b) != digest {
+		return nil, fmt.Errorf("%w: a stored part of the model", ErrDigest)
+	}
+	return b, nil
+}
