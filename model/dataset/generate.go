@@ -29,7 +29,7 @@ func DefaultGenerator() GeneratorConfig {
 const (
 	minLength    = 20
 	maxLength    = 2700
-	maxGenerated = 1 << 24
+	maxGenerated = 1 << 20
 )
 
 func (c GeneratorConfig) check() error {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// namer invents titles, each once.
+// namer invents titles whose SeriesStem is used once.
 type namer struct {
 	random *rand.Rand
 	used   map[string]bool
@@ -52,8 +52,8 @@ func (n *namer) name() string {
 		if len(n.used) > 500000 {
 			title = n.of(names) + ": " + title
 		}
-		if !n.used[title] {
-			n.used[title] = true
+		if stem := SeriesStem(title); !n.used[stem] {
+			n.used[stem] = true
 			return title
 		}
 	}
