@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strconv"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -124,6 +125,12 @@ type Meter struct {
 	Measured string // decimal variance
 	Expected string // decimal variance
 	Z        string // decimal; how many standard errors lie between
+}
+
+// NewMeter is a reading as it stands in a record.
+func NewMeter(coords int, measured, expected, z float64) Meter {
+	decimal := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	return Meter{uint64(coords), decimal(measured), decimal(expected), decimal(z)}
 }
 
 // Abandon ends a round of which nothing was opened.

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"slices"
 	"strconv"
 
@@ -188,29 +187,16 @@ func noisy(x, sensitivity int64, epsilon, alpha float64) (number, error) {
 	return number{float64(v), ci.LowerBound, ci.UpperBound}, nil
 }
 
-// Rho is what a statement of this epsilon (a decimal) costs in zCDP: epsilon^2/2, exactly.
-func Rho(epsilon string) (*big.Rat, error) {
-	x, err := strconv.ParseFloat(epsilon, 64)
-	if err != nil || !(x >= minEpsilon && x <= maxEpsilon) || decimal(x) != epsilon {
-		return nil, fmt.Errorf("%w: epsilon %q is not a decimal between %g and %g", ErrInput, epsilon, float64(minEpsilon), float64(maxEpsilon))
-	}
-	e, ok := new(big.Rat).SetString(epsilon)
-	if !ok {
-		return nil, fmt.Errorf("%w: epsilon %q", ErrInput, epsilon)
-	}
-	return e.Mul(e, e).Mul(e, big.NewRat(1, 2)), nil
-}
-
 // record charges and logs the statement; only then is it returned.
 func (r *Reporter) record(scope Scope, metric string, rows []Row, epsilon float64) (Statement, error) {
-	text := decimal(epsilon)
-	rho, err := Rho(text)
+	event := accounting.PureDP{Epsilon: epsilon}
+	rho, err := accounting.Rho(event)
 	if err != nil {
-		return Statement{}, err
+		return Statement{}, fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	body := &ledger.Telemetry{
 		Task: r.task, Round: scope.Round, Times: uint64(scope.Times), Metric: metric, Mechanism: "laplace",
-		Epsilon: text, Delta: "0", Rho: rho,
+		Epsilon: decimal(epsilon), Delta: "0", Rho: rho,
 	}
 	for _, row := range rows {
 		body.Rows = append(body.Rows, ledger.Row{Label: row.Label, Value: decimal(row.Value), Low: decimal(row.Low), High: decimal(row.High)})
@@ -218,7 +204,7 @@ func (r *Reporter) record(scope Scope, metric string, rows []Row, epsilon float6
 	if err := r.log.Append(body); err != nil {
 		return Statement{}, fmt.Errorf("telemetry %s is not published: %w", metric, err)
 	}
-	return Statement{metric, epsilon, rows, accounting.PureDP{Epsilon: epsilon}}, nil
+	return Statement{metric, epsilon, rows, event}, nil
 }
 
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
