@@ -13,9 +13,10 @@ import (
 // Both travel the same way. It must leave the device only clipped, noised and
 // masked, so it prints as a placeholder and refuses to be serialised.
 type Update struct {
-	// A pointer, so that fmt shows an address even where it walks a struct that
-	// holds an Update in an unexported field and cannot call Format.
-	vector *[]float32
+	// A function, because that is what fmt cannot look into where it walks a
+	// struct with an Update in an unexported field and cannot call Format: a
+	// pointer it would follow when the verb is wrong for it.
+	vector func() []float32
 }
 
 // ErrNotFinite says that a vector holds NaN or an infinity.
@@ -34,13 +35,16 @@ func NewUpdate(local, global Params) (Update, error) {
 	if firstNotFinite(values) >= 0 {
 		return Update{}, fmt.Errorf("update: %w", ErrNotFinite)
 	}
-	return Update{vector: &values}, nil
+	return updateOf(values), nil
 }
 
 // NewStatistic returns an update that holds a copy of a statistics vector.
 func NewStatistic(values []float32) Update {
-	vector := slices.Clone(values)
-	return Update{vector: &vector}
+	return updateOf(slices.Clone(values))
+}
+
+func updateOf(values []float32) Update {
+	return Update{vector: func() []float32 { return values }}
 }
 
 // Values is the vector itself, not a copy; nil for the zero Update.
@@ -48,7 +52,7 @@ func (u Update) Values() []float32 {
 	if u.vector == nil {
 		return nil
 	}
-	return *u.vector
+	return u.vector()
 }
 
 // Len is the number of values.

@@ -1,7 +1,5 @@
 package kernel
 
-import "sync"
-
 // The portable multiplication: a 2x4 tile of C stays in registers while p runs
 // over k. Four columns of B are copied into a panel first, so that the inner
 // loop reads straight on.
@@ -17,7 +15,25 @@ type panel [panelDepth][tileCols]float32
 // rowBlock holds rows of A that are not contiguous in their matrix.
 type rowBlock [blockRows * panelDepth]float32
 
-var rowBlocks = sync.Pool{New: func() any { return new(rowBlock) }}
+// spareRows keeps row blocks for the next call: as many as goroutines were ever
+// in need of one at once, at most its capacity.
+var spareRows = make(chan *rowBlock, 64)
+
+func takeRows() *rowBlock {
+	select {
+	case rows := <-spareRows:
+		return rows
+	default:
+		return new(rowBlock)
+	}
+}
+
+func giveRows(rows *rowBlock) {
+	select {
+	case spareRows <- rows:
+	default:
+	}
+}
 
 func gemmPortable(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
 	if m == 1 {
@@ -26,8 +42,8 @@ func gemmPortable(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, 
 	}
 	var rows *rowBlock
 	if csa != 1 {
-		rows = rowBlocks.Get().(*rowBlock)
-		defer rowBlocks.Put(rows)
+		rows = takeRows()
+		defer giveRows(rows)
 	}
 	var bp panel
 	for k0 := 0; k0 < k; k0 += panelDepth {
