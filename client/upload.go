@@ -190,8 +190,8 @@ func (d *Device) book(round uint64, r Receipt) Outcome {
 }
 
 // resume sends an upload that has no receipt yet again, byte for byte. done
-// means that this is what the call did; a round that has ended meanwhile leaves
-// room for the next one.
+// means that this is what the call did; a round that has ended meanwhile, or an
+// answer that will not change, leaves room for the next one.
 func (d *Device) resume(ctx context.Context) (o Outcome, done bool) {
 	u, err := d.pending()
 	if err != nil {
@@ -204,7 +204,8 @@ func (d *Device) resume(ctx context.Context) (o Outcome, done bool) {
 	if o.Kind == Refused {
 		_ = d.change(func(s *state) { s.refused(o.Reason, o.Policy) })
 	}
-	return o, o.Kind == Contributed || o.Kind == Failed
+	later := o.Kind == Failed && (errors.Is(o.Err, ErrUnavailable) || ctx.Err() != nil)
+	return o, o.Kind == Contributed || later
 }
 
 // pending is the upload that waits for its receipt. One that no open charge

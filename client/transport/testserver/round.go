@@ -1,0 +1,304 @@
+package testserver
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"tutti/aggregation"
+	"tutti/client"
+	"tutti/model"
+	"tutti/privacy/ledger"
+	"tutti/privacy/mechanism"
+	"tutti/privacy/plan"
+	"tutti/server/api"
+)
+
+// Spec says what round to open.
+type Spec struct {
+	Kind     plan.Kind
+	Dim      int
+	Goal     int      // devices; 0: 3
+	Rho      *big.Rat // cost; nil: noise off
+	Block    model.Digest
+	Training plan.Training
+	Edit     func(*plan.Plan)                 // changes the plan before it is signed
+	Config   func(*aggregation.ConfigLiteral) // changes the configuration
+}
+
+// Round is a round at work.
+type Round struct {
+	Number uint64
+	Plan   plan.Plan
+	cfg    *aggregation.Config
+	signed plan.Signed
+	staged map[aggregation.DeviceID]*stagedUpload
+	state  map[aggregation.DeviceID]api.UploadState
+	closed bool
+	cert   []byte // of abandonment
+}
+
+type stagedUpload struct {
+	header *aggregation.Header
+	digest aggregation.Digest
+	vector []byte
+}
+
+// Publish signs and announces the next version; number 0 in v is filled in, and
+// so are the parent and the catalogue where they are zero.
+func (s *Server) Publish(v model.Version) model.Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.Number == 0 {
+		v.Number = s.number + 1
+	}
+	if v.Parent.IsZero() {
+		v.Parent = s.head
+	}
+	if v.Items.IsZero() {
+		v.Items = s.catalogue.Digest()
+	}
+	s.version = s.sign(v)
+	s.number, s.head = v.Number, v.Digest()
+	return v
+}
+
+// Sign signs a version without announcing it.
+func (s *Server) Sign(v model.Version) *api.SignedVersion { return s.sign(v) }
+
+func (s *Server) sign(v model.Version) *api.SignedVersion {
+	b, err := v.Marshal()
+	s.must(err)
+	return &api.SignedVersion{Version: b, Signature: ed25519.Sign(s.operator, client.VersionMessage(b))}
+}
+
+// Open opens the next round.
+func (s *Server) Open(spec Spec) *Round {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &Round{Number: uint64(len(s.rounds) + 1), staged: map[aggregation.DeviceID]*stagedUpload{}, state: map[aggregation.DeviceID]api.UploadState{}}
+	r.Plan = s.plan(r.Number, spec)
+	if spec.Edit != nil {
+		spec.Edit(&r.Plan)
+	}
+	var err error
+	r.signed, err = plan.Sign(s.operator, r.Plan)
+	s.must(err)
+	_, err = s.log.Append(&ledger.Plan{Task: Task, Round: r.Number, What: spec.Kind.String(), Rho: r.Plan.Rho(),
+		Bytes: r.signed.Bytes, Signature: r.signed.Signature}, time.Now().Unix())
+	s.must(err)
+	r.cfg = s.configure(r, spec)
+	s.round, s.rounds[r.Number] = r, r
+	return r
+}
+
+func (s *Server) plan(number uint64, spec Spec) plan.Plan {
+	goal := spec.Goal
+	if goal == 0 {
+		goal = 3
+	}
+	mech, err := mechanism.Design(mechanism.Literal{Dim: spec.Dim, Clip: 1, NMin: max(2, goal-1), NMax: goal + 3,
+		Rho: spec.Rho, Noise: spec.Rho != nil})
+	s.must(err)
+	p := plan.Plan{Task: Task, Round: number, Kind: spec.Kind, BaseNumber: s.number, Base: s.head, Items: s.catalogue.Digest(),
+		Block: spec.Block, Training: spec.Training, Mechanism: mech, Goal: uint32(goal), Committee: s.Committee(), Corrupt: Corrupt,
+		Packing: Packing, Enroller: public(s.enroller), Budget: big.NewRat(50, 1), Delta: "1e-06",
+		Checkpoint: s.checkpoint(), Deadline: time.Now().Add(time.Hour).Unix()}
+	if spec.Kind == plan.Transitions {
+		p.Window = plan.Window{Width: 8, Decay: "0.75"}
+	}
+	return p
+}
+
+func (s *Server) checkpoint() []byte {
+	c, err := s.log.Checkpoint(LogOrigin)
+	s.must(err)
+	note, err := ledger.SignCheckpoint(s.operator, c)
+	s.must(err)
+	return note
+}
+
+func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
+	params, err := plan.Aggregation(r.Plan)
+	s.must(err)
+	id := aggregation.RoundID{Task: Task, Round: r.Number}
+	l := aggregation.ConfigLiteral{Round: id, Plan: r.signed.Digest(), Bases: []aggregation.Digest{r.Plan.Base},
+		Params: params.Literal(), Enroller: public(s.enroller)}
+	for j, m := range s.nodes {
+		key, _, err := m.OpenRound(rand.Reader, id, r.signed.Digest())
+		s.must(err)
+		l.Roster = append(l.Roster, aggregation.MemberKey{Index: uint16(j + 1), Identity: public(s.identities[j]), Key: key})
+	}
+	honest := true
+	if spec.Config != nil {
+		spec.Config(&l)
+		honest = false
+	}
+	cfg, err := aggregation.NewConfig(l)
+	s.must(err)
+	for _, m := range s.nodes {
+		if _, err := m.Begin(cfg); err != nil && honest {
+			s.must(err)
+		}
+	}
+	return cfg
+}
+
+// Count is the number of staged uploads.
+func (s *Server) Count(r *Round) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(r.staged)
+}
+
+// Close certifies the uploads that came in and opens their sum, one vector of
+// integers, and says who is in it.
+func (s *Server) Close(r *Round) (sum []int64, set []aggregation.DeviceID) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(r)
+	var entries []aggregation.Entry
+	total := aggregation.NewAccumulator(r.cfg)
+	for id, u := range r.staged {
+		entries = append(entries, aggregation.Entry{ID: id, Digest: u.digest})
+		s.must(total.Add(u.vector))
+		r.state[id] = api.UploadState_UPLOAD_STATE_COUNTED
+		set = append(set, id)
+	}
+	slices.SortFunc(set, aggregation.DeviceID.Compare)
+	u, err := aggregation.NewSet(entries)
+	s.must(err)
+	var signatures []aggregation.SetSignature
+	for _, m := range s.nodes {
+		signature, _, err := m.Sign(r.cfg.Round(), &aggregation.Proposal{Cfg: r.cfg.Digest(), Set: u})
+		s.must(err)
+		signatures = append(signatures, signature)
+	}
+	cert, err := aggregation.Certify(r.cfg, u, signatures)
+	s.must(err)
+	var answers []aggregation.Answer
+	for _, m := range s.nodes {
+		a, _, err := m.Release(r.cfg.Round(), cert)
+		s.must(err)
+		answers = append(answers, *a)
+	}
+	sum, err = aggregation.Unmask(r.cfg, u, total, answers)
+	s.must(err)
+	return sum, set
+}
+
+// Decode decodes an opened sum.
+func (s *Server) Decode(r *Round, sum []int64, n int) mechanism.Decoded {
+	codec, err := mechanism.NewCodec(r.Plan.Mechanism)
+	s.must(err)
+	d, err := codec.DecodeSum(sum, n)
+	s.must(err)
+	return d
+}
+
+// Abandon ends a round with a certificate of the committee.
+func (s *Server) Abandon(r *Round) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(r)
+	var signatures []aggregation.AbandonSignature
+	for _, m := range s.nodes {
+		signature, _, err := m.Abandon(r.cfg.Round())
+		s.must(err)
+		signatures = append(signatures, signature)
+	}
+	cert, err := aggregation.CertifyAbandon(r.cfg, signatures)
+	s.must(err)
+	r.cert = cert.Marshal()
+	for id := range r.state {
+		r.state[id] = api.UploadState_UPLOAD_STATE_ABANDONED
+	}
+}
+
+// Fork makes the log forget its past: a new log of the same size and more.
+func (s *Server) Fork() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := s.log.Size()
+	s.log = ledger.Log{}
+	_, err := s.log.Append(&ledger.Task{Task: Task, Operator: public(s.operator), Purpose: "another past", Unit: "device",
+		Adjacency: "zero-out", Delta: "1e-06", Budget: big.NewRat(100, 1)}, time.Now().Unix())
+	s.must(err)
+	for number := uint64(1); s.log.Size() < size; number++ {
+		v := &ledger.Version{Task: Task, Number: number, Digest: model.Digest{byte(number)}, Cause: "start"}
+		if number > 1 {
+			v.Parent = model.Digest{byte(number - 1)}
+		}
+		_, err := s.log.Append(v, time.Now().Unix())
+		s.must(err)
+	}
+}
+
+// end closes the round for uploads.
+func (s *Server) end(r *Round) {
+	r.closed = true
+	if s.round == r {
+		s.round = nil
+	}
+}
+
+// stage takes a complete upload.
+func (s *Server) stage(r *Round, h *aggregation.Header, vector []byte) (*api.UploadResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	digest := h.Digest()
+	devices := s.seen[r.Number]
+	if devices == nil {
+		devices = map[aggregation.DeviceID]map[aggregation.Digest]int{}
+		s.seen[r.Number] = devices
+	}
+	if devices[h.ID] == nil {
+		devices[h.ID] = map[aggregation.Digest]int{}
+	}
+	devices[h.ID][digest]++
+	if old := r.staged[h.ID]; old != nil && old.digest == digest {
+		return &api.UploadResponse{State: r.state[h.ID]}, nil
+	} else if old != nil {
+		return reject(api.RejectReason_REJECT_REASON_CONFLICT), nil
+	}
+	if r.closed {
+		return &api.UploadResponse{State: api.UploadState_UPLOAD_STATE_LATE}, nil
+	}
+	if s.lie.Staging != nil {
+		if refuse := s.lie.Staging(h.ID); refuse != nil {
+			return refuse, nil
+		}
+	}
+	for j, m := range s.nodes {
+		mine, err := h.ForMember(uint16(j + 1))
+		if err != nil {
+			return nil, err
+		}
+		verdicts, _, err := m.Accept(r.cfg.Round(), []*aggregation.MemberHeader{mine})
+		if err != nil {
+			return nil, err
+		}
+		if verdicts[0].Reason != aggregation.Accepted {
+			return nil, fmt.Errorf("member %d: %w", j+1, verdicts[0].Reason)
+		}
+	}
+	r.staged[h.ID] = &stagedUpload{h, digest, vector}
+	r.state[h.ID] = api.UploadState_UPLOAD_STATE_STAGED
+	answer := &api.UploadResponse{State: api.UploadState_UPLOAD_STATE_STAGED}
+	if s.lie.Upload != nil {
+		return answer, s.lie.Upload(h.ID, answer)
+	}
+	return answer, nil
+}
+
+func reject(r api.RejectReason) *api.UploadResponse {
+	return &api.UploadResponse{State: api.UploadState_UPLOAD_STATE_REJECTED, Reason: r}
+}
+
+var errNoRound = errors.New("no such round")
