@@ -149,6 +149,9 @@ func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
 	return cfg
 }
 
+// Certificate is the round's certificate of abandonment, nil without one.
+func (r *Round) Certificate() []byte { return r.cert }
+
 // Count is the number of staged uploads.
 func (s *Server) Count(r *Round) int {
 	s.mu.Lock()
