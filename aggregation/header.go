@@ -58,8 +58,10 @@ func (h *Header) Digest() Digest { return h.digest(h.EnvRoot()) }
 // Entry is the header's line in a Set.
 func (h *Header) Entry() Entry { return Entry{ID: h.ID, Digest: h.Digest()} }
 
-// EnvRoot is the Merkle root over the envelopes.
-func (h *Header) EnvRoot() Digest { return merkleRoot(envelopeLeaves(h.Envelopes)) }
+// EnvRoot is the Merkle root over the envelopes, and their number.
+func (h *Header) EnvRoot() Digest {
+	return envelopeRoot(len(h.Envelopes), merkleRoot(envelopeLeaves(h.Envelopes)))
+}
 
 // Digest is digest_i, equal to that of the Header it was cut from.
 func (h *MemberHeader) Digest() Digest { return h.digest(h.EnvRoot) }
@@ -71,7 +73,7 @@ func (h *Header) ForMember(j uint16) (*MemberHeader, error) {
 	}
 	leaves := envelopeLeaves(h.Envelopes)
 	return &MemberHeader{
-		Prelude: h.Prelude, EnvRoot: merkleRoot(leaves), Member: j,
+		Prelude: h.Prelude, EnvRoot: envelopeRoot(len(leaves), merkleRoot(leaves)), Member: j,
 		Envelope: h.Envelopes[j-1], Path: merklePath(leaves, int(j-1)),
 	}, nil
 }

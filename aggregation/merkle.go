@@ -49,10 +49,18 @@ func merklePath(leaves []Digest, i int) []Digest {
 	return append(merklePath(leaves[k:], i-k), merkleRoot(leaves[:k]))
 }
 
-// merkleVerify reports whether leaf i of n leads to the root.
+// envelopeRoot binds the number of leaves to the root of their tree.
+func envelopeRoot(n int, root Digest) Digest {
+	var prefix [3]byte
+	prefix[0] = 2
+	binary.BigEndian.PutUint16(prefix[1:], uint16(n))
+	return hash(labelEnvelope, prefix[:], root[:])
+}
+
+// merkleVerify reports whether leaf i of n leads to the envelopeRoot.
 func merkleVerify(root, leaf Digest, i, n int, path []Digest) bool {
 	got, used, ok := merkleClimb(leaf, i, n, path)
-	return ok && used == len(path) && got == root
+	return ok && used == len(path) && envelopeRoot(n, got) == root
 }
 
 func merkleClimb(leaf Digest, i, n int, path []Digest) (node Digest, used int, ok bool) {
