@@ -12,13 +12,12 @@ import (
 // Choice. A constant-time scan of a small cumulative table (80 entries)
 // needs three levels of convolution, eight base samples, to reach
 // sigma = 2048: measured 668 ns against a bar of 50 ns. What is used instead
-// takes 7 to 17 ns and has no branch that
-// depends on a drawn value except with probability below 2^-49, but does
-// look up addresses that depend on it, in a table of 16 KiB (128 KiB at the
-// largest sigma): Walker's alias method over |x|, exact to 2^-127, and for
-// sigma > 76 the sum x1 + k x2 of two such samples. A party that can watch
-// cache lines of the device while it encodes is outside the claim, as is
-// anyone who can read its memory.
+// takes 7 to 17 ns: Walker's alias method over |x|, exact to 2^-127, and for
+// sigma > 76 the sum x1 + k x2 of two such samples. It has no branch that
+// depends on a drawn value, except with probability below 2^-49, but it
+// looks up addresses that do, in a table of 16 KiB (128 KiB at the largest
+// sigma). A party that can watch cache lines of the device while it encodes
+// is outside the claim, as is anyone who can read its memory.
 //
 // How far from exact. (1) Completing the square gives
 // P[x1 + k x2 = x] = rho_sigma(x) * sum over y in Z of rho_t(y - c_x), up to

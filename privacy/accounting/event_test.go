@@ -1,0 +1,307 @@
+package accounting
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"math/big"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// anyEvent draws a tree of at most the given depth.
+func anyEvent(t *rapid.T, depth int) Event {
+	kinds := 9
+	if depth == 0 {
+		kinds = 7
+	}
+	positive := rapid.Float64Range(0.1, 50)
+	switch rapid.IntRange(1, kinds).Draw(t, "kind") {
+	case 1:
+		return ZCDP{Rho: big.NewRat(rapid.Int64Range(0, 1e6).Draw(t, "num"), rapid.Int64Range(1, 1e6).Draw(t, "den"))}
+	case 2:
+		return Gaussian{Z: positive.Draw(t, "z")}
+	case 3:
+		return Laplace{B: positive.Draw(t, "b")}
+	case 4:
+		return PureDP{Epsilon: rapid.SampledFrom([]float64{0, 0.01, 0.5, 3}).Draw(t, "epsilon")}
+	case 5:
+		return DiscreteGaussian{Sigma: positive.Draw(t, "sigma"), Sensitivity: rapid.IntRange(0, 9).Draw(t, "sensitivity")}
+	case 6:
+		return TreeSingleEpoch{Z: positive.Draw(t, "z"), Steps: rapid.IntRange(1, 4096).Draw(t, "steps")}
+	case 7:
+		return DiscreteGaussianSum{L2: big.NewRat(8194, 1), Sigma2: big.NewRat(rapid.Int64Range(16, 1e6).Draw(t, "sigma2"), 7).Add(
+			big.NewRat(16, 1), big.NewRat(1, 3)), Shares: rapid.IntRange(1, 500).Draw(t, "shares"), Dim: 36864}
+	case 8:
+		return SelfComposed{Event: anyEvent(t, depth-1), Count: rapid.IntRange(0, 20).Draw(t, "count")}
+	}
+	parts := make([]Event, rapid.IntRange(0, 4).Draw(t, "parts"))
+	for i := range parts {
+		parts[i] = anyEvent(t, depth-1)
+	}
+	return Composed{Events: parts}
+}
+
+func mustRho(t interface{ Fatal(...any) }, e Event) *big.Rat {
+	rho, err := Rho(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rho
+}
+
+// Google's dp_accounting 0.6.0 loses the count of two self-composed events;
+// ours is a property: Self(e, n) == Composed([e] * n), in every notion.
+func TestSelfComposedIsComposed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := anyEvent(t, 2)
+		n := rapid.IntRange(0, 30).Draw(t, "n")
+		parts := make([]Event, n)
+		for i := range parts {
+			parts[i] = e
+		}
+		self, composed := SelfComposed{Event: e, Count: n}, Composed{Events: parts}
+		if a, b := mustRho(t, self), mustRho(t, composed); a.Cmp(b) != 0 {
+			t.Fatalf("rho %v and %v", a, b)
+		}
+		orders := []float64{1.5, 4, 64}
+		a, err := RDP(self, orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := RDP(composed, orders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range orders {
+			if !relative(a.Values[i], b.Values[i], 1e-12) {
+				t.Fatalf("order %g: %g and %g", orders[i], a.Values[i], b.Values[i])
+			}
+		}
+		pa, errA := PureEpsilon(self)
+		pb, errB := PureEpsilon(composed)
+		if n > 0 && (errA == nil) != (errB == nil) || errA == nil && errB == nil && !relative(pa, pb, 1e-12) {
+			t.Fatalf("pure epsilon %g, %v and %g, %v", pa, errA, pb, errB)
+		}
+	})
+}
+
+// More releases never cost less, and a Renyi curve is never above rho a.
+func TestCompositionIsMonotone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e, more := anyEvent(t, 2), anyEvent(t, 1)
+		both := Composed{Events: []Event{e, more}}
+		if mustRho(t, both).Cmp(mustRho(t, e)) < 0 {
+			t.Fatal("rho fell by composition")
+		}
+		one, err := RDP(e, []float64{2, 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, err := RDP(both, []float64{2, 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rho, _ := mustRho(t, e).Float64()
+		for i, a := range one.Orders {
+			if two.Values[i] < one.Values[i] {
+				t.Fatal("a Renyi divergence fell by composition")
+			}
+			if one.Values[i] > rho*a*(1+1e-12)+1e-15 {
+				t.Fatalf("%v: %g at order %g is above rho a = %g", e, one.Values[i], a, rho*a)
+			}
+		}
+	})
+}
+
+func TestRhoIsExact(t *testing.T) {
+	for _, test := range []struct {
+		event Event
+		want  string
+	}{
+		{Gaussian{Z: 0.65}, "200/169"}, // 1/(2 * (13/20)^2)
+		{SelfComposed{Event: Gaussian{Z: 0.1}, Count: 3}, "150/1"},
+		{Laplace{B: 10}, "1/200"},
+		{PureDP{Epsilon: 0.5}, "1/8"},
+		{DiscreteGaussian{Sigma: 10, Sensitivity: 3}, "9/200"},
+		{TreeSingleEpoch{Z: 1, Steps: 2047}, "11/2"},
+		{TreeSingleEpoch{Z: 1, Steps: 2048}, "6/1"},
+		{DiscreteGaussianSum{L2: big.NewRat(8194, 1), Sigma2: big.NewRat(671416360, 7), Shares: 50, Dim: 36864}, "7/1000"},
+		{Composed{}, "0/1"},
+	} {
+		if got := FormatRho(mustRho(t, test.event)); got != test.want {
+			t.Errorf("%#v: rho %s, want %s", test.event, got, test.want)
+		}
+	}
+}
+
+func TestEventsOutOfRangeAreRefused(t *testing.T) {
+	nan := math.NaN()
+	for _, e := range []Event{
+		nil,
+		ZCDP{},
+		ZCDP{Rho: big.NewRat(-1, 2)},
+		Gaussian{}, Gaussian{Z: -1}, Gaussian{Z: nan}, Gaussian{Z: math.Inf(1)},
+		Laplace{}, Laplace{B: nan},
+		PureDP{Epsilon: -1}, PureDP{Epsilon: nan},
+		DiscreteGaussian{Sigma: 0, Sensitivity: 1}, DiscreteGaussian{Sigma: 1, Sensitivity: -1},
+		TreeSingleEpoch{Z: 1}, TreeSingleEpoch{Steps: 4},
+		DiscreteGaussianSum{},
+		DiscreteGaussianSum{L2: big.NewRat(1, 1), Sigma2: big.NewRat(16, 1), Dim: 1},
+		SelfComposed{Count: 1}, SelfComposed{Event: Gaussian{Z: 1}, Count: -1},
+		Composed{Events: []Event{Gaussian{Z: 1}, nil}},
+	} {
+		if rho, err := Rho(e); !errors.Is(err, ErrEvent) {
+			t.Errorf("%#v: rho %v, %v", e, rho, err)
+		}
+		if _, err := RDP(e, []float64{2}); !errors.Is(err, ErrEvent) {
+			t.Errorf("%#v: a Renyi curve, %v", e, err)
+		}
+	}
+	for _, order := range []float64{1, 0.5, nan, math.Inf(1)} {
+		if _, err := RDP(Gaussian{Z: 1}, []float64{order}); !errors.Is(err, ErrRange) {
+			t.Errorf("order %g: %v", order, err)
+		}
+	}
+}
+
+// Shares of small variance have a Renyi curve with its terms in the
+// dimension, but no rho: it is refused, not approximated.
+func TestSmallSharesHaveNoRho(t *testing.T) {
+	sum := DiscreteGaussianSum{L2: big.NewRat(100, 1), Sigma2: big.NewRat(1, 2), Shares: 50, Dim: 1000}
+	if _, err := Rho(sum); !errors.Is(err, ErrEvent) {
+		t.Errorf("rho of shares of variance 1/2: %v", err)
+	}
+	curve, err := RDP(sum, []float64{2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := 100.0 * 100 / (50 * 0.5); curve.Values[0] <= limit {
+		t.Errorf("the curve %g has no excess over %g", curve.Values[0], limit)
+	}
+}
+
+func TestNotionsRefuseForeignEvents(t *testing.T) {
+	if _, err := PureEpsilon(Composed{Events: []Event{PureDP{Epsilon: 1}, Gaussian{Z: 1}}}); !errors.Is(err, ErrEvent) {
+		t.Errorf("a Gaussian has a pure epsilon: %v", err)
+	}
+	if eps, err := PureEpsilon(Composed{Events: []Event{PureDP{Epsilon: 1}, Laplace{B: 2}, PureDP{}}}); err != nil || eps != 1.5 {
+		t.Errorf("pure epsilon %g, %v; want 1.5", eps, err)
+	}
+	for _, e := range []Event{Laplace{B: 1}, SelfComposed{Event: ZCDP{Rho: big.NewRat(1, 1)}, Count: 2}} {
+		if _, err := Mu(e); !errors.Is(err, ErrEvent) {
+			t.Errorf("%#v has a mu: %v", e, err)
+		}
+	}
+	mu, err := Mu(Composed{Events: []Event{Gaussian{Z: 0.5}, Gaussian{Z: 2}}})
+	if err != nil || !relative(mu, math.Sqrt(4.25), 1e-15) {
+		t.Errorf("mu %g, %v", mu, err)
+	}
+}
+
+func TestEventJSONRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := anyEvent(t, 3)
+		b, err := EncodeEvent(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeEvent(b)
+		if err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		if mustRho(t, got).Cmp(mustRho(t, e)) != 0 {
+			t.Fatalf("%s: another rho", b)
+		}
+		again, err := EncodeEvent(got)
+		if err != nil || string(again) != string(b) {
+			t.Fatalf("%s became %s, %v", b, again, err)
+		}
+	})
+	if _, err := EncodeEvent(SelfComposed{}); !errors.Is(err, ErrEvent) {
+		t.Errorf("an event without its part is written: %v", err)
+	}
+}
+
+func TestDecodeEventRefuses(t *testing.T) {
+	var unknown *UnknownEventError
+	if _, err := DecodeEvent([]byte(`{"type":"composed","events":[{"type":"poisson_sampled","q":0.1}]}`)); !errors.As(err, &unknown) ||
+		unknown.Type != "poisson_sampled" || !errors.Is(err, ErrEvent) {
+		t.Errorf("an unknown event inside a composition: %v", err)
+	}
+	deep := strings.Repeat(`{"type":"self_composed","count":1,"event":`, 17) + `{"type":"gaussian","noise_multiplier":1}` + strings.Repeat("}", 17)
+	for name, text := range map[string]string{
+		"empty":           ``,
+		"not an object":   `[]`,
+		"no type":         `{}`,
+		"two values":      `{"type":"gaussian","noise_multiplier":1} {}`,
+		"no multiplier":   `{"type":"gaussian"}`,
+		"null multiplier": `{"type":"gaussian","noise_multiplier":null}`,
+		"zero multiplier": `{"type":"gaussian","noise_multiplier":0}`,
+		"unknown field":   `{"type":"gaussian","noise_multiplier":1,"q":0.1}`,
+		"foreign field":   `{"type":"gaussian","noise_multiplier":1,"rho":"1/2"}`,
+		"half a group":    `{"type":"discrete_gaussian","sigma":1}`,
+		"negative rho":    `{"type":"zcdp","rho":"-1/2"}`,
+		"rho over zero":   `{"type":"zcdp","rho":"1/0"}`,
+		"rho too large":   `{"type":"zcdp","rho":"1e1000000000"}`,
+		"rho a word":      `{"type":"zcdp","rho":"half"}`,
+		"negative count":  `{"type":"self_composed","count":-1,"event":{"type":"gaussian","noise_multiplier":1}}`,
+		"huge count":      `{"type":"self_composed","count":1073741825,"event":{"type":"gaussian","noise_multiplier":1}}`,
+		"too deep":        deep,
+		"too long":        `"` + strings.Repeat("x", maxEventBytes) + `"`,
+	} {
+		if e, err := DecodeEvent([]byte(text)); !errors.Is(err, ErrEvent) {
+			t.Errorf("%s: %v, %v", name, e, err)
+		}
+	}
+	e, err := DecodeEvent([]byte(`{"type":"zcdp","rho":0.25}`))
+	if err != nil || !reflect.DeepEqual(e, ZCDP{Rho: big.NewRat(1, 4)}) {
+		t.Errorf("a rho as a number: %v, %v", e, err)
+	}
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	f.Add([]byte(`{"type":"composed","events":[{"type":"zcdp","rho":"1/3"},{"type":"laplace","noise_multiplier":2}]}`))
+	f.Add([]byte(`{"type":"self_composed","count":9,"event":{"type":"tree_single_epoch","noise_multiplier":7,"steps":100}}`))
+	f.Add([]byte(`{"type":"discrete_gaussian_sum","l2":"8194/1","sigma2":"1001/7","shares":50,"dim":36864}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := DecodeEvent(b)
+		if err != nil {
+			return
+		}
+		if rho, err := Rho(e); err == nil && rho.Sign() < 0 {
+			t.Fatalf("%s: rho %v", b, rho)
+		}
+		again, err := EncodeEvent(e)
+		if err != nil || !json.Valid(again) {
+			t.Fatalf("%s: %s, %v", b, again, err)
+		}
+		if _, err := DecodeEvent(again); err != nil {
+			t.Fatalf("%s is not read back: %v", again, err)
+		}
+	})
+}
+
+func TestParseRho(t *testing.T) {
+	for text, want := range map[string]string{
+		"7/1000": "7/1000", "14/2000": "7/1000", "0/1": "0/1", "0.25": "1/4", "1e-3": "1/1000", "2E2": "200/1", "3": "3/1", "0": "0/1",
+	} {
+		if r, err := ParseRho(text); err != nil || FormatRho(r) != want {
+			t.Errorf("%q: %v, %v", text, r, err)
+		}
+	}
+	for _, text := range []string{
+		"", "-1", "+1", "1/-2", "1/0", "010/1", "0x10", "1_000", "01", ".5", "5.", "1e", "1e401", "1e-99999999999", "1.2/3",
+		"1/2/3", "inf", "NaN", " 1", strings.Repeat("9", maxRho+1),
+	} {
+		if r, err := ParseRho(text); !errors.Is(err, ErrRange) {
+			t.Errorf("%.20q is read as %v, %v", text, r, err)
+		}
+	}
+	if FormatRho(nil) != "0/1" {
+		t.Error("nil is not zero")
+	}
+}
