@@ -1,0 +1,305 @@
+package report
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"math"
+	"math/big"
+	"strconv"
+	"time"
+
+	"tutti/privacy/accounting"
+	"tutti/privacy/ledger"
+	"tutti/privacy/mechanism"
+	"tutti/privacy/plan"
+)
+
+// facts are the records of one task, decoded and put together; every derived number of a report comes from them.
+type facts struct {
+	task      *ledger.Task
+	rounds    []roundFact
+	abandoned []abandonFact
+	telemetry []telemetryFact
+	plans     map[uint64]planFact
+	pending   uint64
+	charges   []charge
+	first     uint64
+	last      uint64
+	leaves    uint64
+}
+
+type planFact struct {
+	seq    uint64
+	record *ledger.Plan
+	plan   plan.Plan
+}
+
+type roundFact struct {
+	seq    uint64
+	time   int64
+	record *ledger.Round
+	plan   planFact
+}
+
+type abandonFact struct {
+	seq    uint64
+	record *ledger.Abandon
+	plan   planFact
+}
+
+type telemetryFact struct {
+	seq    uint64
+	record *ledger.Telemetry
+}
+
+// charge is one entry of the account; rho is nil where noise was off.
+type charge struct {
+	seq  uint64
+	what string
+	rho  *big.Rat
+}
+
+// chain adds every record to a log, so that the rules between records are checked, and gives the log.
+func chain(records []ledger.Record) (*ledger.Log, *Failure) {
+	log := new(ledger.Log)
+	for _, r := range records {
+		if err := log.AddRecord(r); err != nil {
+			var v *ledger.Violation
+			if !errors.As(err, &v) {
+				return log, fail(ReasonSequence, "record %d: %v", r.Seq, err)
+			}
+			return log, fail(faultReasons[v.Fault], "%v", v)
+		}
+	}
+	return log, nil
+}
+
+var faultReasons = map[ledger.Fault]Reason{
+	ledger.FaultMalformed: ReasonLedgerLine, ledger.FaultSequence: ReasonSequence, ledger.FaultPrev: ReasonPrev,
+	ledger.FaultTime: ReasonTime, ledger.FaultTask: ReasonTask, ledger.FaultPlan: ReasonPlan, ledger.FaultRound: ReasonRound,
+	ledger.FaultCohort: ReasonCohort, ledger.FaultRho: ReasonRho, ledger.FaultBudget: ReasonBudget, ledger.FaultModel: ReasonModelChain,
+}
+
+// gather puts the records of one task together. The chain was checked before: every round has its plan.
+func gather(records []ledger.Record, task string) (*facts, *Failure) {
+	f := &facts{plans: map[uint64]planFact{}}
+	for _, r := range records {
+		if r.Body.TaskName() != task {
+			continue
+		}
+		if f.leaves == 0 {
+			f.first = r.Seq
+		}
+		f.last, f.leaves = r.Seq, f.leaves+1
+		if bad := f.add(r); bad != nil {
+			return nil, bad
+		}
+	}
+	if f.task == nil {
+		return nil, fail(ReasonTask, "the ledger does not hold the task %q", task)
+	}
+	f.pending = uint64(len(f.plans) - len(f.rounds) - len(f.abandoned))
+	return f, nil
+}
+
+func (f *facts) add(r ledger.Record) *Failure {
+	switch b := r.Body.(type) {
+	case *ledger.Task:
+		f.task = b
+	case *ledger.Plan:
+		p, bad := openPlan(b, f.task.Operator)
+		if bad != nil {
+			return bad
+		}
+		f.plans[b.Round] = planFact{r.Seq, b, p}
+	case *ledger.Round:
+		f.rounds = append(f.rounds, roundFact{r.Seq, r.Time, b, f.plans[b.Round]})
+		f.charges = append(f.charges, charge{r.Seq, b.What, b.Rho})
+	case *ledger.Abandon:
+		f.abandoned = append(f.abandoned, abandonFact{r.Seq, b, f.plans[b.Round]})
+	case *ledger.Telemetry:
+		f.telemetry = append(f.telemetry, telemetryFact{r.Seq, b})
+		f.charges = append(f.charges, charge{r.Seq, "telemetry", b.Rho})
+	}
+	return nil
+}
+
+// openPlan verifies the signed plan inside a plan record and that the record says the same.
+func openPlan(b *ledger.Plan, operator []byte) (plan.Plan, *Failure) {
+	p, err := plan.Open(plan.Signed{Bytes: b.Bytes, Signature: b.Signature}, ed25519.PublicKey(operator))
+	if err != nil {
+		return p, fail(ReasonPlan, "the plan of round %d: %v", b.Round, err)
+	}
+	if p.Task != b.Task || p.Round != b.Round || p.Kind.String() != b.What || !sameRho(p.Rho(), b.Rho) {
+		return p, fail(ReasonPlan, "the signed plan of round %d says something else than its record", b.Round)
+	}
+	return p, nil
+}
+
+func sameRho(a, b *big.Rat) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Cmp(b) == 0)
+}
+
+// params are the round's numbers as its record holds them.
+func (r roundFact) params() (mechanism.Params, *Failure) {
+	p, err := mechanism.ParseParams(r.record.Mechanism)
+	if err != nil {
+		return p, fail(ReasonMechanism, "round %d: %v", r.record.Round, err)
+	}
+	return p, nil
+}
+
+// checkMechanisms: each round ran with the numbers of its plan, and they satisfy every formula exactly.
+func (f *facts) checkMechanisms() *Failure {
+	for _, r := range f.rounds {
+		p, bad := r.params()
+		if bad != nil {
+			return bad
+		}
+		if err := p.Validate(); err != nil {
+			return fail(ReasonMechanism, "round %d: %v", r.record.Round, err)
+		}
+		if p != r.plan.plan.Mechanism || p.Noise != r.record.Noise {
+			return fail(ReasonMechanism, "round %d ran with other numbers than its signed plan", r.record.Round)
+		}
+		if _, err := plan.Aggregation(r.plan.plan); err != nil && r.record.Masks {
+			return fail(ReasonMechanism, "round %d: %v", r.record.Round, err)
+		}
+		if r.plan.plan.Base != r.record.Before {
+			return fail(ReasonModelChain, "round %d started from another model than its plan", r.record.Round)
+		}
+	}
+	return nil
+}
+
+// checkCohorts: as many devices as were promised, and not more than the noise was sized for.
+func (f *facts) checkCohorts() *Failure {
+	for _, r := range f.rounds {
+		p := r.plan.plan.Mechanism
+		if r.record.NMin != uint64(p.NMin) || r.record.Survived < uint64(p.NMin) || r.record.Survived > uint64(p.NMax) {
+			return fail(ReasonCohort, "round %d opened a sum over %d devices; its plan allows %d to %d", r.record.Round, r.record.Survived, p.NMin, p.NMax)
+		}
+	}
+	return nil
+}
+
+// checkRho: the cost of each round follows from its numbers in exact arithmetic; gives their total with telemetry's.
+func (f *facts) checkRho() (*big.Rat, *Failure) {
+	for _, r := range f.rounds {
+		p, bad := r.params()
+		if bad != nil {
+			return nil, bad
+		}
+		rho, err := rhoOf(p)
+		if err != nil || !sameRho(rho, p.Rho()) || !sameRho(rho, r.record.Rho) {
+			return nil, fail(ReasonRho, "round %d is charged with another rho than B^2/(2 (n_min - t_c) sigma^2)", r.record.Round)
+		}
+	}
+	return f.total(), nil
+}
+
+// rhoOf is the cost by the accountant's theorem on sums of discrete Gaussians; nil when noise is off.
+func rhoOf(p mechanism.Params) (*big.Rat, error) {
+	if !p.Noise {
+		return nil, nil
+	}
+	return accounting.Rho(accounting.DiscreteGaussianSum{
+		L2: big.NewRat(p.L2Bound, 1), Sigma2: p.Sigma2.Rat(), Shares: p.NMin - p.Colluders, Dim: p.PaddedDim,
+	})
+}
+
+// total is what everything with noise cost.
+func (f *facts) total() *big.Rat {
+	sum := new(big.Rat)
+	for _, c := range f.charges {
+		if c.rho != nil {
+			sum.Add(sum, c.rho)
+		}
+	}
+	return sum
+}
+
+// lone is what is left to a device all of whose companions are false: in each round, its own noise only.
+func (f *facts) lone() *big.Rat {
+	sum := new(big.Rat)
+	for _, c := range f.telemetry {
+		sum.Add(sum, c.record.Rho)
+	}
+	for _, r := range f.rounds {
+		if p := r.plan.plan.Mechanism; r.record.Rho != nil {
+			honest := big.NewRat(int64(p.NMin-p.Colluders), 1)
+			sum.Add(sum, honest.Mul(honest, r.record.Rho))
+		}
+	}
+	return sum
+}
+
+// off says whether any round lacked noise or masks.
+func (f *facts) off() bool { return len(f.openRounds()) > 0 }
+
+// openRounds are the rounds without noise or without masks.
+func (f *facts) openRounds() []roundFact {
+	var open []roundFact
+	for _, r := range f.rounds {
+		if !r.record.Noise || !r.record.Masks || r.plan.plan.Unmasked {
+			open = append(open, r)
+		}
+	}
+	return open
+}
+
+// checkTelemetry: each statement is pure epsilon-DP and charged with epsilon^2/2.
+func (f *facts) checkTelemetry() *Failure {
+	for _, t := range f.telemetry {
+		rho, err := telemetryRho(t.record)
+		if err != nil {
+			return fail(ReasonTelemetry, "record %d: %v", t.seq, err)
+		}
+		if !sameRho(rho, t.record.Rho) {
+			return fail(ReasonTelemetry, "record %d is charged with another rho than epsilon^2/2", t.seq)
+		}
+		for _, row := range t.record.Rows {
+			for _, s := range []string{row.Value, row.Low, row.High} {
+				if x, err := strconv.ParseFloat(s, 64); err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+					return fail(ReasonTelemetry, "record %d publishes %q", t.seq, s)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func telemetryRho(b *ledger.Telemetry) (*big.Rat, error) {
+	if b.Mechanism != "laplace" || b.Delta != "0" {
+		return nil, errors.New("a mechanism without a theorem here")
+	}
+	x, err := strconv.ParseFloat(b.Epsilon, 64)
+	if err != nil || strconv.FormatFloat(x, 'g', -1, 64) != b.Epsilon {
+		return nil, errors.New("epsilon is not a decimal in its shortest form")
+	}
+	return accounting.Rho(accounting.PureDP{Epsilon: x})
+}
+
+// checkBudget: the task's own bound, and the bound that every signed plan gave, hold.
+func (f *facts) checkBudget() *Failure {
+	total := f.total()
+	if f.task.Budget != nil && total.Cmp(f.task.Budget) > 0 {
+		return fail(ReasonBudget, "rho %s was spent of %s", total.FloatString(6), f.task.Budget.FloatString(6))
+	}
+	rounds := new(big.Rat)
+	for _, r := range f.rounds {
+		if r.record.Rho == nil {
+			continue
+		}
+		rounds.Add(rounds, r.record.Rho)
+		if limit := r.plan.plan.Budget; limit == nil || rounds.Cmp(limit) > 0 {
+			return fail(ReasonBudget, "with round %d, rho %s exceeds what its plan allowed a device to spend", r.record.Round, rounds.FloatString(6))
+		}
+		if r.plan.plan.Delta != f.task.Delta {
+			return fail(ReasonBudget, "round %d was planned at delta %s, the task's is %s", r.record.Round, r.plan.plan.Delta, f.task.Delta)
+		}
+	}
+	return nil
+}
+
+func instant(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
