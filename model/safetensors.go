@@ -73,26 +73,8 @@ func safetensorsHeader(l Layout, meta map[string]string) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	b.WriteByte('{')
-	member := func(key string, value any) error {
-		k, err := json.Marshal(key)
-		if err != nil {
-			return err
-		}
-		v, err := json.Marshal(value)
-		if err != nil {
-			return err
-		}
-		if b.Len() > 1 {
-			b.WriteByte(',')
-		}
-		b.Write(k)
-		b.WriteByte(':')
-		b.Write(v)
-		return nil
-	}
 	if len(meta) > 0 { // json.Marshal sorts the keys of a map
-		if err := member(safetensorsMeta, meta); err != nil {
+		if err := writeMember(&b, safetensorsMeta, meta); err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +87,7 @@ func safetensorsHeader(l Layout, meta map[string]string) ([]byte, error) {
 		if entry.Shape == nil {
 			entry.Shape = []int{}
 		}
-		if err := member(name, entry); err != nil {
+		if err := writeMember(&b, name, entry); err != nil {
 			return nil, err
 		}
 	}
@@ -117,6 +99,27 @@ func safetensorsHeader(l Layout, meta map[string]string) ([]byte, error) {
 		return nil, fmt.Errorf("header of %d bytes, at most %d", b.Len(), safetensorsMaxHeader)
 	}
 	return b.Bytes(), nil
+}
+
+// writeMember adds a member to the object that b starts or goes on with.
+func writeMember(b *bytes.Buffer, key string, value any) error {
+	k, err := json.Marshal(key)
+	if err != nil {
+		return err
+	}
+	v, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	separator := byte(',')
+	if b.Len() == 0 {
+		separator = '{'
+	}
+	b.WriteByte(separator)
+	b.Write(k)
+	b.WriteByte(':')
+	b.Write(v)
+	return nil
 }
 
 // ReadSafetensors reads a file of at most maxBytes. The layout gets the tensors

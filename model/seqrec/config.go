@@ -170,7 +170,7 @@ func (m *Model) Init(seed uint64) model.Params {
 	rng := rand.New(rand.NewPCG(seed, 0x7475747469)) // "tutti"
 	normal := func(name string, std float64) {
 		for i, values := 0, p.View(name); i < len(values); i++ {
-			values[i] = float32(std * rng.NormFloat64())
+			values[i] = float32(std * bell(rng))
 		}
 	}
 	ones := func(name string) {
@@ -194,12 +194,21 @@ func (m *Model) Init(seed uint64) model.Params {
 	return p
 }
 
+// bell is close to a standard normal: the sum of four 16-bit uniforms. Unlike a
+// real one it is exact integers and a single rounding, so that every machine
+// draws the same.
+func bell(rng *rand.Rand) float64 {
+	bits := rng.Uint64()
+	sum := bits&0xffff + bits>>16&0xffff + bits>>32&0xffff + bits>>48
+	return float64(int64(sum)-2*0xffff) * (1.7320508075688772 / 65536) // variance 4/12
+}
+
 // projectionStd makes the entries of the projected item vectors, F*W, spread by
 // initialStd whatever the scale of the features.
 func (m *Model) projectionStd() float64 {
 	var energy float64
 	for _, x := range m.features {
-		energy += float64(x) * float64(x)
+		energy += float64(float64(x) * float64(x)) // rounded, never fused
 	}
 	if energy == 0 {
 		return initialStd

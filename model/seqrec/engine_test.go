@@ -291,6 +291,16 @@ func TestInit(t *testing.T) {
 			t.Errorf("%s: the seed does not decide the weights", name)
 		}
 	}
+	// One known value keeps seeds meaning the same; and the spread is as promised.
+	values := mustModel(t, seqrec.DefaultConfig(3706), nil).Init(1).View(seqrec.TensorTable)
+	mean, square := 0.0, 0.0
+	for _, v := range values {
+		mean += float64(v) / float64(len(values))
+		square += float64(v) * float64(v) / float64(len(values))
+	}
+	if values[0] != -0.019170538 || math.Abs(mean) > 2e-4 || math.Abs(math.Sqrt(square)-0.02) > 2e-4 {
+		t.Errorf("first weight %v, mean %v, spread %v", values[0], mean, math.Sqrt(square))
+	}
 	// The study's network at L = 64 has 295,611 weights, 65 of them the vector and
 	// bias of a padding item, which a ragged batch does without.
 	if got := mustModel(t, seqrec.DefaultConfig(3706), nil).Layout().Size(); got != 295611-65 {
