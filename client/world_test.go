@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math/big"
+	"strconv"
 	"testing"
 	"time"
 
@@ -184,4 +185,36 @@ func abandonWithoutProof(certificate []byte) func(aggregation.DeviceID, *api.Rec
 	return func(_ aggregation.DeviceID, r *api.ReceiptResponse) {
 		r.State, r.AbandonCertificate = api.UploadState_UPLOAD_STATE_ABANDONED, certificate
 	}
+}
+
+// trained is what a device with the history should learn from the model of a seed.
+func trained(t *testing.T, m *seqrec.Model, seed uint64, met []int, training plan.Training) []float32 {
+	t.Helper()
+	var history []int32
+	for _, i := range met {
+		history = append(history, int32(i))
+	}
+	sequences := seqrec.Windows(history, int(training.MaxLen))
+	if len(sequences) == 0 {
+		return make([]float32, m.Layout().Size())
+	}
+	rate, err := strconv.ParseFloat(training.LearningRate, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update, _, err := seqrec.Train(seqrec.NewEngine(m), m.Init(seed), sequences,
+		seqrec.TrainConfig{Steps: int(training.Steps), LearningRate: rate, Optimizer: training.Optimizer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return update.Values()
+}
+
+// blockBlob is the blob of chosen items of this catalogue.
+func blockBlob(chosen []int32) []byte {
+	b := append([]byte("tutti/stats/block\x01"), 0, 0, 0, items, 0, 0, 0, byte(len(chosen)))
+	for _, i := range chosen {
+		b = append(b, 0, 0, 0, byte(i))
+	}
+	return b
 }

@@ -126,7 +126,7 @@ func (s *Server) checkpoint() []byte {
 func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
 	params, err := plan.Aggregation(r.Plan)
 	s.must(err)
-	id := aggregation.RoundID{Task: Task, Round: r.Number}
+	id := aggregation.RoundID{Task: r.Plan.Task, Round: r.Number}
 	l := aggregation.ConfigLiteral{Round: id, Plan: r.signed.Digest(), Bases: []aggregation.Digest{r.Plan.Base},
 		Params: params.Literal(), Enroller: public(s.enroller)}
 	for j, m := range s.nodes {

@@ -1,0 +1,206 @@
+package client_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"math/big"
+	"testing"
+
+	"tutti/aggregation"
+	"tutti/client"
+	"tutti/client/transport/testserver"
+	"tutti/model"
+	"tutti/privacy/plan"
+	"tutti/server/api"
+)
+
+// TestLies has the server, or somebody between it and the device, change one
+// thing. Each must be refused for the named reason, with nothing charged,
+// nothing sealed, and the device still able to take part in an honest round.
+func TestLies(t *testing.T) {
+	flip := func(b []byte, at int) []byte {
+		b = append([]byte(nil), b...)
+		b[(at+len(b))%len(b)] ^= 1
+		return b
+	}
+	onOffer := func(change func(*api.Offer)) func(*world) {
+		return func(w *world) {
+			w.Lie(testserver.Lies{CheckIn: func(r *api.CheckInResponse) {
+				if r.Offer != nil {
+					change(r.Offer)
+				}
+			}})
+		}
+	}
+	edit := func(change func(*plan.Plan)) testserver.Spec {
+		s := popularityRound(3)
+		s.Edit = change
+		return s
+	}
+	_, stranger, _ := ed25519.GenerateKey(nil)
+	strangerKey := publicOf(stranger)
+
+	for name, c := range map[string]struct {
+		spec   testserver.Spec
+		lie    func(*world)
+		reason client.Reason
+		policy plan.Reason
+	}{
+		"a byte of the plan":           {lie: onOffer(func(o *api.Offer) { o.Plan = flip(o.Plan, -20) }), reason: client.ReasonPolicy, policy: plan.ReasonOperator},
+		"a byte of its signature":      {lie: onOffer(func(o *api.Offer) { o.PlanSignature = flip(o.PlanSignature, 5) }), reason: client.ReasonPolicy, policy: plan.ReasonOperator},
+		"no plan at all":               {lie: onOffer(func(o *api.Offer) { o.Plan, o.PlanSignature = nil, nil }), reason: client.ReasonPolicy, policy: plan.ReasonOperator},
+		"a byte of the configuration":  {lie: onOffer(func(o *api.Offer) { o.Config = flip(o.Config, -1) }), reason: client.ReasonConfig},
+		"a configuration cut short":    {lie: onOffer(func(o *api.Offer) { o.Config = o.Config[:40] }), reason: client.ReasonConfig},
+		"fewer in a sum than the plan": {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Params.NMin-- }, 4), reason: client.ReasonConfig},
+		"another base than the plan":   {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Bases = append(l.Bases, aggregation.Digest{9}) }, 3), reason: client.ReasonConfig},
+		"another plan's digest":        {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Plan[0] ^= 1 }, 3), reason: client.ReasonConfig},
+		"another enroller":             {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Enroller = strangerKey }, 3), reason: client.ReasonConfig},
+		"a round key nobody signed":    {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Roster[1].Key.Signature = flip(l.Roster[1].Key.Signature, 3) }, 3), reason: client.ReasonConfig},
+
+		"another task":           {spec: edit(func(p *plan.Plan) { p.Task = "shoes" }), reason: client.ReasonPolicy, policy: plan.ReasonTask},
+		"a strange member":       {spec: withStranger(stranger), reason: client.ReasonPolicy, policy: plan.ReasonMember},
+		"noise off":              {spec: testserver.Spec{Kind: plan.Popularity, Dim: items}, reason: client.ReasonPolicy, policy: plan.ReasonNoiseOff},
+		"masks off":              {spec: edit(func(p *plan.Plan) { p.Unmasked = true }), reason: client.ReasonPolicy, policy: plan.ReasonUnmasked},
+		"less noise than stated": {spec: edit(func(p *plan.Plan) { p.Mechanism.Sigma2.Num -= p.Mechanism.Sigma2.Num / 50 }), reason: client.ReasonPolicy, policy: plan.ReasonMechanism},
+		"too dear a round":       {spec: testserver.Spec{Kind: plan.Popularity, Dim: items, Rho: big.NewRat(2, 1)}, reason: client.ReasonPolicy, policy: plan.ReasonRoundCost},
+		"a round that is over":   {spec: edit(func(p *plan.Plan) { p.Deadline = 1000 }), reason: client.ReasonPolicy, policy: plan.ReasonDeadline},
+		"no checkpoint":          {spec: edit(func(p *plan.Plan) { p.Checkpoint = nil }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
+		"a damaged checkpoint":   {spec: edit(func(p *plan.Plan) { p.Checkpoint = flip(p.Checkpoint, -5) }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
+		"another catalogue":      {spec: edit(func(p *plan.Plan) { p.Items[0] ^= 1 }), reason: client.ReasonModel},
+		"a vector too long":      {spec: testserver.Spec{Kind: plan.Popularity, Dim: items + 1, Rho: big.NewRat(1, 2)}, reason: client.ReasonModel},
+		"a block nobody has": {spec: testserver.Spec{Kind: plan.Transitions, Dim: items, Rho: big.NewRat(1, 2), Block: model.Digest{7}},
+			reason: client.ReasonBlob},
+		"training without a model": {spec: testserver.Spec{Kind: plan.Model, Dim: items, Rho: big.NewRat(1, 2),
+			Training: plan.Training{Steps: 1, LearningRate: "0.1", Optimizer: "sgd"}}, reason: client.ReasonVersionUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			d := w.device(1, 2, 3)
+			if c.lie != nil {
+				c.spec = popularityRound(3)
+			}
+			r := w.Open(c.spec)
+			if c.lie != nil {
+				c.lie(w)
+			}
+			w.refuses(d, c.reason, c.policy)
+			if s := d.Privacy(); s.Spent.Sign() != 0 || s.Open != 0 || w.Count(r) != 0 || w.Uploads(r.Number, s.Device) != 0 {
+				t.Fatalf("a refused round was charged or sent: %+v", s)
+			}
+			w.Lie(testserver.Lies{})
+			w.Open(popularityRound(3))
+			w.want(d, client.Contributed)
+		})
+	}
+}
+
+// withConfig is a round whose configuration is not the plan's.
+func withConfig(change func(*aggregation.ConfigLiteral), goal int) testserver.Spec {
+	s := popularityRound(goal)
+	s.Config = change
+	return s
+}
+
+func publicOf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+
+// withStranger is a round whose plan and configuration agree on a third member
+// that no device has pinned.
+func withStranger(stranger ed25519.PrivateKey) testserver.Spec {
+	s := popularityRound(3)
+	s.Edit = func(p *plan.Plan) { p.Committee[2] = publicOf(stranger) }
+	s.Config = func(l *aggregation.ConfigLiteral) {
+		roster := []ed25519.PublicKey{l.Roster[0].Identity, l.Roster[1].Identity, publicOf(stranger)}
+		m, err := aggregation.NewMember(aggregation.MemberSetup{Identity: stranger, Index: 3, Floor: 2,
+			Pins: aggregation.Pins{Enroller: l.Enroller, Roster: roster}})
+		if err != nil {
+			panic(err)
+		}
+		key, _, err := m.OpenRound(rand.Reader, l.Round, l.Plan)
+		if err != nil {
+			panic(err)
+		}
+		l.Roster[2].Identity, l.Roster[2].Key = publicOf(stranger), key
+	}
+	return s
+}
+
+func TestLogForkIsRefusedAndKept(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(1)
+	w.Open(popularityRound(3))
+	w.want(d, client.Contributed)
+	for range 3 { // the log grows, and the device follows
+		w.Open(popularityRound(3))
+	}
+	w.want(d, client.Contributed)
+	seen := d.Privacy().LogSize
+	if seen < 4 {
+		t.Fatalf("the device saw %d records", seen)
+	}
+	w.Fork()
+	w.Open(popularityRound(3))
+	w.Open(popularityRound(3))
+	w.refuses(d, client.ReasonPolicy, plan.ReasonLogForked)
+	s := d.Privacy()
+	if len(s.Evidence) != 2 || len(s.Evidence[0]) == 0 || len(s.Evidence[1]) == 0 || s.LogSize != seen {
+		t.Fatalf("evidence %q, log size %d", s.Evidence, s.LogSize)
+	}
+	// A device that never saw the first branch has nothing to compare with.
+	w.want(w.device(2), client.Contributed)
+}
+
+func TestStrangerCannotEnrol(t *testing.T) {
+	w := newWorld(t)
+	o := w.options()
+	o.Token = "made up"
+	w.refuses(w.open(o), client.ReasonNotEnrolled, 0)
+	o = w.options()
+	o.Token = ""
+	w.refuses(w.open(o), client.ReasonNotEnrolled, 0)
+	w.Lie(testserver.Lies{Enroll: func(r *api.EnrollResponse) { r.Enrolment[0] ^= 1 }})
+	w.refuses(w.open(w.options()), client.ReasonNotEnrolled, 0)
+}
+
+func TestServerSaysNo(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(1)
+	r := w.Open(popularityRound(3))
+	w.Lie(testserver.Lies{Staging: func(aggregation.DeviceID) *api.UploadResponse {
+		return &api.UploadResponse{State: api.UploadState_UPLOAD_STATE_REJECTED, Reason: api.RejectReason_REJECT_REASON_ROUND_FULL}
+	}})
+	o := w.refuses(d, client.ReasonServer, 0)
+	if o.Reject != client.RejectRoundFull || o.Sentence != client.RejectRoundFull.Sentence() {
+		t.Fatalf("the server's reason came through as %v: %s", o.Reject, o.Sentence)
+	}
+	// Sealed is sealed: the charge stays, and the round gets no second seal.
+	w.Lie(testserver.Lies{})
+	w.want(d, client.Waiting)
+	if s := d.Privacy(); s.Spent.Cmp(r.Plan.Rho()) != 0 || w.Uploads(r.Number, s.Device) > 1 {
+		t.Fatalf("after a rejection: spent %v, %d uploads", s.Spent, w.Uploads(r.Number, s.Device))
+	}
+}
+
+func TestLateUpload(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(1)
+	w.Open(popularityRound(2))
+	w.Lie(testserver.Lies{Staging: func(aggregation.DeviceID) *api.UploadResponse {
+		return &api.UploadResponse{State: api.UploadState_UPLOAD_STATE_LATE}
+	}})
+	o := w.refuses(d, client.ReasonServer, 0)
+	if s := d.Privacy(); o.Upload != client.UploadLate || o.Reject != client.RejectRoundClosed || s.Open != 0 || s.Spent.Sign() == 0 {
+		t.Fatalf("outcome %+v, status %+v", o, s)
+	}
+}
+
+func TestOffline(t *testing.T) {
+	w := newWorld(t)
+	o := w.options()
+	o.Transport = nil
+	d := w.open(o)
+	out, err := d.Contribute(t.Context())
+	if out.Kind != client.Failed || !errors.Is(err, client.ErrUnavailable) {
+		t.Fatalf("%+v, %v", out, err)
+	}
+}
