@@ -151,3 +151,44 @@ func BenchmarkStudy(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFewUsers gives the facts for a few hundred people: what is left of
+// transitions and popularity when the Gaussian-DP parameter is mu for both
+// releases together, half of it in popularity. Run it with -benchtime 8x.
+func BenchmarkFewUsers(b *testing.B) {
+	invented := func(users int) *dataset.Dataset {
+		config := dataset.DefaultGenerator()
+		config.Users = users
+		data, err := dataset.Generate(config)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return data
+	}
+	for _, source := range []struct {
+		name string
+		load func(b *testing.B) *dataset.Dataset
+	}{
+		{"ml-latest-small", func(b *testing.B) *dataset.Dataset { return realData(b, "ml-latest-small") }},
+		{"generator610", func(*testing.B) *dataset.Dataset { return invented(610) }},
+		{"generator300", func(*testing.B) *dataset.Dataset { return invented(300) }},
+	} {
+		for _, k := range []int{64, 128, 256} {
+			b.Run(fmt.Sprintf("%s/mu=1.1/k=%d", source.name, k), func(b *testing.B) {
+				data := source.load(b)
+				split, items := dataset.LeaveOneOut(data), data.Catalogue.Len()
+				exact := CountPopularity(split.Train, items)
+				gain, popularity, seed := 0.0, 0.0, uint64(0)
+				for b.Loop() {
+					seed++
+					scorer := release{mu: 1.1, share: .5, k: k, window: DefaultWindow, seed: seed}.run(b, split.Train, items)
+					gain += ndcg(b, split.Test, items, ignoreUser(scorer.Scores)).NDCG
+					popularity += ndcg(b, split.Test, items, ignoreUser(scorer.popularity.Scores)).NDCG
+				}
+				b.ReportMetric(gain/float64(seed), "NDCG@10")
+				b.ReportMetric(popularity/float64(seed), "popularity")
+				b.ReportMetric(ndcg(b, split.Test, items, func(_ int, _ []int32, out []float32) { copy(out, exact) }).NDCG, "exact-popularity")
+			})
+		}
+	}
+}
