@@ -71,10 +71,10 @@ func (s *Store) Move(ctx context.Context, now time.Time, c Change) error {
 		return err
 	}
 	return s.update(ctx, now, c.Log, func(tx *sql.Tx) error {
-		res, err := tx.Exec(`UPDATE rounds SET state = ?, version = ?, durable = ?, changed = ?,
+		res, err := tx.Exec(`UPDATE rounds SET state = ?, settled = ?, version = ?, durable = ?, changed = ?,
 			config = coalesce(?, config), certificate = coalesce(?, certificate), result = coalesce(?, result)
 			WHERE task = ? AND round = ? AND version = ?`,
-			int(t.Durable.State), int64(t.Durable.Version), durable, now.UnixMilli(), orNull(c.Config), orNull(c.Certificate), orNull(c.Result),
+			int(t.Durable.State), t.Durable.Settled, int64(t.Durable.Version), durable, now.UnixMilli(), orNull(c.Config), orNull(c.Certificate), orNull(c.Result),
 			c.Task, int64(c.Round), int64(t.Durable.Version)-1)
 		if err != nil {
 			return err
@@ -215,6 +215,23 @@ func (s *Store) Unfinished(ctx context.Context) ([]Round, error) {
 	return out, err
 }
 
+// Fate is what a device may learn of a round.
+type Fate struct {
+	State   round.State
+	Settled bool   // abandoned, and no certificate will follow
+	Abandon []byte // certificate of the abandonment
+}
+
+// Fate reads it; false if there is no such round.
+func (s *Store) Fate(ctx context.Context, k Key) (Fate, bool, error) {
+	var f Fate
+	var state int
+	found, err := s.db.Row(ctx, `SELECT state, settled, CASE WHEN state = ? THEN certificate END FROM rounds WHERE task = ? AND round = ?`,
+		[]any{int(round.Abandoned), k.Task, int64(k.Round)}, &state, &f.Settled, &f.Abandon)
+	f.State = round.State(state)
+	return f, found, err
+}
+
 // LastRound is the newest round of a task, 0 if there was none.
 func (s *Store) LastRound(ctx context.Context, task string) (uint64, error) {
 	var n int64
@@ -222,7 +239,7 @@ func (s *Store) LastRound(ctx context.Context, task string) (uint64, error) {
 	return uint64(n), err
 }
 
-// AddDrops keeps how many uploads of a round were dropped before they were staged, by reason.
+// Drops is how many uploads of a round were dropped before they were staged, by reason.
 func (s *Store) Drops(ctx context.Context, k Key) (map[string]int, error) {
 	out := map[string]int{}
 	err := s.db.Query(ctx, `SELECT reason, count FROM drops WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, func(rows *sql.Rows) error {

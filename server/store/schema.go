@@ -8,7 +8,7 @@ var schema = []string{
 	// state and version repeat what durable holds, for compare-and-set and for people.
 	`CREATE TABLE IF NOT EXISTS rounds (
 		task TEXT NOT NULL, round INTEGER NOT NULL, kind TEXT NOT NULL,
-		state INTEGER NOT NULL, version INTEGER NOT NULL, durable BLOB NOT NULL,
+		state INTEGER NOT NULL, settled INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL, durable BLOB NOT NULL,
 		plan BLOB NOT NULL, signature BLOB NOT NULL, config BLOB, certificate BLOB, result BLOB,
 		created INTEGER NOT NULL, changed INTEGER NOT NULL,
 		PRIMARY KEY (task, round)) STRICT, WITHOUT ROWID`,

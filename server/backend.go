@@ -1,0 +1,242 @@
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"tutti/aggregation"
+	wire "tutti/server/grpc"
+	"tutti/server/round"
+	"tutti/server/store"
+)
+
+// backend is the Server as devices see it.
+type backend struct{ s *Server }
+
+// protocol is the newest version of the device protocol that this server speaks, and the oldest that it still serves.
+const protocol, oldestProtocol = 1, 1
+
+// clockSkew is how far a device's clock may be off.
+const clockSkew = 5 * time.Minute
+
+// EnrollMessage is what a device signs to show that it holds the key that it wants enrolled: domain, task, token, each
+// behind its length.
+func EnrollMessage(task, token string) []byte {
+	return appendField(appendField(appendField(nil, "tutti/enroll/v1"), task), token)
+}
+
+// CheckInMessage is what a device signs when it checks in: domain, task, public key, time, log size.
+func CheckInMessage(task string, publicKey []byte, unix int64, logSize uint64) []byte {
+	b := appendField(appendField(appendField(nil, "tutti/checkin/v1"), task), string(publicKey))
+	b = binary.BigEndian.AppendUint64(b, uint64(unix))
+	return binary.BigEndian.AppendUint64(b, logSize)
+}
+
+func appendField(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}
+
+func (b backend) Enroll(ctx context.Context, r wire.Enrollment) ([]byte, error) {
+	s := b.s
+	switch {
+	case r.Task != s.cfg.Task:
+		return nil, fmt.Errorf("%w: task %q", wire.ErrNone, r.Task)
+	case len(r.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(r.PublicKey, EnrollMessage(r.Task, r.Token), r.Proof):
+		return nil, fmt.Errorf("%w: the proof that the key is held", wire.ErrUnauthenticated)
+	}
+	id := aggregation.IDOf(r.PublicKey)
+	err := s.st.Enrol(ctx, s.cfg.Clock(), r.Task, store.TokenHash(r.Task, r.Token), id, r.PublicKey)
+	if errors.Is(err, store.ErrToken) || errors.Is(err, store.ErrTokenUsed) {
+		return nil, fmt.Errorf("%w: %w: ask the operator for a fresh one", wire.ErrDenied, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return aggregation.Enrol(s.keys.Enroller, r.Task, r.PublicKey), nil
+}
+
+func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, error) {
+	s := b.s
+	if r.Task != s.cfg.Task {
+		return wire.Answer{}, fmt.Errorf("%w: task %q", wire.ErrNone, r.Task)
+	}
+	now := s.cfg.Clock()
+	if skew := now.Sub(r.Time); skew > clockSkew || skew < -clockSkew {
+		return wire.Answer{}, fmt.Errorf("%w: %v", wire.ErrClock, skew.Round(time.Second))
+	}
+	if len(r.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(r.PublicKey, CheckInMessage(r.Task, r.PublicKey, r.Time.Unix(), r.LogSize), r.Signature) ||
+		!aggregation.VerifyEnrolment(s.Enroller(), r.Task, r.PublicKey, r.Enrolment) {
+		return wire.Answer{}, wire.ErrUnauthenticated
+	}
+	if !s.idents.Allow(string(r.PublicKey), now) {
+		return wire.Answer{}, fmt.Errorf("%w: %s", wire.ErrBusy, round.DropSlow.Sentence())
+	}
+	var a wire.Answer
+	if v := s.latest(); v != nil {
+		a.Version = &wire.SignedVersion{Version: v.Version, Signature: v.Signature}
+	}
+	if r.Protocol < oldestProtocol {
+		return s.wait(a, wire.WaitProtocol, s.cfg.Pace.Finished), nil
+	}
+	return s.offerRound(a, aggregation.IDOf(r.PublicKey), r.LogSize, now)
+}
+
+// offerRound completes a check-in's answer with the open round, or with a wait.
+func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now time.Time) (wire.Answer, error) {
+	s.mu.Lock()
+	a, finished := s.round, s.finished
+	s.mu.Unlock()
+	if finished {
+		return s.wait(answer, wire.WaitFinished, s.cfg.Pace.Finished), nil
+	}
+	if a == nil {
+		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
+	}
+	a.mu.Lock()
+	o, in := a.offer, a.intake
+	a.mu.Unlock()
+	if o == nil {
+		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
+	}
+	hold := max(time.Unix(a.plan.Deadline, 0).Sub(a.began)/4, 10*time.Second)
+	switch ok, counted := in.room(id, now, hold); {
+	case counted:
+		return s.wait(answer, wire.WaitCounted, s.cfg.Pace.Counted), nil
+	case !ok:
+		return s.wait(answer, wire.WaitFull, s.cfg.Pace.Full), nil
+	}
+	proof, err := s.proof(min(logSize, o.checkpoint), o.checkpoint)
+	if err != nil {
+		return answer, err
+	}
+	answer.Offer = &wire.Offer{Plan: a.signed.Bytes, PlanSignature: a.signed.Signature, Config: o.config, Consistency: proof}
+	return answer, nil
+}
+
+// wait spreads devices out: +-25 %. This randomness is no secret.
+func (s *Server) wait(a wire.Answer, why wire.Wait, after time.Duration) wire.Answer {
+	a.Wait, a.After = why, time.Duration(float64(after)*(0.75+0.5*rand.Float64()))
+	return a
+}
+
+// proof of consistency; devices come from few sizes, so a few are kept.
+func (s *Server) proof(from, to uint64) ([][]byte, error) {
+	s.mu.Lock()
+	p, known := s.proofs[[2]uint64{from, to}]
+	s.mu.Unlock()
+	if known {
+		return p, nil
+	}
+	p, err := s.st.Proof(from, to)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.proofs) > 1024 {
+		clear(s.proofs)
+	}
+	s.proofs[[2]uint64{from, to}] = p
+	return p, nil
+}
+
+func (b backend) Blob(digest [32]byte) (io.ReaderAt, int64, io.Closer, error) {
+	r, size, c, err := b.s.st.OpenBlob(digest)
+	if errors.Is(err, store.ErrNoBlob) {
+		err = fmt.Errorf("%w: %w", wire.ErrNone, err)
+	}
+	return r, size, c, err
+}
+
+func (b backend) BeginUpload(ctx context.Context, task string, number uint64, header []byte, vectorBytes uint64) (wire.Upload, wire.Receipt, error) {
+	s := b.s
+	if task != s.cfg.Task {
+		return nil, wire.Receipt{State: wire.Rejected, Reason: round.DropNoRound}, nil
+	}
+	s.mu.Lock()
+	a := s.round
+	s.mu.Unlock()
+	if a != nil && a.key.Round == number {
+		if in := a.taking(); in != nil && a.ctx.Err() == nil {
+			u, receipt, err := in.begin(ctx, header, vectorBytes)
+			if u == nil {
+				return nil, receipt, err
+			}
+			return u, receipt, nil
+		}
+		if a.ctx.Err() != nil {
+			if receipt, err := a.tooLate(); err != nil {
+				return nil, receipt, err
+			}
+		}
+	}
+	return b.past(ctx, number, header)
+}
+
+// past answers an upload for a round that takes none: what became of it if it is known, else that it is late.
+func (b backend) past(ctx context.Context, number uint64, header []byte) (wire.Upload, wire.Receipt, error) {
+	last, err := b.s.st.LastRound(ctx, b.s.cfg.Task)
+	if err != nil {
+		return nil, wire.Receipt{}, err
+	}
+	if number == 0 || number > last {
+		return nil, wire.Receipt{State: wire.Rejected, Reason: round.DropNoRound}, nil
+	}
+	h, err := aggregation.ParseHeader(header)
+	if err != nil {
+		return nil, wire.Receipt{State: wire.Rejected, Reason: round.DropHeader}, nil
+	}
+	receipt, err := b.Receipt(ctx, b.s.cfg.Task, number, h.ID)
+	if receipt.State == wire.Unknown {
+		receipt = wire.Receipt{State: wire.Late, Reason: round.DropClosed}
+	}
+	return nil, receipt, err
+}
+
+func (b backend) Receipt(ctx context.Context, task string, number uint64, device round.ID) (wire.Receipt, error) {
+	k := store.Key{Task: task, Round: number}
+	fate, found, err := b.s.st.Fate(ctx, k)
+	if err != nil || !found {
+		return wire.Receipt{State: wire.Unknown}, err
+	}
+	u, known, err := b.s.st.Upload(ctx, k, device)
+	if err != nil {
+		return wire.Receipt{}, err
+	}
+	switch {
+	case fate.State == round.Abandoned && fate.Abandon != nil:
+		return wire.Receipt{State: wire.Abandoned, Abandon: fate.Abandon}, nil
+	case !known:
+		return wire.Receipt{State: wire.Unknown}, nil
+	case fate.State == round.Abandoned && fate.Settled:
+		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
+	}
+	switch u.State {
+	case store.CountedUpload:
+		return wire.Receipt{State: wire.Counted}, nil
+	case store.LateUpload:
+		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
+	case store.RefusedUpload:
+		return wire.Receipt{State: wire.Rejected, Reason: round.DropCommittee}, nil
+	}
+	return wire.Receipt{State: wire.Staged}, nil
+}
+
+func (b backend) Checkpoint(context.Context) ([]byte, error) { return b.s.Ledger().Checkpoint() }
+
+func (b backend) Consistency(_ context.Context, from, to uint64) ([][]byte, error) {
+	if to > b.s.st.LogSize() || from > to {
+		return nil, fmt.Errorf("%w: no proof from %d to %d of %d records", wire.ErrBad, from, to, b.s.st.LogSize())
+	}
+	return b.s.proof(from, to)
+}
+
+func (b backend) Records(ctx context.Context, from uint64, each func(uint64, []byte) error) error {
+	return b.s.st.Records(ctx, from, each)
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"tutti/server/committee"
+	wire "tutti/server/grpc"
+	"tutti/server/keys"
+	"tutti/server/round"
+)
+
+// Config is what an operator decides. The zero values of optional fields take the default in brackets.
+type Config struct {
+	Dir     string // data directory: keys, database, blobs, staged uploads
+	Task    string // 1 to 64 of a-z 0-9 . _ -
+	Purpose string // why the task exists, in words; logged once
+
+	Committee  []committee.Peer // all nodes, each with its pinned identity
+	Corrupt    int              // c, nodes that may collude with the server [1]
+	Packing    int              // key words in one share polynomial [2]
+	MinMembers int              // fewest nodes that a round opens with [the quorum of all: as many may be missing at the opening as later]
+
+	Budget *big.Rat // rho of the whole task; nil: no bound is claimed (noise off)
+	Delta  string   // decimal, of the claim
+
+	TLS      *tls.Config // of the listener; TLS 1.3
+	Limits   wire.Limits
+	Windows  func(collect time.Duration) round.Windows // [round.DefaultWindows]
+	Pace     Pace
+	KeepSums bool // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
+	Log      hclog.Logger
+	Clock    func() time.Time // [time.Now]
+	Random   io.Reader        // [crypto/rand]
+	Observer func(Event)      // told what happens, in order, by one goroutine at a time; must not call back
+}
+
+// Pace is how long devices are told to wait before they ask again, +-25 %.
+type Pace struct {
+	NoRound  time.Duration // [2 min]
+	Full     time.Duration // [2 min]
+	Counted  time.Duration // [2 min]
+	Finished time.Duration // [24 h]
+}
+
+func (c Config) complete() (Config, error) {
+	if c.Corrupt == 0 {
+		c.Corrupt = 1
+	}
+	if c.Packing == 0 {
+		c.Packing = 2
+	}
+	if c.MinMembers == 0 {
+		c.MinMembers = (len(c.Committee)+c.Corrupt)/2 + 1
+	}
+	if c.Windows == nil {
+		c.Windows = round.DefaultWindows
+	}
+	for _, d := range []struct {
+		p *time.Duration
+		v time.Duration
+	}{{&c.Pace.NoRound, 2 * time.Minute}, {&c.Pace.Full, 2 * time.Minute}, {&c.Pace.Counted, 2 * time.Minute}, {&c.Pace.Finished, 24 * time.Hour}} {
+		if *d.p == 0 {
+			*d.p = d.v
+		}
+	}
+	if c.Log == nil {
+		c.Log = hclog.NewNullLogger()
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Observer == nil {
+		c.Observer = func(Event) {}
+	}
+	c.Limits = c.Limits.WithDefaults()
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	if c.Dir == "" {
+		return errors.New("server: a data directory is needed")
+	}
+	if c.Task == "" || len(c.Task) > 64 || strings.Trim(c.Task, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || strings.Trim(c.Task, ".") == "" {
+		return fmt.Errorf("server: the task's name %q is not 1 to 64 of a-z 0-9 . _ -", c.Task)
+	}
+	if c.Budget != nil && c.Budget.Sign() <= 0 {
+		return fmt.Errorf("server: a budget of rho %s", c.Budget.RatString())
+	}
+	if c.MinMembers > len(c.Committee) || c.MinMembers < 1 {
+		return fmt.Errorf("server: rounds want %d committee nodes and %d are configured", c.MinMembers, len(c.Committee))
+	}
+	for i, p := range c.Committee {
+		if len(p.Identity) != ed25519.PublicKeySize {
+			return fmt.Errorf("server: committee node %s has no pinned identity", p.Address)
+		}
+		for _, q := range c.Committee[:i] {
+			if p.Identity.Equal(q.Identity) {
+				return fmt.Errorf("server: committee nodes %s and %s have one identity", q.Address, p.Address)
+			}
+		}
+	}
+	return nil
+}
+
+// Keys are the server's two keys. Whoever vouches for devices must not be whoever counts them, so they are two, and in
+// a deployment the enroller's belongs to somebody else.
+type Keys struct{ Operator, Enroller ed25519.PrivateKey }
+
+// LoadKeys reads the keys in a data directory, or makes them (mode 0600) on the first run.
+func LoadKeys(dir string) (Keys, error) {
+	operator, err := keys.Load(filepath.Join(dir, "keys", "operator.pem"))
+	if err != nil {
+		return Keys{}, err
+	}
+	enroller, err := keys.Load(filepath.Join(dir, "keys", "enroller.pem"))
+	return Keys{operator, enroller}, err
+}
+
+// String redacts.
+func (Keys) String() string { return "server.Keys(redacted)" }
+
+// GoString redacts.
+func (k Keys) GoString() string { return k.String() }
+
+// Format redacts under every verb.
+func (k Keys) Format(s fmt.State, _ rune) { io.WriteString(s, k.String()) }
+
+// MarshalJSON refuses.
+func (Keys) MarshalJSON() ([]byte, error) { return nil, errors.New("server: keys are not for JSON") }
+
+// MarshalText refuses.
+func (Keys) MarshalText() ([]byte, error) { return nil, errors.New("server: keys are not for text") }

@@ -1,0 +1,119 @@
+// Package grpc is the server's wire: the Devices and Log services of server/api over a Backend that the server is. It
+// bounds what comes in before it is allocated, limits rates, streams uploads to the backend piece by piece, and maps
+// errors to gRPC status in one file.
+package grpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"tutti/server/round"
+)
+
+// Backend is what the services need of a server.
+type Backend interface {
+	// Enroll spends a one-time token on a device's key; the answer is the enroller's signature.
+	Enroll(ctx context.Context, r Enrollment) ([]byte, error)
+	// CheckIn verifies who asks and offers the open round, or says how long to wait.
+	CheckIn(ctx context.Context, r CheckIn) (Answer, error)
+	// Blob opens content-addressed bytes.
+	Blob(digest [32]byte) (content io.ReaderAt, size int64, closer io.Closer, err error)
+	// BeginUpload judges a header. With a nil Upload the Receipt is the whole answer; otherwise exactly vectorBytes are
+	// written and then Finish is called, or Abort.
+	BeginUpload(ctx context.Context, task string, number uint64, header []byte, vectorBytes uint64) (Upload, Receipt, error)
+	// Receipt says what became of an upload.
+	Receipt(ctx context.Context, task string, number uint64, device round.ID) (Receipt, error)
+
+	Checkpoint(ctx context.Context) ([]byte, error)
+	Consistency(ctx context.Context, from, to uint64) ([][]byte, error)
+	Records(ctx context.Context, from uint64, each func(seq uint64, record []byte) error) error
+}
+
+// Upload is one upload under way.
+type Upload interface {
+	// Write takes the next bytes of the vector; an error is a Receipt of rejection or a storage error.
+	Write(p []byte) error
+	// Finish verifies the vector and makes the upload durable.
+	Finish(ctx context.Context) (Receipt, error)
+	// Abort gives up an upload that Finish was not called for.
+	Abort(why round.DropReason)
+	// Left is closed when another stream takes this upload's place.
+	Left() <-chan struct{}
+}
+
+// Enrollment is a request to enrol.
+type Enrollment struct {
+	Task, Token      string
+	PublicKey, Proof []byte
+}
+
+// CheckIn is a device's request for work.
+type CheckIn struct {
+	Task      string
+	PublicKey []byte
+	Enrolment []byte
+	Time      time.Time
+	LogSize   uint64
+	Protocol  uint32
+	Signature []byte
+}
+
+// Answer is what a check-in is told.
+type Answer struct {
+	Offer   *Offer
+	Wait    Wait
+	After   time.Duration
+	Version *SignedVersion
+}
+
+// Offer is an open round.
+type Offer struct {
+	Plan, PlanSignature, Config []byte
+	Consistency                 [][]byte
+}
+
+// SignedVersion is a published model version.
+type SignedVersion struct{ Version, Signature []byte }
+
+// Wait says why there is nothing to do.
+type Wait uint8
+
+const (
+	WaitNoRound Wait = iota + 1
+	WaitFull
+	WaitCounted
+	WaitProtocol
+	WaitFinished
+)
+
+// Receipt is what became of an upload.
+type Receipt struct {
+	State   State
+	Reason  round.DropReason // with Rejected
+	After   time.Duration
+	Abandon []byte // certificate, with Abandoned
+}
+
+// State of an upload, as a device is told.
+type State uint8
+
+const (
+	Staged State = iota + 1
+	Counted
+	Late
+	Rejected
+	Abandoned
+	Unknown
+)
+
+// Errors that a Backend returns, mapped to status in status.go. Any other error is the server's own trouble.
+var (
+	ErrUnauthenticated = errors.New("the signature or enrolment does not hold")
+	ErrDenied          = errors.New("not allowed")
+	ErrBad             = errors.New("malformed request")
+	ErrNone            = errors.New("no such thing")
+	ErrBusy            = errors.New("too much to do now, try again shortly")
+	ErrClock           = errors.New("the device's clock and the server's are too far apart")
+)

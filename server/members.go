@@ -1,0 +1,213 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"tutti/aggregation"
+	"tutti/server/committee"
+	"tutti/server/round"
+	"tutti/server/store"
+)
+
+// packHeaders cuts a header into what each member is shown, one behind the other, each behind its length.
+func packHeaders(h *aggregation.Header) ([]byte, error) {
+	var out []byte
+	for j := range h.Envelopes {
+		m, err := h.ForMember(uint16(j + 1))
+		if err != nil {
+			return nil, err
+		}
+		b, err := m.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		out = append(binary.BigEndian.AppendUint32(out, uint32(len(b))), b...)
+	}
+	return out, nil
+}
+
+// unpackHeaders takes them apart again.
+func unpackHeaders(b []byte, members int) ([][]byte, error) {
+	out := make([][]byte, members)
+	for j := range out {
+		if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
+			return nil, fmt.Errorf("staged headers: %w", store.ErrCorrupt)
+		}
+		n := int(binary.BigEndian.Uint32(b))
+		out[j], b = b[4:4+n], b[4+n:]
+	}
+	return out, nil
+}
+
+// batch is what the members are shown of a batch of uploads, read once for all of them.
+type batch struct {
+	ids     []round.ID
+	ready   chan struct{}
+	headers [][][]byte // per upload, per member
+	err     error
+	wanted  int // members that have not judged it yet
+}
+
+// keepBatches bounds the batches in memory.
+const keepBatches = 8
+
+// headersOf reads the member headers of uploads.
+func (a *active) headersOf(ids []round.ID) ([][][]byte, error) {
+	in := a.taking()
+	if in == nil {
+		return nil, ErrClosed
+	}
+	out := make([][][]byte, len(ids))
+	for i, id := range ids {
+		s, ok := in.slot(id)
+		if !ok {
+			return nil, fmt.Errorf("upload of a device that is not staged")
+		}
+		b, err := in.staging.Header(s.Slot, s.Header)
+		if err != nil {
+			return nil, err
+		}
+		if out[i], err = unpackHeaders(b, a.params.Members()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// batchOf shares one reading of a batch among the members; it runs on the driver's goroutine.
+func (a *active) batchOf(r round.Request) *batch {
+	b := a.batches[r.Batch]
+	if b == nil {
+		b = &batch{ids: r.IDs, ready: make(chan struct{}), wanted: len(a.nodes)}
+		a.batches[r.Batch] = b
+		if len(a.batches) > keepBatches { // a member is far behind: read again for it later
+			delete(a.batches, slices.Min(slices.Collect(maps.Keys(a.batches))))
+		}
+		a.spawn(func() {
+			b.headers, b.err = a.headersOf(b.ids)
+			close(b.ready)
+		})
+	}
+	return b
+}
+
+// judgedBy lets a batch go when every member has judged it; a late member has it read again.
+func (a *active) judgedBy(number int) {
+	if b := a.batches[number]; b != nil {
+		if b.wanted--; b.wanted <= 0 {
+			delete(a.batches, number)
+		}
+	}
+}
+
+// ask sends one request to one member, and its answer or failure to the machine.
+func (a *active) ask(r round.Request) {
+	node := a.nodes[r.Member]
+	cfg, set, cert := a.cfg, a.set, a.cert
+	var b *batch
+	if r.Ask == round.AskJudge {
+		b = a.batchOf(r)
+	}
+	a.spawn(func() {
+		in, err := a.request(node, r, b, cfg, set, cert)
+		if err == nil {
+			a.mail.put(letter{in: in})
+			return
+		}
+		if a.ctx.Err() != nil {
+			return
+		}
+		var refused *committee.Refused
+		final := errors.As(err, &refused) && refused.Refusal != aggregation.RefuseShares
+		a.s.log.Warn("committee", "round", a.key.Round, "node", node.Address(), "request", r.Ask.String(), "final", final, "error", err)
+		a.tell(round.Failed{Member: r.Member, Ask: r.Ask, Batch: r.Batch, Final: final})
+	})
+}
+
+func (a *active) request(node *committee.Client, r round.Request, b *batch, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) (round.Input, error) {
+	switch r.Ask {
+	case round.AskOpen:
+		key, err := node.OpenRound(a.ctx, a.signed)
+		if err == nil {
+			_, err = committee.ParseKey(key)
+		}
+		return round.Opened{Member: r.Member, Key: key}, err
+	case round.AskBegin:
+		return round.Begun{Member: r.Member}, node.BeginRound(a.ctx, cfg)
+	case round.AskJudge:
+		return a.judge(node, r, b)
+	case round.AskSign:
+		signature, err := node.SignSet(a.ctx, cfg, uint16(r.Member+1), set)
+		return round.SetSigned{Member: r.Member, Signature: signature}, err
+	case round.AskAbandon:
+		signature, err := node.SignAbandon(a.ctx, a.id())
+		if err == nil && cfg != nil {
+			one, _ := aggregation.CertifyAbandon(cfg, []aggregation.AbandonSignature{{Member: uint16(r.Member + 1), Signature: signature}})
+			if len(one.Signatures) != 1 {
+				err = errors.New("its signature of the abandonment does not hold")
+			}
+		}
+		return round.AbandonSigned{Member: r.Member, Signature: signature}, err
+	case round.AskRelease:
+		answer, err := a.releaseOf(node, r.Member, cfg, set, cert)
+		return round.Answered{Member: r.Member, Answer: answer}, err
+	}
+	return nil, fmt.Errorf("no such request: %v", r.Ask)
+}
+
+func (a *active) judge(node *committee.Client, r round.Request, b *batch) (round.Input, error) {
+	<-b.ready
+	if b.err != nil {
+		return nil, b.err
+	}
+	reasons, err := node.SubmitShares(a.ctx, a.id(), memberColumn(b.headers, r.Member))
+	if err != nil {
+		return nil, err
+	}
+	judged := round.Judged{Member: r.Member, Batch: r.Batch, Accepted: make([]bool, len(reasons))}
+	for i, reason := range reasons {
+		judged.Accepted[i] = reason == aggregation.Accepted
+		if reason != aggregation.Accepted {
+			a.s.log.Debug("committee refuses an upload", "round", a.key.Round, "node", node.Address(), "reason", reason.String())
+		}
+	}
+	a.mail.put(letter{do: func() { a.judgedBy(r.Batch) }})
+	return judged, nil
+}
+
+func memberColumn(headers [][][]byte, member int) [][]byte {
+	out := make([][]byte, len(headers))
+	for i := range headers {
+		out[i] = headers[i][member]
+	}
+	return out
+}
+
+// releaseOf asks for a member's answer. A member that restarted has lost its shares and is shown the headers of U once
+// more (rule 7 of secure-aggregation.md).
+func (a *active) releaseOf(node *committee.Client, member int, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) ([]byte, error) {
+	answer, err := node.Release(a.ctx, cfg, cert)
+	if !errors.Is(err, aggregation.RefuseShares) {
+		return answer, err
+	}
+	ids := make([]round.ID, set.Len())
+	for i := range ids {
+		ids[i] = set.At(i).ID
+	}
+	for len(ids) > 0 {
+		n := min(len(ids), 64)
+		headers, err := a.headersOf(ids[:n])
+		if err != nil {
+			return nil, err
+		}
+		if _, err := node.SubmitShares(a.ctx, a.id(), memberColumn(headers, member)); err != nil {
+			return nil, err
+		}
+		ids = ids[n:]
+	}
+	return node.Release(a.ctx, cfg, cert)
+}

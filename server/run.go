@@ -1,0 +1,392 @@
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"tutti/aggregation"
+	"tutti/privacy/mechanism"
+	"tutti/privacy/plan"
+	"tutti/server/committee"
+	"tutti/server/round"
+	"tutti/server/store"
+)
+
+// RoundSpec is what a round is to sum. The committee, the base version and the log's checkpoint are the server's part.
+type RoundSpec struct {
+	Kind      plan.Kind
+	Goal      int              // devices that close the collection early
+	Mechanism mechanism.Params // from mechanism.Design
+	Items     plan.Digest      // of the catalogue
+	Block     plan.Digest      // transitions: blob of the chosen items
+	Window    plan.Window      // transitions
+	Training  plan.Training    // model
+	Collect   time.Duration    // how long uploads are taken at most
+}
+
+// RoundResult is an opened sum.
+type RoundResult struct {
+	Round     uint64
+	Plan      plan.Plan
+	N         int               // devices in the sum
+	Sum       mechanism.Decoded // the sum, not the mean, with its noise; and the noise meter
+	Rho       *big.Rat          // what it cost every device in it; nil: noise was off
+	Aggregate [32]byte          // digest of the opened integer sum
+	Took      time.Duration     // since the round opened
+	Counters  Counters
+}
+
+// Counters are what became of the devices that came: exact numbers, for the operator alone. What leaves the house goes
+// through privacy/telemetry.
+type Counters struct {
+	Staged, Counted, Late, Refused int
+	Drops                          map[string]int // before staging, by round.DropReason label
+	UploadMillis                   []float64      // one per counted device
+}
+
+var (
+	// ErrUnfinished says that a round is under way or waits to be published: Resume, then Publish.
+	ErrUnfinished = errors.New("server: a round is under way or waits to be published: finish it with Resume and Publish")
+	// ErrNothing says that there is no round to resume.
+	ErrNothing = errors.New("server: there is no round to resume")
+)
+
+// AbandonedError ends a round of which nothing was opened.
+type AbandonedError struct {
+	Round  uint64
+	Reason round.AbandonReason
+	Staged int
+	Freed  bool // nobody is charged
+}
+
+func (e *AbandonedError) Error() string {
+	return fmt.Sprintf("server: round %d was abandoned: %s", e.Round, e.Reason.Sentence())
+}
+
+// LostError ends a round that was charged and gave no sum.
+type LostError struct {
+	Round  uint64
+	Reason round.LostReason
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("server: round %d is lost: %s", e.Round, e.Reason.Sentence())
+}
+
+// CommitteeError says that too few nodes answer to open a round.
+type CommitteeError struct {
+	Want    int
+	Missing []string // addresses, with the reason
+}
+
+func (e *CommitteeError) Error() string {
+	return fmt.Sprintf("server: a round needs %d committee nodes; these do not answer: %s", e.Want, strings.Join(e.Missing, "; "))
+}
+
+// RunRound opens a round and returns its opened sum, which must then be published (Publish). A *BudgetError,
+// *CommitteeError, *AbandonedError or *LostError says why there is none; after any other error the round stays as it is
+// on disk and Resume continues it. So it does when ctx ends first.
+func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, error) {
+	a, err := s.openRound(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return s.await(ctx, a)
+}
+
+// Resume waits for the round under way, or gives the opened sum of the one that waits to be published.
+func (s *Server) Resume(ctx context.Context) (*RoundResult, error) {
+	s.mu.Lock()
+	a := s.round
+	s.mu.Unlock()
+	if a == nil {
+		return nil, ErrNothing
+	}
+	select {
+	case <-a.done:
+		if a.err != nil && s.ctx.Err() == nil { // it stood still: start again from what is stored
+			var err error
+			if a, err = s.restart(a); err != nil {
+				return nil, err
+			}
+		}
+	default:
+	}
+	return s.await(ctx, a)
+}
+
+// await waits until a round's sum is open, or it has ended without one.
+func (s *Server) await(ctx context.Context, a *active) (*RoundResult, error) {
+	select {
+	case <-a.opened:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	switch a.state().State {
+	case round.Released, round.Applied:
+		if a.result != nil {
+			return a.result, nil
+		}
+	}
+	select { // it ended otherwise: let its driver finish
+	case <-a.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	s.forget(a)
+	switch d := a.state(); d.State {
+	case round.Abandoned:
+		return nil, &AbandonedError{Round: a.key.Round, Reason: d.Abandon, Staged: a.staged, Freed: d.Freed}
+	case round.Lost:
+		return nil, &LostError{Round: a.key.Round, Reason: d.Lost}
+	default:
+		return nil, fmt.Errorf("server: round %d is over (%v)", a.key.Round, d.State)
+	}
+}
+
+// forget makes room for the next round.
+func (s *Server) forget(a *active) {
+	a.release()
+	s.mu.Lock()
+	if s.round == a {
+		s.round = nil
+	}
+	s.mu.Unlock()
+}
+
+// CloseCollection ends the collection of the round under way before its deadline; the minimum still holds.
+func (s *Server) CloseCollection() { s.tell(round.CloseNow{}) }
+
+// Abandon abandons the round under way, unless it is certified already.
+func (s *Server) Abandon() { s.tell(round.Stop{Reason: round.StoppedByCaller}) }
+
+func (s *Server) tell(in round.Input) {
+	s.mu.Lock()
+	a := s.round
+	s.mu.Unlock()
+	if a != nil {
+		a.tell(in)
+	}
+}
+
+// openRound reserves the budget, logs the plan and starts the driver.
+func (s *Server) openRound(ctx context.Context, spec RoundSpec) (*active, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	s.mu.Lock()
+	busy := s.round != nil
+	s.mu.Unlock()
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, ErrClosed
+	case busy:
+		return nil, ErrUnfinished
+	}
+	rho := spec.Mechanism.Rho()
+	if err := s.checkBudget(ctx, rho); err != nil {
+		return nil, err
+	}
+	members, err := s.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := s.cfg.Clock()
+	p, err := s.planOf(ctx, spec, members, now)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := plan.Sign(s.keys.Operator, p)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	key := store.Key{Task: p.Task, Round: p.Round}
+	a, err := s.newActive(key, now, signed)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	params, err := a.machineParams()
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	a.stored = round.Durable{State: round.Created, Since: now}
+	row := store.Round{Key: key, Kind: p.Kind.String(), Durable: a.stored, Plan: signed}
+	if err := s.st.Begin(ctx, now, row, rho, planRecord(p, signed)); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	m, out := round.New(params, now)
+	a.m = m
+	s.mu.Lock()
+	s.round = a
+	s.mu.Unlock()
+	go a.run(out)
+	return a, nil
+}
+
+// planOf completes a spec.
+func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.PublicKey, now time.Time) (plan.Plan, error) {
+	last, err := s.st.LastRound(ctx, s.cfg.Task)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	checkpoint, err := s.Ledger().Checkpoint()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	p := plan.Plan{
+		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
+		Mechanism: spec.Mechanism, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.Packing),
+		Enroller: s.Enroller(), Budget: s.cfg.Budget, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
+	}
+	if v := s.latest(); v != nil {
+		p.BaseNumber, p.Base = v.Number, v.Digest
+	}
+	if spec.Collect < time.Second {
+		return p, fmt.Errorf("server: a collection of %v: at least one second is needed", spec.Collect)
+	}
+	return p, nil
+}
+
+// present asks all nodes who they are and lists those that answer, in their configured order.
+func (s *Server) present(ctx context.Context) ([]ed25519.PublicKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	errs := make([]error, len(s.nodes))
+	var wg sync.WaitGroup
+	for i, n := range s.nodes {
+		wg.Go(func() { _, errs[i] = n.Identity(ctx) })
+	}
+	wg.Wait()
+	var here []ed25519.PublicKey
+	var missing []string
+	for i, err := range errs {
+		if err == nil {
+			here = append(here, s.cfg.Committee[i].Identity)
+			continue
+		}
+		missing = append(missing, fmt.Sprintf("%s (%s)", s.cfg.Committee[i].Address, plainly(err)))
+		s.log.Warn("committee node is missing", "node", s.cfg.Committee[i].Address, "error", err)
+	}
+	if len(here) < s.cfg.MinMembers {
+		return nil, &CommitteeError{Want: s.cfg.MinMembers, Missing: missing}
+	}
+	return here, nil
+}
+
+func plainly(err error) string {
+	switch {
+	case errors.Is(err, committee.ErrIdentity):
+		return "another node answers there"
+	case strings.Contains(err.Error(), "x509:"), strings.Contains(err.Error(), "tls:"):
+		return "its certificate is not accepted: check the CA files on both sides"
+	case strings.Contains(err.Error(), "refused"):
+		return "nothing listens there: is the node running?"
+	}
+	return "no answer"
+}
+
+// unmask opens and decodes the sum with the answers so far.
+func (a *active) unmask(answers []round.Said) {
+	result, err := a.openSum(answers)
+	switch {
+	case err == nil:
+		a.mail.put(letter{do: func() { a.result = result }})
+		a.tell(round.Unmasked{})
+	case errors.Is(err, aggregation.ErrTooFew), errors.Is(err, aggregation.ErrInconsistent):
+		a.s.log.Error("answers disagree", "round", a.key.Round, "answers", len(answers), "error", err)
+		a.tell(round.Unmasked{Fault: round.Disagreement})
+	default:
+		a.s.log.Error("the sum is garbage", "round", a.key.Round, "error", err)
+		a.tell(round.Unmasked{Fault: round.Garbage})
+	}
+}
+
+// openSum makes the result from what is durable: the partial sum and the answers.
+func (a *active) openSum(said []round.Said) (*RoundResult, error) {
+	b, err := a.s.st.Partial(a.key)
+	if err != nil {
+		return nil, err
+	}
+	partial, err := aggregation.ParseAccumulator(a.cfg, b)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]aggregation.Answer, len(said))
+	for i, x := range said {
+		parsed, err := aggregation.ParseAnswer(x.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		answers[i] = *parsed
+	}
+	sum, err := aggregation.Unmask(a.cfg, a.set, partial, answers)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := mechanism.NewCodec(a.plan.Mechanism)
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := codec.DecodeSum(sum, a.set.Len())
+	if err != nil {
+		return nil, err
+	}
+	opened := SumBytes(sum)
+	if a.s.cfg.KeepSums {
+		if _, err := a.s.st.PutBlob(opened); err != nil {
+			return nil, err
+		}
+	}
+	counters, err := a.s.counters(a.ctx, a.key)
+	if err != nil {
+		return nil, err
+	}
+	return &RoundResult{
+		Round: a.key.Round, Plan: a.plan, N: a.set.Len(), Sum: decoded, Rho: a.plan.Rho(), Aggregate: sha256.Sum256(opened),
+		Took: a.s.cfg.Clock().Sub(a.began), Counters: counters,
+	}, nil
+}
+
+// SumBytes is the canonical form of an opened sum, whose digest the log holds: "tutti/sum/v1", the number of
+// coordinates as uint32, then each as int64, big-endian.
+func SumBytes(sum []int64) []byte {
+	const domain = "tutti/sum/v1"
+	b := make([]byte, 0, len(domain)+4+8*len(sum))
+	b = binary.BigEndian.AppendUint32(append(b, domain...), uint32(len(sum)))
+	for _, v := range sum {
+		b = binary.BigEndian.AppendUint64(b, uint64(v))
+	}
+	return b
+}
+
+// counters reads what became of a round's uploads.
+func (s *Server) counters(ctx context.Context, k store.Key) (Counters, error) {
+	uploads, err := s.st.Uploads(ctx, k)
+	if err != nil {
+		return Counters{}, err
+	}
+	c := Counters{Staged: len(uploads)}
+	for _, u := range uploads {
+		switch u.State {
+		case store.CountedUpload:
+			c.Counted++
+			c.UploadMillis = append(c.UploadMillis, float64(u.Millis))
+		case store.LateUpload:
+			c.Late++
+		case store.RefusedUpload:
+			c.Refused++
+		}
+	}
+	c.Drops, err = s.st.Drops(ctx, k)
+	return c, err
+}

@@ -1,0 +1,173 @@
+// Package server is the aggregation server: it runs rounds (RunRound), publishes versions (Publish), serves devices and
+// readers of the log (Serve), and keeps everything that matters in its data directory, so that a process that dies at
+// any point is continued by the next (Resume).
+//
+// The decisions are in server/round, a pure machine; this package is its shell. It reserves the budget and logs the
+// plan before a round opens, charges before it asks for a release, and never holds the key of any mask.
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"tutti/privacy/ledger"
+	"tutti/server/committee"
+	wire "tutti/server/grpc"
+	"tutti/server/store"
+)
+
+// Server is one aggregation server of one task. Its methods are safe for concurrent use.
+type Server struct {
+	cfg    Config
+	keys   Keys
+	st     *store.Store
+	log    hclog.Logger
+	nodes  []*committee.Client
+	idents *wire.Limiter
+	ctx    context.Context
+	stop   context.CancelFunc
+
+	mu       sync.Mutex
+	round    *active // the round under way or not yet published; nil if none
+	version  *store.SignedVersion
+	finished bool
+	proofs   map[[2]uint64][][]byte
+	wires    []*wire.Server
+
+	turn      sync.Mutex // one opening or publication at a time
+	observing sync.Mutex
+}
+
+// Open opens the data directory, makes what is missing (keys, task record), and continues a round that was under way.
+func Open(cfg Config) (*Server, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s := &Server{cfg: cfg, st: st, log: cfg.Log, proofs: map[[2]uint64][][]byte{},
+		idents: wire.NewLimiter(cfg.Limits.PerIdent, int(10*cfg.Limits.PerIdent)+1)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	if err := s.start(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Server) start() error {
+	var err error
+	if s.keys, err = LoadKeys(s.cfg.Dir); err != nil {
+		return err
+	}
+	for _, p := range s.cfg.Committee {
+		c, err := committee.Dial(p)
+		if err != nil {
+			return err
+		}
+		s.nodes = append(s.nodes, c)
+	}
+	if err := s.openTask(); err != nil {
+		return err
+	}
+	if v, found, err := s.st.LatestVersion(s.ctx, s.cfg.Task); err != nil {
+		return err
+	} else if found {
+		s.version = &v
+	}
+	return s.resumeRound()
+}
+
+// openTask logs the task on the first run, and holds later runs to what was logged.
+func (s *Server) openTask() error {
+	t, known := s.st.Totals(s.cfg.Task)
+	if !known {
+		return s.st.Append(s.ctx, s.cfg.Clock(), &ledger.Task{
+			Task: s.cfg.Task, Operator: s.keys.Operator.Public().(ed25519.PublicKey), Purpose: s.cfg.Purpose,
+			Unit: "device", Adjacency: "zero-out", Delta: s.cfg.Delta, Budget: s.cfg.Budget,
+		})
+	}
+	if (t.Budget == nil) != (s.cfg.Budget == nil) || t.Budget != nil && t.Budget.Cmp(s.cfg.Budget) != 0 {
+		return fmt.Errorf("task %s was opened with a budget of rho %s, which cannot be changed to %s: start a new task", s.cfg.Task, text(t.Budget), text(s.cfg.Budget))
+	}
+	return nil
+}
+
+func text(rho *big.Rat) string {
+	if rho == nil {
+		return "(none)"
+	}
+	return rho.RatString()
+}
+
+// Operator and Enroller are the public keys that devices and committee nodes pin.
+func (s *Server) Operator() ed25519.PublicKey { return s.keys.Operator.Public().(ed25519.PublicKey) }
+
+// Enroller is the public key that vouches for devices.
+func (s *Server) Enroller() ed25519.PublicKey { return s.keys.Enroller.Public().(ed25519.PublicKey) }
+
+// Serve answers devices on l until the server is closed.
+func (s *Server) Serve(l net.Listener) error {
+	w, err := wire.NewServer(backend{s}, s.cfg.TLS, s.cfg.Limits, s.log)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.ctx.Err() != nil {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.wires = append(s.wires, w)
+	s.mu.Unlock()
+	return w.Serve(l)
+}
+
+// Close ends the server: requests under way get a moment, the round under way stays as it is on disk, and the next Open
+// continues it.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	wires, a := s.wires, s.round
+	s.wires = nil
+	s.mu.Unlock()
+	for _, w := range wires {
+		w.Drain(500 * time.Millisecond)
+	}
+	s.stop()
+	if a != nil {
+		<-a.done
+		a.release()
+	}
+	var errs []error
+	for _, n := range s.nodes {
+		errs = append(errs, n.Close())
+	}
+	s.nodes = nil
+	return errors.Join(append(errs, s.st.Close())...)
+}
+
+// ErrClosed says that the server was closed.
+var ErrClosed = errors.New("server: closed")
+
+func (s *Server) observe(e Event) {
+	s.observing.Lock()
+	defer s.observing.Unlock()
+	s.cfg.Observer(e)
+}
+
+// Finish tells devices from now on that the task is over.
+func (s *Server) Finish() {
+	s.mu.Lock()
+	s.finished = true
+	s.mu.Unlock()
+}
