@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"os"
+
+	"tutti/privacy/accounting"
+	"tutti/privacy/mechanism"
+	"tutti/privacy/plan"
+)
+
+// taskFile is what the operator hands to devices and committee nodes by a way other than the server: the keys they pin
+// and the limits they hold plans to. It holds no secret.
+type taskFile struct {
+	Task      string     `json:"task"`
+	Operator  string     `json:"operator"`  // Ed25519, hex: signs plans, versions and the log
+	Enroller  string     `json:"enroller"`  // Ed25519, hex: vouches for devices
+	Committee []taskNode `json:"committee"` // in index order
+	Corrupt   int        `json:"corrupt"`   // nodes assumed to collude with the server
+	MinCohort int        `json:"min_cohort"`
+	Devices   int        `json:"devices"` // that the task is planned for
+	Budget    string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
+	Delta     string     `json:"delta"`
+	NoiseOff  bool       `json:"noise_off,omitempty"` // tests and comparisons only
+}
+
+type taskNode struct {
+	Address string `json:"address"`
+	Key     string `json:"key"` // Ed25519, hex
+}
+
+func readTaskFile(path string) (taskFile, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return taskFile{}, fmt.Errorf("no task file (the operator makes it with tutti server init): %w", err)
+	}
+	var t taskFile
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&t); err != nil {
+		return taskFile{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := t.policy(); err != nil {
+		return taskFile{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+func (t taskFile) write(path string) error {
+	data, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func parseKey(what, s string) (ed25519.PublicKey, error) {
+	key, err := hex.DecodeString(s)
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%s: want an Ed25519 key of %d hex digits", what, 2*ed25519.PublicKeySize)
+	}
+	return key, nil
+}
+
+// roster lists the pinned identities of the committee nodes.
+func (t taskFile) roster() ([]ed25519.PublicKey, error) {
+	roster := make([]ed25519.PublicKey, len(t.Committee))
+	for i, n := range t.Committee {
+		key, err := parseKey("committee node "+n.Address, n.Key)
+		if err != nil {
+			return nil, err
+		}
+		roster[i] = key
+	}
+	return roster, nil
+}
+
+// policy is what a device that was given this file accepts. One committee may be missing as many nodes as its quorum
+// bears; noise off only where the file says so.
+func (t taskFile) policy() (plan.Policy, error) {
+	operator, err := parseKey("operator", t.Operator)
+	if err != nil {
+		return plan.Policy{}, err
+	}
+	enroller, err := parseKey("enroller", t.Enroller)
+	if err != nil {
+		return plan.Policy{}, err
+	}
+	roster, err := t.roster()
+	if err != nil {
+		return plan.Policy{}, err
+	}
+	p := plan.Policy{
+		Task: t.Task, Operator: operator, Enroller: enroller, Committee: roster,
+		MinMembers: (len(roster)+t.Corrupt)/2 + 1, MinCorrupt: t.Corrupt, MinCohort: t.MinCohort,
+		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff,
+	}
+	if t.Budget == "" && !t.NoiseOff {
+		return plan.Policy{}, fmt.Errorf("a task with noise needs a budget")
+	}
+	if t.Budget != "" {
+		rho, err := accounting.ParseRho(t.Budget)
+		if err != nil {
+			return plan.Policy{}, fmt.Errorf("budget: %w", err)
+		}
+		p.MaxRhoRound, p.MaxRhoTotal, p.MinPad = rho, rho, mechanism.MinMeterPad
+	}
+	return p, nil
+}
