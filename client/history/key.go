@@ -14,24 +14,26 @@ const KeyBytes = 32
 // platform's key store. It shows itself to nobody: printing, logging and
 // marshalling give a placeholder or an error.
 type Key struct {
-	secret [KeyBytes]byte
+	// A function, so that fmt shows an address even where it walks a struct that
+	// holds a Key in an unexported field and cannot call Format. It would follow a
+	// pointer.
+	secret func() [KeyBytes]byte
 }
 
 // NewKey takes 32 secret bytes.
 func NewKey(secret []byte) (Key, error) {
-	var k Key
 	if len(secret) != KeyBytes {
 		return Key{}, fmt.Errorf("history: a key has %d bytes, want %d", len(secret), KeyBytes)
 	}
-	copy(k.secret[:], secret)
-	if k.IsZero() {
+	copied := [KeyBytes]byte(secret)
+	if copied == [KeyBytes]byte{} {
 		return Key{}, errors.New("history: the key is all zeros")
 	}
-	return k, nil
+	return Key{func() [KeyBytes]byte { return copied }}, nil
 }
 
 // IsZero says that no key was given.
-func (k Key) IsZero() bool { return k.secret == [KeyBytes]byte{} }
+func (k Key) IsZero() bool { return k.secret == nil }
 
 const redacted = "history.Key(redacted)"
 

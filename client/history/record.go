@@ -51,7 +51,11 @@ func NewCodec(key Key, rand io.Reader) (*Codec, error) {
 // AEAD is AES-256-GCM under a key derived (HKDF-SHA-256, RFC 5869) from the
 // app's for one purpose.
 func (k Key) AEAD(purpose string) (cipher.AEAD, error) {
-	derived, err := hkdf.Key(sha256.New, k.secret[:], nil, purpose, len(k.secret))
+	if k.IsZero() {
+		return nil, errors.New("history: no key was given")
+	}
+	secret := k.secret()
+	derived, err := hkdf.Key(sha256.New, secret[:], nil, purpose, KeyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("history: deriving a key: %w", err)
 	}
