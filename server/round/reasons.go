@@ -97,6 +97,15 @@ var dropReasons = [...]reason{
 	DropSlow:        {"too many requests in a short time", RetryLater, "rate"},
 }
 
+// DropReasons lists all of them, in order.
+func DropReasons() []DropReason {
+	all := make([]DropReason, 0, len(dropReasons))
+	for r := DropReason(1); r < lastDropPlus1; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
 func (r AbandonReason) row() reason { return row(abandonReasons[:], int(r)) }
 func (r LostReason) row() reason    { return row(lostReasons[:], int(r)) }
 func (r DropReason) row() reason    { return row(dropReasons[:], int(r)) }
