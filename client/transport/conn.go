@@ -108,19 +108,7 @@ func (t *Conn) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, 
 
 // Upload streams the header, then the vector.
 func (t *Conn) Upload(ctx context.Context, u client.Upload) (client.Receipt, error) {
-	stream, err := t.devices.Upload(ctx)
-	if err != nil {
-		return client.Receipt{}, t.explain("uploading", err)
-	}
-	err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Header{Header: &api.UploadHeader{
-		Task: u.Task, Round: u.Round, Header: u.Header, VectorBytes: uint64(len(u.Vector)),
-	}}})
-	for offset := 0; err == nil && offset < len(u.Vector); offset += ChunkBytes {
-		end := min(offset+ChunkBytes, len(u.Vector))
-		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: &api.VectorChunk{
-			Offset: uint64(offset), Data: u.Vector[offset:end],
-		}}})
-	}
+	stream, err := t.begin(ctx, u, len(u.Vector))
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the server has answered already
 		return client.Receipt{}, t.explain("uploading", err)
 	}
@@ -130,6 +118,41 @@ func (t *Conn) Upload(ctx context.Context, u client.Upload) (client.Receipt, err
 	}
 	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
 		RetryAfter: milliseconds(answer.GetRetryAfterMs())}, nil
+}
+
+// UploadPart sends the header and the first n bytes of the vector, and then
+// breaks the stream off: what a device does that dies in the middle. It is for
+// fault tests.
+func (t *Conn) UploadPart(ctx context.Context, u client.Upload, n int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if _, err := t.begin(ctx, u, min(n, len(u.Vector))); err != nil && !errors.Is(err, io.EOF) {
+		return t.explain("uploading", err)
+	}
+	select { // time for what was sent to leave the buffers
+	case <-ctx.Done():
+	case <-time.After(partDelay):
+	}
+	return nil
+}
+
+const partDelay = 20 * time.Millisecond
+
+// begin opens the stream and sends the header and n bytes of the vector.
+func (t *Conn) begin(ctx context.Context, u client.Upload, n int) (api.Devices_UploadClient, error) {
+	stream, err := t.devices.Upload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Header{Header: &api.UploadHeader{
+		Task: u.Task, Round: u.Round, Header: u.Header, VectorBytes: uint64(len(u.Vector)),
+	}}})
+	for offset := 0; err == nil && offset < n; offset += ChunkBytes {
+		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: &api.VectorChunk{
+			Offset: uint64(offset), Data: u.Vector[offset:min(offset+ChunkBytes, n)],
+		}}})
+	}
+	return stream, err
 }
 
 // Receipt asks what became of an upload.

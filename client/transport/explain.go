@@ -45,6 +45,7 @@ func (t *Conn) connectionTrouble(message string) string {
 		{"first record does not look like a TLS handshake", "%s does not speak TLS"},
 		{"tls:", "%s and this device do not agree on TLS"},
 		{"connection refused", "nothing listens at %s; is the server running?"},
+		{"name resolver error", "the name in %s is not known; check the address"},
 		{"no such host", "the name in %s is not known; check the address"},
 		{"network is unreachable", "there is no network on the way to %s"},
 		{"connection reset", "%s broke the connection"},

@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"net"
 	"sync"
@@ -47,7 +48,9 @@ type Server struct {
 	t         testing.TB
 	catalogue *dataset.Catalogue
 	address   string
-	pool      *x509.CertPool
+
+	certificate []byte
+	pool        *x509.CertPool
 
 	operator, enroller ed25519.PrivateKey
 	identities         []ed25519.PrivateKey
@@ -120,7 +123,7 @@ func (s *Server) must(err error) {
 
 func (s *Server) serve() {
 	pair, pool := certificate(s.t)
-	s.pool = pool
+	s.pool, s.certificate = pool, pair.Certificate[0]
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
 	s.address = listener.Addr().String()
@@ -156,6 +159,14 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 
 // Address is where the server listens.
 func (s *Server) Address() string { return s.address }
+
+// Authority is what a client must trust to connect.
+func (s *Server) Authority() *x509.CertPool { return s.pool }
+
+// AuthorityPEM is the same as a file holds it.
+func (s *Server) AuthorityPEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.certificate})
+}
 
 // Dial connects to the server; the connection closes with the test.
 func (s *Server) Dial() *transport.Conn {
