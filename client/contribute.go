@@ -127,6 +127,28 @@ func waiting(w Wait) Outcome {
 	return o
 }
 
+// Enroll exchanges the token of the options for an enrolment, if the device has
+// none yet. Contribute does the same when it needs to.
+func (d *Device) Enroll(ctx context.Context) error {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	st, err := d.snapshot()
+	if err != nil || len(st.enrolment) > 0 {
+		return err
+	}
+	if d.opts.Transport == nil {
+		return errOffline
+	}
+	o, ok := d.enroll(ctx)
+	switch {
+	case ok:
+		return nil
+	case o.Err != nil:
+		return fmt.Errorf("client: %s %w", o.Sentence, o.Err)
+	}
+	return fmt.Errorf("client: %s", o.Sentence)
+}
+
 // enroll exchanges the token for an enrolment; ok means that the device has one.
 func (d *Device) enroll(ctx context.Context) (o Outcome, ok bool) {
 	st, err := d.snapshot()
@@ -285,7 +307,7 @@ func (d *Device) DryRun(ctx context.Context) (Preview, error) {
 	if r != nil {
 		return Preview{Outcome: r.outcome(0)}, nil
 	}
-	p := Preview{Leaving: describe(o).leaving()}
+	p := Preview{Plan: o.plan, Leaving: describe(o).leaving()}
 	taken, r := st.follow(d.opts.Policy, o, answer.Offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
 	switch {
 	case r != nil:
@@ -301,6 +323,7 @@ func (d *Device) DryRun(ctx context.Context) (Preview, error) {
 // Preview is what DryRun found.
 type Preview struct {
 	Outcome Outcome
+	Plan    plan.Plan // of the open round, if one is offered and signed
 	Leaving Leaving
 }
 

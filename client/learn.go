@@ -104,7 +104,7 @@ func (s *Shared) prepare(pl plan.Plan, base *model.Version, history []int32, get
 			if err != nil {
 				return nil, err
 			}
-			return parseBlock(b, l.Items)
+			return stats.ParseBlock(b, l.Items)
 		})
 		if err != nil {
 			return l, done, refuse(ReasonBlob, err)

@@ -11,6 +11,7 @@ import (
 	"tutti/client/store"
 	"tutti/client/transport/testserver"
 	"tutti/model"
+	"tutti/model/stats"
 	"tutti/privacy/plan"
 	"tutti/server/api"
 )
@@ -283,8 +284,11 @@ func TestModelRound(t *testing.T) {
 
 func TestTransitionsRound(t *testing.T) {
 	w := newWorld(t)
-	chosen := []int32{4, 5, 6, 7}
-	digest := w.AddBlob(blockBlob(chosen))
+	block, err := stats.NewBlock([]int32{4, 5, 6, 7}, items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := w.AddBlob(block.Marshal())
 	r := w.Open(testserver.Spec{Kind: plan.Transitions, Dim: 6, Goal: 2, Block: digest})
 	for range 2 {
 		o := w.options()

@@ -209,12 +209,3 @@ func trained(t *testing.T, m *seqrec.Model, seed uint64, met []int, training pla
 	}
 	return update.Values()
 }
-
-// blockBlob is the blob of chosen items of this catalogue.
-func blockBlob(chosen []int32) []byte {
-	b := append([]byte("tutti/stats/block\x01"), 0, 0, 0, items, 0, 0, 0, byte(len(chosen)))
-	for _, i := range chosen {
-		b = append(b, 0, 0, 0, byte(i))
-	}
-	return b
-}
