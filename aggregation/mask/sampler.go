@@ -1,30 +1,32 @@
 package mask
 
-import (
-	"encoding/binary"
-	"math/bits"
+import "encoding/binary"
+
+// lanes bounds the length of the tables; group is how many samples are drawn together, one in each bit of a word.
+const (
+	lanes = 96
+	group = 64
 )
 
-// group is how many samples share a word of sign bits.
-const group = 64
-
-// groupBytes is the randomness of one group: 128 bits of magnitude for each, one sign bit for each.
-const groupBytes = group*16 + 8
+// groupBytes is the randomness of one group: 128 planes of magnitude, one of signs.
+const groupBytes = 8 * (128 + 1)
 
 // sampler draws from the discrete Gaussian over the integers by inversion: |X| is the number of table entries above a
-// uniform 128-bit number. Every sample compares with every entry, so that time and memory access do not depend on it.
+// uniform 128-bit number. Every sample is compared with every entry, bit by bit and 64 samples at a time (Karmakar et al., IEEE
+// TC 2018, use planes of bits alike), so that neither time nor memory access depends on it.
 type sampler struct {
-	stream stream
-	wide   [][2]uint64 // entries with a non-zero high word
-	narrow [][2]uint64 // the far tail: high words are zero
-	buf    []byte
+	stream  stream
+	compare func(n0, n1, n2, n3, n4, n5, n6, n7 *[16]uint64, less *[lanes]uint64)
+	planes  [8][16]uint64
+	less    [lanes]uint64 // less[k-1]: the samples with |X| >= k
+	buf     []byte
 }
 
 // newSampler needs a key that is used for nothing else.
 func newSampler(sigma Sigma, key [32]byte) *sampler {
-	s := &sampler{stream: newStream(key), wide: table65[:narrow65], narrow: table65[narrow65:]}
+	s := &sampler{stream: newStream(key), compare: compare65}
 	if sigma == Sigma70 {
-		s.wide, s.narrow = table70[:narrow70], table70[narrow70:]
+		s.compare = compare70
 	}
 	return s
 }
@@ -44,33 +46,57 @@ func (s *sampler) fill(dst []int64) {
 	}
 }
 
+// fillGroup reads the complements of the 128-bit numbers as planes, lowest bit first, then the signs.
 func (s *sampler) fillGroup(dst *[group]int64, random *[groupBytes]byte) {
-	signs := binary.LittleEndian.Uint64(random[16*group:])
-	for i := range dst {
-		lo := binary.LittleEndian.Uint64(random[16*i:])
-		hi := binary.LittleEndian.Uint64(random[16*i+8:])
-		magnitude := s.magnitude(hi, lo)
-		sign := -int64(signs >> i & 1) // 0 or -1
-		dst[i] = (int64(magnitude) ^ sign) - sign
+	for j := range s.planes {
+		for b := range s.planes[j] {
+			s.planes[j][b] = binary.LittleEndian.Uint64(random[128*j+8*b:])
+		}
+	}
+	p := &s.planes
+	s.compare(&p[0], &p[1], &p[2], &p[3], &p[4], &p[5], &p[6], &p[7], &s.less)
+	digits := binaryDigits(&s.less)
+	digits[7] = binary.LittleEndian.Uint64(random[8*128:])
+	for g := range 8 {
+		block := uint64(0)
+		for d := range digits {
+			block |= digits[d] >> (8 * g) & 255 << (8 * d)
+		}
+		block = transpose8(block)
+		for i := range 8 {
+			v := int64(block >> (8 * i) & 127)
+			sign := -int64(block >> (8*i + 7) & 1) // 0 or -1
+			dst[8*g+i] = (v ^ sign) - sign
+		}
 	}
 }
 
-// magnitude counts the entries above (hi, lo), without a branch on either.
-func (s *sampler) magnitude(hi, lo uint64) uint64 {
-	var count, tail, borrow uint64
-	for i := range s.wide {
-		t := &s.wide[i]
-		_, borrow = bits.Sub64(lo, t[1], 0)
-		_, borrow = bits.Sub64(hi, t[0], borrow)
-		count, _ = bits.Add64(count, 0, borrow)
+// binaryDigits counts less in binary, lane by lane: |X| >= k holds for k = 1..|X|, so digit d is the parity of those k that are
+// multiples of 2^d.
+func binaryDigits(less *[lanes]uint64) (digits [8]uint64) {
+	for d := range 7 {
+		x := uint64(0)
+		for k := 1 << d; k <= lanes; k += 1 << d {
+			x ^= less[k-1]
+		}
+		digits[d] = x
 	}
-	for i := range s.narrow {
-		_, borrow = bits.Sub64(lo, s.narrow[i][1], 0)
-		tail, _ = bits.Add64(tail, 0, borrow)
-	}
-	_, nonzero := bits.Sub64(0, hi, 0) // 1 if hi > 0
-	return count + tail&(nonzero-1)
+	return digits
+}
+
+// transpose8 transposes an 8x8 matrix of bits, row r in byte r (Warren, Hacker's Delight, 7-3).
+func transpose8(x uint64) uint64 {
+	t := (x ^ x>>7) & 0x00aa00aa00aa00aa
+	x ^= t ^ t<<7
+	t = (x ^ x>>14) & 0x0000cccc0000cccc
+	x ^= t ^ t<<14
+	t = (x ^ x>>28) & 0x00000000f0f0f0f0
+	return x ^ t ^ t<<28
 }
 
 // erase overwrites the randomness drawn last. The cipher's own key schedule is out of reach and left to the collector.
-func (s *sampler) erase() { clear(s.buf[:cap(s.buf)]) }
+func (s *sampler) erase() {
+	clear(s.buf[:cap(s.buf)])
+	s.planes = [8][16]uint64{}
+	s.less = [lanes]uint64{}
+}

@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"encoding/binary"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -28,10 +29,9 @@ func exp(x *big.Float) *big.Float {
 
 func TestT1_6_Tables(t *testing.T) {
 	for _, c := range []struct {
-		sigma  Sigma
-		table  [][2]uint64
-		narrow int
-	}{{Sigma65, table65[:], narrow65}, {Sigma70, table70[:], narrow70}} {
+		sigma Sigma
+		table [][2]uint64
+	}{{Sigma65, table65[:]}, {Sigma70, table70[:]}} {
 		if len(c.table) != int(13.3*c.sigma.Value()) || c.sigma.Tail() != len(c.table)+1 {
 			t.Errorf("sigma %v: %d entries, tail %d", c.sigma.Value(), len(c.table), c.sigma.Tail())
 		}
@@ -59,9 +59,6 @@ func TestT1_6_Tables(t *testing.T) {
 			if got.Cmp(want) != 0 {
 				t.Errorf("sigma %v: t_%d = %x, want %x", c.sigma.Value(), k, got, want)
 			}
-			if (c.table[k-1][0] == 0) != (k-1 >= c.narrow) {
-				t.Errorf("sigma %v: narrow part does not begin at %d", c.sigma.Value(), c.narrow)
-			}
 		}
 	}
 }
@@ -69,28 +66,45 @@ func TestT1_6_Tables(t *testing.T) {
 // The sampler against the definition, one sample at a time, at random points and around every table entry.
 func TestT1_6_MagnitudeIsInversion(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 6))
-	for _, sigma := range []Sigma{Sigma65, Sigma70} {
-		s := newSampler(sigma, [32]byte{})
-		table := append(append([][2]uint64{}, s.wide...), s.narrow...)
-		check := func(hi, lo uint64) {
-			want := uint64(0)
-			for _, e := range table {
-				if hi < e[0] || hi == e[0] && lo < e[1] {
-					want++
+	for _, c := range []struct {
+		sigma Sigma
+		table [][2]uint64
+	}{{Sigma65, table65[:]}, {Sigma70, table70[:]}} {
+		var points [][2]uint64
+		for _, e := range c.table {
+			for d := -2; d <= 2; d++ {
+				points = append(points, [2]uint64{e[0], e[1] + uint64(d)}, [2]uint64{e[0] + uint64(d), e[1]})
+			}
+		}
+		for len(points)%group != 0 || len(points) < 20_000 {
+			points = append(points, [2]uint64{rng.Uint64() >> rng.IntN(65), rng.Uint64() >> rng.IntN(65)})
+		}
+		s := newSampler(c.sigma, [32]byte{})
+		for ; len(points) > 0; points = points[group:] {
+			var random [groupBytes]byte
+			signs := rng.Uint64()
+			for i, u := range points[:group] { // complements in planes, lowest bit first
+				for b := range 128 {
+					random[8*b+i/8] |= byte(^u[1-b/64]>>(b%64)&1) << (i % 8)
 				}
 			}
-			if got := s.magnitude(hi, lo); got != want {
-				t.Fatalf("sigma %v: magnitude(%#x, %#x) = %d, want %d", sigma.Value(), hi, lo, got, want)
+			binary.LittleEndian.PutUint64(random[8*128:], signs)
+			var got [group]int64
+			s.fillGroup(&got, &random)
+			for i, u := range points[:group] {
+				want := int64(0)
+				for _, e := range c.table {
+					if u[0] < e[0] || u[0] == e[0] && u[1] < e[1] {
+						want++
+					}
+				}
+				if signs>>i&1 == 1 {
+					want = -want
+				}
+				if got[i] != want {
+					t.Fatalf("sigma %v: %#x gives %d, want %d", c.sigma.Value(), u, got[i], want)
+				}
 			}
-		}
-		for _, e := range table {
-			for d := -2; d <= 2; d++ {
-				check(e[0], e[1]+uint64(d))
-				check(e[0]+uint64(d), e[1])
-			}
-		}
-		for range 20_000 {
-			check(rng.Uint64()>>rng.IntN(65), rng.Uint64())
 		}
 	}
 }
@@ -142,8 +156,10 @@ func TestT1_6_Distribution(t *testing.T) {
 // every index is a loop variable.
 func TestT1_6_NoSecretBranches(t *testing.T) {
 	want := map[string]string{
-		"sampler.go": "fillGroup magnitude",
-		"mask.go":    "addAndSwitch modSwitch toNTT",
+		"sampler.go":   "fillGroup binaryDigits transpose8",
+		"compare65.go": "compare65",
+		"compare70.go": "compare70",
+		"mask.go":      "addAndSwitch modSwitch toNTT",
 	}
 	for file, names := range want {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -170,11 +186,14 @@ func TestT1_6_NoSecretBranches(t *testing.T) {
 					if key, ok := n.Key.(*ast.Ident); ok {
 						loopVars[key.Name] = true
 					}
-				case *ast.IndexExpr:
-					index, isVar := n.Index.(*ast.Ident)
-					if _, isConst := n.Index.(*ast.BasicLit); !isConst && !(isVar && loopVars[index.Name]) {
-						t.Errorf("%s: %s indexes by something else than a loop variable", file, f.Name.Name)
+				case *ast.ForStmt:
+					if init, ok := n.Init.(*ast.AssignStmt); ok {
+						loopVars[init.Lhs[0].(*ast.Ident).Name] = true
 					}
+				case *ast.IndexExpr:
+					checkPublic(t, n.Index, loopVars)
+				case *ast.SliceExpr:
+					checkPublic(t, n.Low, loopVars)
 				}
 				return true
 			})
@@ -183,6 +202,20 @@ func TestT1_6_NoSecretBranches(t *testing.T) {
 			t.Errorf("%s: none of %s found", file, names)
 		}
 	}
+}
+
+// checkPublic fails the test unless an index is made of constants and loop variables only.
+func checkPublic(t *testing.T, index ast.Expr, loopVars map[string]bool) {
+	t.Helper()
+	if index == nil {
+		return
+	}
+	ast.Inspect(index, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && !loopVars[id.Name] {
+			t.Errorf("an index depends on %s", id.Name)
+		}
+		return true
+	})
 }
 
 func containsWord(list, word string) bool {

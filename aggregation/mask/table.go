@@ -2,9 +2,6 @@ package mask
 
 // The tables hold t_k = round(2^128 * P(|X| >= k)), k = 1, 2, ..., for the discrete Gaussian X over the integers,
 // as (high, low) words; TestT1_6_Tables recomputes them. They end at 13.3 sigma: beyond it P < 2^-127.
-// From the index `narrow` on, every high word is zero.
-
-const narrow65 = 59
 
 var table65 = [86][2]uint64{
 	{0xf049ae077d686bf7, 0xf647dae26ef8e394},
@@ -94,8 +91,6 @@ var table65 = [86][2]uint64{
 	{0x0000000000000000, 0x0000000000000004},
 	{0x0000000000000000, 0x0000000000000000},
 }
-
-const narrow70 = 64
 
 var table70 = [93][2]uint64{
 	{0xf168fd06f4733faf, 0x64b06fd24279659b},
