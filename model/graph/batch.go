@@ -74,6 +74,16 @@ func (b *batch) fillTargets(rows []float32, v int) {
 	}
 }
 
+// fillMask writes a one for every token with a target.
+func (b *batch) fillMask(rows []float32) {
+	clear(rows)
+	for i := range b.n {
+		if layer.HasTarget(b.targets, b.soft, i) {
+			rows[i] = 1
+		}
+	}
+}
+
 // checkSequence refuses what does not fit the model, as seqrec does.
 func checkSequence(cfg seqrec.Config, s seqrec.Sequence) error {
 	n := len(s.Items)

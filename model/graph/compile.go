@@ -36,7 +36,7 @@ func build(m *seqrec.Model, loss Loss, capacity int, b *batch, s *shared) (g *Gr
 	defer building.Unlock()
 	for salt := range 4 {
 		g, vm, err = buildSalted(m, loss, capacity, salt, b, s)
-		if !errors.Is(err, errCollision) {
+		if err == nil || g == nil || !g.collided { // gorgonia hides the type of errors
 			break
 		}
 	}
@@ -162,6 +162,7 @@ func (g *Graph) compile(outputs gorgonia.Nodes) (gorgonia.VM, error) {
 	byHash := make(map[uint32]*gorgonia.Node, len(nodes))
 	for _, n := range nodes {
 		if other := byHash[n.Hashcode()]; other != nil {
+			g.collided = true
 			return nil, fmt.Errorf("%w: %v and %v", errCollision, n, other)
 		}
 		byHash[n.Hashcode()] = n

@@ -127,7 +127,7 @@ func TestEqualsFusedEngine(t *testing.T) {
 		got, want := make([]float32, size), make([]float32, size)
 		rng := rand.New(rand.NewPCG(3, 3))
 		var worst float64
-		for i := range 40 { // batches grow beyond the first capacity and shrink again
+		for i := range 24 { // batches grow beyond the first capacity and shrink again
 			params := spread(m, uint64(i))
 			batch := randomBatch(m.Config(), rng, 1+rng.IntN(1+i), i%3 == 0)
 			wantLoss, wantTokens, err := fused.LossGrad(params.Values(), batch, want)
@@ -170,33 +170,42 @@ func TestGradientIsTheSlope(t *testing.T) {
 		if _, _, err := engine.LossGrad(params.Values(), batch, grad); err != nil {
 			t.Fatal(err)
 		}
-		for _, spec := range m.Layout().Tensors() {
-			_, offset, _ := m.Layout().Tensor(spec.Name)
-			// Along the gradient of one tensor the slope is its norm.
-			part := grad[offset : offset+spec.Size()]
-			var square float64
-			for _, g := range part {
-				square += float64(g) * float64(g)
-			}
-			norm := math.Sqrt(square)
-			const step = 2e-2
-			at := func(by float64) float64 {
-				moved := params.Clone()
-				for i, g := range part {
-					moved.Values()[offset+i] += float32(by * float64(g) / norm)
-				}
-				loss, _, err := engine.LossGrad(moved.Values(), batch, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return loss
-			}
-			slope := (at(step) - at(-step)) / (2 * step)
-			if math.Abs(slope-norm) > 5e-3*norm+1e-5 {
-				t.Errorf("%s: slope %v, norm of the gradient %v", spec.Name, slope, norm)
-			}
-		}
+		slopeIsNorm(t, engine, params, batch, grad)
 	})
+}
+
+// slopeIsNorm checks a gradient by numbers: along that of one tensor, the slope of
+// the loss is its norm.
+func slopeIsNorm(t *testing.T, engine seqrec.Engine, params model.Params, batch []seqrec.Sequence, grad []float32) {
+	t.Helper()
+	for _, spec := range params.Layout().Tensors() {
+		_, offset, _ := params.Layout().Tensor(spec.Name)
+		part := grad[offset : offset+spec.Size()]
+		var square float64
+		for _, g := range part {
+			square += float64(g) * float64(g)
+		}
+		if square == 0 {
+			continue
+		}
+		norm := math.Sqrt(square)
+		const step = 2e-2
+		at := func(by float64) float64 {
+			moved := params.Clone()
+			for i, g := range part {
+				moved.Values()[offset+i] += float32(by * float64(g) / norm)
+			}
+			loss, _, err := engine.LossGrad(moved.Values(), batch, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return loss
+		}
+		slope := (at(step) - at(-step)) / (2 * step)
+		if math.Abs(slope-norm) > 5e-3*norm+2e-5 {
+			t.Errorf("%s: slope %v, norm of the gradient %v", spec.Name, slope, norm)
+		}
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -251,7 +260,7 @@ func TestTrains(t *testing.T) {
 		}
 		batch := randomBatch(m.Config(), rand.New(rand.NewPCG(6, 6)), 4, false)
 		start := m.Init(6)
-		cfg := seqrec.TrainConfig{Steps: 30, LearningRate: 0.01, Optimizer: "adam"}
+		cfg := seqrec.TrainConfig{Steps: 12, LearningRate: 0.1, Optimizer: "sgd"}
 		got, stats, err := seqrec.Train(engine, start, batch, cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -263,9 +272,8 @@ func TestTrains(t *testing.T) {
 		if stats.Tokens != wantStats.Tokens || math.Abs(stats.Loss-wantStats.Loss) > 1e-6*wantStats.Loss {
 			t.Errorf("stats %+v, want %+v", stats, wantStats)
 		}
-		if far, where := difference(m.Layout(), got.Values(), want.Values()); !(far <= 1e-3) {
-			t.Errorf("after 30 steps %s differs by %v", where, far)
+		if far, where := difference(m.Layout(), got.Values(), want.Values()); !(far <= 1e-4) {
+			t.Errorf("after 12 steps %s differs by %v", where, far)
 		}
 	})
 }
-

@@ -27,7 +27,7 @@ type entropyOp struct {
 func (g *Graph) crossEntropy(inputs ...*gorgonia.Node) *gorgonia.Node {
 	l := &crossEntropy{run: layer.NewCrossEntropy()}
 	op := &entropyOp{value: gorgonia.NewF32(0), layerOp: layerOp{
-		base: g.newBase("crossentropy", len(inputs), tensor.ScalarShape()), layer: l, passes: -1, early: true,
+		base: g.newBase("crossentropy", len(inputs), tensor.ScalarShape()), layer: l, early: true,
 	}}
 	l.op, g.entropy = &op.layerOp, l
 	return g.apply(op, inputs...)

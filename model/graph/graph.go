@@ -27,6 +27,7 @@ type Graph struct {
 
 	expr       *gorgonia.ExprGraph
 	salt       int // told apart with, should two nodes have the same hash
+	collided   bool
 	operations int // so far
 	params     []*param
 	byName     map[string]*param
@@ -39,9 +40,9 @@ type Graph struct {
 	loss     *gorgonia.Node // the cross-entropy
 	entropy  *crossEntropy
 	targets  *gorgonia.Node
-	wanted   []float32 // C x V: the value of targets
+	mask     *gorgonia.Node
 	perToken *gorgonia.Node
-	share    *gorgonia.F32 // the value of perToken
+	fill     []func() // give those three their values for the packed batch
 	outcome  *resultOp
 
 	nodes   int   // in the program compiled last
@@ -171,19 +172,36 @@ func CrossEntropy(g *Graph) (*gorgonia.Node, error) { return g.CrossEntropy(), n
 // row; rows without a target and those after the last token are zero.
 func (g *Graph) Targets() *gorgonia.Node {
 	if g.targets == nil {
-		g.wanted = make([]float32, g.capacity*g.cfg.Items)
-		g.targets = gorgonia.NewMatrix(g.expr, tensor.Float32, gorgonia.WithName("targets"),
-			gorgonia.WithShape(g.capacity, g.cfg.Items), gorgonia.WithValue(denseOf(g.wanted, g.capacity, g.cfg.Items)))
+		g.targets = g.batchInput("targets", g.cfg.Items, g.batch.fillTargets)
 	}
 	return g.targets
+}
+
+// Mask is C x 1: one for tokens with a target, zero for all other rows. A loss
+// whose terms are not zero by themselves in those rows multiplies by it
+// (gorgonia.BroadcastHadamardProd).
+func (g *Graph) Mask() *gorgonia.Node {
+	if g.mask == nil {
+		g.mask = g.batchInput("mask", 1, func(rows []float32, _ int) { g.batch.fillMask(rows) })
+	}
+	return g.mask
+}
+
+// batchInput adds an input of one row per token that fill writes before each run.
+func (g *Graph) batchInput(name string, cols int, fill func(rows []float32, cols int)) *gorgonia.Node {
+	rows := make([]float32, g.capacity*cols)
+	g.fill = append(g.fill, func() { fill(rows, cols) })
+	return gorgonia.NewMatrix(g.expr, tensor.Float32, gorgonia.WithName(name),
+		gorgonia.WithShape(g.capacity, cols), gorgonia.WithValue(denseOf(rows, g.capacity, cols)))
 }
 
 // PerToken is the scalar 1/(positions with a target): it turns a sum over tokens
 // into their mean.
 func (g *Graph) PerToken() *gorgonia.Node {
 	if g.perToken == nil {
-		g.share = gorgonia.NewF32(1)
-		g.perToken = gorgonia.NewScalar(g.expr, tensor.Float32, gorgonia.WithName("per token"), gorgonia.WithValue(g.share))
+		share := gorgonia.NewF32(1)
+		g.fill = append(g.fill, func() { *share = gorgonia.F32(1 / float32(g.batch.tokens)) })
+		g.perToken = gorgonia.NewScalar(g.expr, tensor.Float32, gorgonia.WithName("per token"), gorgonia.WithValue(share))
 	}
 	return g.perToken
 }
@@ -209,11 +227,8 @@ func (g *Graph) run(vm gorgonia.VM, params, into []float32) (loss float64, err e
 	if err := g.bind(params, into); err != nil {
 		return 0, err
 	}
-	if g.wanted != nil {
-		g.batch.fillTargets(g.wanted, g.cfg.Items)
-	}
-	if g.share != nil {
-		*g.share = gorgonia.F32(1 / float32(g.batch.tokens))
+	for _, fill := range g.fill {
+		fill()
 	}
 	g.failure = nil
 	vm.Reset()

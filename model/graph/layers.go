@@ -21,9 +21,7 @@ type norm struct {
 
 func (g *Graph) norm(x, gain, bias *gorgonia.Node) *gorgonia.Node {
 	d := g.cfg.Dim
-	op := g.layer("norm", &norm{g: g, d: d}, g.tokens(d), 3)
-	op.first = 1 // the sums of the residual stream then run in place on x's
-	return g.apply(op, x, gain, bias)
+	return g.apply(g.layer("norm", &norm{g: g, d: d}, g.tokens(d), 3), x, gain, bias)
 }
 
 func (l *norm) forward(y []float32, in [][]float32) error {
@@ -52,7 +50,6 @@ func (g *Graph) linear(x, w, b, residual *gorgonia.Node) *gorgonia.Node {
 		children = append(children, residual)
 	}
 	op := g.layer("linear", &linear{g: g, in: in, out: out}, g.tokens(out), len(children))
-	op.first = 1
 	if residual != nil {
 		op.passes = 3
 	}

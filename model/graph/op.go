@@ -106,6 +106,7 @@ func (b *base) guard(err *error) {
 func (g *Graph) apply(op gorgonia.Op, children ...*gorgonia.Node) *gorgonia.Node {
 	n := gorgonia.Must(gorgonia.ApplyOp(op, children...))
 	if n.Op() != op {
+		g.collided = true
 		panic(errCollision)
 	}
 	return n
@@ -125,17 +126,15 @@ type layerOp struct {
 	base
 	layer fused
 	y     *buffer
-	// passes is the input whose gradient is that of the output, or -1.
+	// passes is the input whose gradient is that of the output; 0 for none.
 	passes int
-	// first is the input whose gradient is the value of the gradient's node.
-	first int
 	// early says that forward has already left the gradients in grad.into.
 	early bool
 	grad  *gradOp
 }
 
 func (g *Graph) layer(name string, l fused, y *buffer, inputs int) *layerOp {
-	return &layerOp{base: g.newBase(name, inputs, tensor.Shape{y.rows, y.cols}), layer: l, y: y, passes: -1}
+	return &layerOp{base: g.newBase(name, inputs, tensor.Shape{y.rows, y.cols}), layer: l, y: y}
 }
 
 // Do implements gorgonia.Op.
@@ -161,13 +160,12 @@ func (op *layerOp) DiffWRT(inputs int) []bool {
 }
 
 // SymDiff implements gorgonia.SDOp. An operation has one output, so one node
-// computes all gradients and shows that of the input first; the others are
-// picked from it.
+// computes all gradients and shows the first; the others are picked from it.
 func (op *layerOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (grads gorgonia.Nodes, err error) {
 	defer recoverBuild(&err)
 	d := &gradOp{of: op, into: make([]*buffer, len(inputs)), grads: make([][]float32, len(inputs))}
 	for i, n := range inputs {
-		if i != op.passes {
+		if i == 0 || i != op.passes {
 			d.into[i] = op.g.gradient(n)
 		}
 	}
@@ -175,13 +173,13 @@ func (op *layerOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (
 	if len(op.out) == 0 {
 		scalars = []int{len(inputs), len(inputs) + 1}
 	}
-	d.base = op.g.newBase("d"+op.name, len(inputs)+2, inputs[op.first].Shape(), scalars...)
+	d.base = op.g.newBase("d"+op.name, len(inputs)+2, inputs[0].Shape(), scalars...)
 	op.grad = d
 	all := op.g.apply(d, append(append(gorgonia.Nodes{}, inputs...), output, grad)...)
 	grads = make(gorgonia.Nodes, len(inputs))
 	for i, n := range inputs {
 		switch i {
-		case op.first:
+		case 0:
 			grads[i] = all
 		case op.passes:
 			grads[i] = grad
@@ -222,7 +220,7 @@ func (op *gradOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) {
 	if err := op.of.layer.backward(op.grads, in[k+1], in[k], in[:k]); err != nil {
 		return nil, err
 	}
-	return op.into[op.of.first].value(), nil
+	return op.into[0].value(), nil
 }
 
 // pickOp shows one of the gradients that its only input, a gradOp, computed.
