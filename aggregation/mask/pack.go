@@ -61,24 +61,62 @@ func (p *Params) fold(sums []uint64, packed []byte, flip uint64) error {
 	if pad := p.PaddingBits(); packed[len(packed)-1]>>(8-pad) != 0 && pad != 0 {
 		return fmt.Errorf("%w: padding is not zero", ErrPacking)
 	}
+	done := 0
+	if p.literal.LogP == 40 {
+		done = fold40(sums, packed, flip)
+	} else {
+		done = foldGroups(sums, packed, p.literal.LogP, flip)
+	}
 	width := p.literal.LogP
 	mask := uint64(1)<<width - 1
-	// Groups of eight words start on a byte; each word is one unaligned load, since width + 7 <= 64.
-	groups := 0
-	for 8*(groups+1) <= len(sums) && groups*width+7*width/8+8 <= len(packed) {
-		src := packed[groups*width:]
-		dst := sums[8*groups : 8*groups+8 : 8*groups+8]
-		for j := range dst {
-			w := binary.LittleEndian.Uint64(src[j*width>>3:]) >> (j * width & 7) & mask
-			dst[j] += (w ^ flip) - flip
-		}
-		groups++
-	}
-	for j := 8 * groups; j < len(sums); j++ {
+	for j := done; j < len(sums); j++ {
 		var last [8]byte
 		copy(last[:], packed[j*width>>3:])
 		w := binary.LittleEndian.Uint64(last[:]) >> (j * width & 7) & mask
 		sums[j] += (w ^ flip) - flip
 	}
 	return nil
+}
+
+// foldGroups folds eight words at a time, as long as loads stay inside packed, and returns how many words it folded.
+// Groups start on a byte; each word is one unaligned load, since width + 7 <= 64.
+func foldGroups(sums []uint64, packed []byte, width int, flip uint64) (done int) {
+	mask := uint64(1)<<width - 1
+	var offset, shift [8]int
+	for j := range offset {
+		offset[j], shift[j] = j*width>>3, j*width&7
+	}
+	reach := offset[7] + 8
+	for done+8 <= len(sums) && reach <= len(packed) {
+		src, dst := packed[:reach], (*[8]uint64)(sums[done:])
+		for j := range dst {
+			w := binary.LittleEndian.Uint64(src[offset[j]:]) >> (shift[j] & 7) & mask
+			dst[j] += (w ^ flip) - flip
+		}
+		packed = packed[width:]
+		done += 8
+	}
+	return done
+}
+
+// fold40 is foldGroups for the default profile: eight words are five loads.
+func fold40(sums []uint64, packed []byte, flip uint64) (done int) {
+	const mask = 1<<40 - 1
+	for done+8 <= len(sums) && len(packed) >= 40 {
+		src, dst := (*[40]byte)(packed), (*[8]uint64)(sums[done:])
+		a, b := binary.LittleEndian.Uint64(src[0:]), binary.LittleEndian.Uint64(src[8:])
+		c, d := binary.LittleEndian.Uint64(src[16:]), binary.LittleEndian.Uint64(src[24:])
+		e := binary.LittleEndian.Uint64(src[32:])
+		dst[0] += (a&mask ^ flip) - flip
+		dst[1] += ((a>>40|b<<24)&mask ^ flip) - flip
+		dst[2] += (b>>16&mask ^ flip) - flip
+		dst[3] += ((b>>56|c<<8)&mask ^ flip) - flip
+		dst[4] += ((c>>32|d<<32)&mask ^ flip) - flip
+		dst[5] += (d>>8&mask ^ flip) - flip
+		dst[6] += ((d>>48|e<<16)&mask ^ flip) - flip
+		dst[7] += (e>>24 ^ flip) - flip
+		packed = packed[40:]
+		done += 8
+	}
+	return done
 }
