@@ -211,7 +211,7 @@ func (f *facts) alarms(r *Report) []string {
 		out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s) ran without %s.", open.record.Round, open.record.What, lacks))
 	}
 	if r.Dropout.Lost > 0 {
-		out = append(out, fmt.Sprintf("%d rounds were charged and published nothing.", r.Dropout.Lost))
+		out = append(out, plural(r.Dropout.Lost, "round")+" charged, with nothing published.")
 	}
 	return append(out, r.NoiseMeter.Alarms...)
 }

@@ -151,6 +151,7 @@ func (r roundFact) params() (mechanism.Params, *Failure) {
 
 // checkMechanisms: each round ran with the numbers of its plan, and they satisfy every formula exactly.
 func (f *facts) checkMechanisms() *Failure {
+	sums := map[sumNumbers]error{} // a ring is costly to build, and rounds share theirs
 	for _, r := range f.rounds {
 		p, bad := r.params()
 		if bad != nil {
@@ -162,7 +163,11 @@ func (f *facts) checkMechanisms() *Failure {
 		if p != r.plan.plan.Mechanism || p.Noise != r.record.Noise {
 			return fail(ReasonMechanism, "round %d ran with other numbers than its signed plan", r.record.Round)
 		}
-		if _, err := plan.Aggregation(r.plan.plan); err != nil && r.record.Masks {
+		numbers := numbersOf(r.plan.plan)
+		if _, known := sums[numbers]; !known {
+			_, sums[numbers] = plan.Aggregation(r.plan.plan)
+		}
+		if err := sums[numbers]; err != nil && r.record.Masks {
 			return fail(ReasonMechanism, "round %d: %v", r.record.Round, err)
 		}
 		if r.plan.plan.Base != r.record.Before {
@@ -170,6 +175,18 @@ func (f *facts) checkMechanisms() *Failure {
 		}
 	}
 	return nil
+}
+
+// sumNumbers are what the secure sum of a plan depends on.
+type sumNumbers struct {
+	padded, nMin, nMax, members int
+	bound                       int64
+	corrupt, packing            uint32
+}
+
+func numbersOf(p plan.Plan) sumNumbers {
+	m := p.Mechanism
+	return sumNumbers{m.PaddedDim, m.NMin, m.NMax, len(p.Committee), m.InputBound, p.Corrupt, p.Packing}
 }
 
 // checkCohorts: as many devices as were promised, and not more than the noise was sized for.

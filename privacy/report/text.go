@@ -105,7 +105,7 @@ func limitations(s Setting, r *Report) []string {
 		out = append(out, "Privacy was off in at least one round: this report makes no claim.")
 	}
 	if r.Dropout.Pending > 0 {
-		out = append(out, fmt.Sprintf("%d planned rounds had not ended when this report was made.", r.Dropout.Pending))
+		out = append(out, plural(r.Dropout.Pending, "planned round")+" had not ended when this report was made.")
 	}
 	return out
 }
