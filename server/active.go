@@ -48,7 +48,7 @@ type active struct {
 
 	mu     sync.Mutex
 	stored round.Durable // as it is on disk
-	offer  *offer // while devices may come
+	offer  *offer        // while devices may come
 	intake *intake
 	folder *folder
 }

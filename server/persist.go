@@ -24,6 +24,9 @@ func (a *active) persist(t *round.Transition) error {
 	if err != nil {
 		return err
 	}
+	if err := a.s.trip("before", t); err != nil {
+		return err
+	}
 	if err := a.s.st.Move(a.ctx, a.s.cfg.Clock(), c); err != nil {
 		return fmt.Errorf("storing that round %d is %v: %w", a.key.Round, t.To, err)
 	}
@@ -31,7 +34,18 @@ func (a *active) persist(t *round.Transition) error {
 	a.stored = t.Durable
 	a.mu.Unlock()
 	a.s.log.Info("round", "round", a.key.Round, "from", t.From.String(), "to", t.To.String())
+	if err := a.s.trip("after", t); err != nil {
+		return err
+	}
 	return a.moved(t)
+}
+
+// trip is where tests let the process die.
+func (s *Server) trip(when string, t *round.Transition) error {
+	if s.fault == nil {
+		return nil
+	}
+	return s.fault(fmt.Sprintf("%s %v->%v", when, t.From, t.To))
 }
 
 // change collects what a transition writes.
@@ -58,6 +72,7 @@ func (a *active) change(t *round.Transition) (store.Change, error) {
 		a.cert, c.Certificate = cert, cert.Marshal()
 	case round.Published:
 		c.Log, c.Version = a.finish.records(a)
+		c.Drops = a.drops()
 	case round.Lost:
 		c.Log = []ledger.Body{a.roundRecord(ledger.Lost, ledger.Digest{}, ledger.Digest{})}
 	case round.Abandoned:

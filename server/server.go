@@ -44,6 +44,8 @@ type Server struct {
 
 	turn      sync.Mutex // one opening or publication at a time
 	observing sync.Mutex
+
+	fault func(point string) error // tests: an error stops the driver there, as a crash would
 }
 
 // Open opens the data directory, makes what is missing (keys, task record), and continues a round that was under way.

@@ -1,0 +1,176 @@
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tutti/aggregation"
+	"tutti/server/api"
+)
+
+// TestHostileDevices: every lie is answered with its reason, and the round's sum stays that of the honest.
+func TestHostileDevices(t *testing.T) {
+	w := newWorld(t, nil)
+	first := w.start(w.spec(3, 3, 8))
+	devices := w.together(3)
+	first.wait(t)
+	if first.err != nil {
+		t.Fatal(first.err)
+	}
+	w.publish(first.result)
+
+	second := w.start(w.spec(4, 3, 8))
+	liar := w.device()
+	liar.await()
+	liar.seal(20)
+	good, err := liar.sealed.Header.Marshal()
+	w.must(err)
+	vector, number := liar.sealed.Vector, liar.round()
+	n := uint64(len(vector))
+	flipped := append([]byte{}, vector...)
+	flipped[len(flipped)/2] ^= 1
+	forged := append([]byte{}, good...)
+	forged[len(forged)-1] ^= 1 // in the last envelope: the signed root no longer fits
+	stranger := *liar
+	_, stranger.key, _ = ed25519.GenerateKey(rand.Reader)
+	replayed, err := devices[0].sealed.Header.Marshal()
+	w.must(err)
+
+	cases := []struct {
+		name           string
+		round          uint64
+		header, vector []byte
+		announced      uint64
+		want           api.RejectReason
+	}{
+		{"a replay of the last round", number, replayed, devices[0].sealed.Vector, n, api.RejectReason_REJECT_REASON_WRONG_CONFIG},
+		{"a flipped bit", number, good, flipped, n, api.RejectReason_REJECT_REASON_VECTOR},
+		{"a short vector", number, good, vector[:n-1], n - 1, api.RejectReason_REJECT_REASON_VECTOR},
+		{"a longer vector than announced", number, good, append(append([]byte{}, vector...), 0), n, api.RejectReason_REJECT_REASON_VECTOR},
+		{"a huge announcement", number, good, vector, 1 << 62, api.RejectReason_REJECT_REASON_VECTOR},
+		{"a forged envelope", number, forged, vector, n, api.RejectReason_REJECT_REASON_HEADER},
+		{"garbage", number, []byte("garbage"), vector, n, api.RejectReason_REJECT_REASON_HEADER},
+		{"no such round", number + 7, good, vector, n, api.RejectReason_REJECT_REASON_NO_SUCH_ROUND},
+	}
+	for _, c := range cases {
+		r, err := liar.sendRaw(c.round, c.header, c.vector, c.announced, 1)
+		if err != nil || r.GetState() != api.UploadState_UPLOAD_STATE_REJECTED || r.GetReason() != c.want {
+			t.Errorf("%s: %v %v %v, want %v", c.name, r.GetState(), r.GetReason(), err, c.want)
+		}
+	}
+	if _, err := liar.sendRaw(number, good, vector[:n/2], n, 1); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a truncated vector: %v", err)
+	}
+	if _, err := liar.sendRaw(number, make([]byte, 65<<10), vector, n, 1); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a header of 65 KiB: %v", err)
+	}
+
+	// the same bytes twice are one upload; a second seal is a conflict
+	for range 2 {
+		if got := liar.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
+			t.Errorf("an honest upload is %v", got)
+		}
+	}
+	liar.seal(21)
+	if r, err := liar.send(1); err != nil || r.GetReason() != api.RejectReason_REJECT_REASON_CONFLICT {
+		t.Errorf("a second upload: %v %v", r, err)
+	}
+	w.together(3)
+	second.wait(t)
+	if second.err != nil {
+		t.Fatal(second.err)
+	}
+	exact(t, second.result, []int{0, 1, 2, 20})
+	w.publish(second.result)
+	if r, err := devices[0].send(1); err != nil || r.GetState() != api.UploadState_UPLOAD_STATE_COUNTED {
+		t.Errorf("the first round's upload again: %v %v", r, err)
+	}
+}
+
+func TestHostileCheckIns(t *testing.T) {
+	w := newWorld(t, nil)
+	d := w.device()
+	ctx := context.Background()
+	ask := func(change func(*api.CheckInRequest)) error {
+		now := time.Now().Unix()
+		r := &api.CheckInRequest{Task: "test", PublicKey: d.public(), Enrolment: d.enrolment, TimeUnix: now, Protocol: 1}
+		change(r)
+		if r.Signature == nil {
+			r.Signature = ed25519.Sign(d.key, CheckInMessage(r.Task, r.PublicKey, r.TimeUnix, r.LogSize))
+		}
+		_, err := d.rpc.CheckIn(ctx, r)
+		return err
+	}
+	_, other, _ := ed25519.GenerateKey(rand.Reader)
+	cases := []struct {
+		name   string
+		change func(*api.CheckInRequest)
+		want   codes.Code
+	}{
+		{"honest", func(*api.CheckInRequest) {}, codes.OK},
+		{"an old request", func(r *api.CheckInRequest) { r.TimeUnix -= 3600 }, codes.Unauthenticated},
+		{"a future request", func(r *api.CheckInRequest) { r.TimeUnix += 3600 }, codes.Unauthenticated},
+		{"a forged signature", func(r *api.CheckInRequest) { r.Signature = make([]byte, 64) }, codes.Unauthenticated},
+		{"another's enrolment", func(r *api.CheckInRequest) { r.PublicKey = other.Public().(ed25519.PublicKey) }, codes.Unauthenticated},
+		{"enrolled by oneself", func(r *api.CheckInRequest) { r.Enrolment = aggregation.Enrol(other, "test", d.public()) }, codes.Unauthenticated},
+		{"another task", func(r *api.CheckInRequest) { r.Task = "else" }, codes.NotFound},
+		{"a long field", func(r *api.CheckInRequest) { r.Signature = make([]byte, 1000) }, codes.InvalidArgument},
+	}
+	for _, c := range cases {
+		if got := status.Code(ask(c.change)); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if err := ask(func(r *api.CheckInRequest) { r.Protocol = 0 }); err != nil {
+		t.Errorf("an old protocol is answered with a wait, not with %v", err)
+	}
+}
+
+func TestTokensEnrolOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	tokens, err := w.server.Tokens(context.Background(), 1)
+	w.must(err)
+	a, b := w.device(), w.device()
+	first, err := a.enrol(tokens[0])
+	w.must(err)
+	again, err := a.enrol(tokens[0])
+	if err != nil || string(first) != string(again) {
+		t.Errorf("the same device again: %v", err)
+	}
+	if _, err := b.enrol(tokens[0]); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("a used token: %v", err)
+	}
+	if _, err := b.enrol("made up"); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("an unknown token: %v", err)
+	}
+	b.key = a.key // the proof is b's own from here on
+	_, err = b.rpc.Enroll(context.Background(), &api.EnrollRequest{Task: "test", Token: tokens[0], PublicKey: b.public(), Proof: make([]byte, 64)})
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("without proof of the key: %v", err)
+	}
+}
+
+// TestUnenrolledUpload: a header whose enrolment the enroller did not sign is not staged.
+func TestUnenrolledUpload(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.spec(3, 3, 8))
+	d := w.device()
+	d.await()
+	d.seal(5)
+	h := *d.sealed.Header
+	h.Enrolment = make([]byte, 64)
+	raw, err := h.Marshal()
+	w.must(err)
+	got, err := d.sendRaw(d.round(), raw, d.sealed.Vector, uint64(len(d.sealed.Vector)), 1)
+	if err != nil || got.GetReason() != api.RejectReason_REJECT_REASON_NOT_ENROLLED {
+		t.Errorf("not enrolled: %v %v", got, err)
+	}
+	w.server.Abandon()
+	r.wait(t)
+}
