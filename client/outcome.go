@@ -36,3 +36,19 @@ var outcomeNames = [outcomeKinds]string{"nothing_to_do", "contributed", "waiting
 
 // String is the outcome's label.
 func (k OutcomeKind) String() string { return label(outcomeNames[:], int(k)) }
+
+// Label names the outcome in metrics: its kind, and for a refusal its reason,
+// such as "refused/policy/budget" or "refused/server/round_full".
+func (o Outcome) Label() string {
+	if o.Kind != Refused {
+		return o.Kind.String()
+	}
+	label := o.Kind.String() + "/" + o.Reason.String()
+	switch o.Reason {
+	case ReasonPolicy:
+		label += "/" + o.Policy.String()
+	case ReasonServer:
+		label += "/" + o.Reject.String()
+	}
+	return label
+}
