@@ -100,7 +100,7 @@ func (r *Reporter) Histogram(scope Scope, metric string, buckets []Bucket, epsil
 		return Statement{}, fmt.Errorf("%w: %s has no buckets", ErrInput, metric)
 	}
 	for i, b := range buckets {
-		if b.Count < 0 || b.Count > maxCount {
+		if b.Count < 0 || int64(b.Count) > maxCount {
 			return Statement{}, fmt.Errorf("%w: a count of %s out of range", ErrInput, metric)
 		}
 		if slices.ContainsFunc(buckets[:i], func(x Bucket) bool { return x.Label == b.Label }) {
