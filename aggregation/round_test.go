@@ -169,7 +169,7 @@ func TestT3_19_Dropouts(t *testing.T) {
 		{"quorum - 1", quorum, quorum - 1, need, false, false},
 		{"need - 1", quorum, quorum, need - 1, true, false},
 	} {
-		w := newWorld(t, params, 40)
+		w := newWorld(t, params, 24)
 		counted, ups := dropDevices(w, rng)
 		accept := pick(all(16), c.accept)
 		w.acceptAll(accept, ups)
