@@ -15,7 +15,8 @@ type batch struct {
 	ids      []int32     // n
 	offsets  []int32     // sequences + 1
 	targets  []int32     // n
-	soft     [][]float32 // n rows, or nil where no sequence has any
+	rows     [][]float32 // n: the soft rows, nil where a token has none
+	soft     [][]float32 // rows, or nil where no sequence has any
 	tokens   int         // positions with a target
 	wantGrad bool
 }
@@ -23,7 +24,7 @@ type batch struct {
 // pack checks the sequences and lays them one after another.
 func (b *batch) pack(cfg seqrec.Config, sequences []seqrec.Sequence) error {
 	b.ids, b.offsets = b.ids[:0], append(b.offsets[:0], 0)
-	b.targets, b.soft = b.targets[:0], b.soft[:0]
+	b.targets, b.rows, b.soft = b.targets[:0], b.rows[:0], nil
 	anySoft := false
 	for i, s := range sequences {
 		if err := checkSequence(cfg, s); err != nil {
@@ -32,8 +33,8 @@ func (b *batch) pack(cfg seqrec.Config, sequences []seqrec.Sequence) error {
 		b.append(cfg.Items, s)
 		anySoft = anySoft || s.Soft != nil
 	}
-	if !anySoft {
-		b.soft = nil
+	if anySoft {
+		b.soft = b.rows
 	}
 	b.n, b.tokens = len(b.ids), 0
 	for i := range b.n {
@@ -52,12 +53,12 @@ func (b *batch) append(v int, s seqrec.Sequence) {
 	b.offsets = append(b.offsets, int32(len(b.ids)))
 	if s.Soft == nil {
 		b.targets = append(b.targets, s.Targets...)
-		b.soft = append(b.soft, make([][]float32, len(s.Items))...)
+		b.rows = append(b.rows, make([][]float32, len(s.Items))...)
 		return
 	}
 	for p := range s.Items {
 		b.targets = append(b.targets, seqrec.NoTarget)
-		b.soft = append(b.soft, s.Soft[p*v:(p+1)*v])
+		b.rows = append(b.rows, s.Soft[p*v:(p+1)*v])
 	}
 }
 
