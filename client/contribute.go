@@ -158,10 +158,9 @@ func (d *Device) enroll(ctx context.Context) (o Outcome, ok bool) {
 	if d.opts.Token == "" {
 		return refuse(ReasonNotEnrolled, errors.New("no token was given")).outcome(0), false
 	}
-	key := st.key()
 	enrolment, err := d.opts.Transport.Enroll(ctx, EnrollRequest{
-		Task: st.task, Token: d.opts.Token, PublicKey: st.public(),
-		Proof: ed25519.Sign(key, EnrollMessage(st.task, d.opts.Token)),
+		Task: st.task, Token: d.opts.Token, PublicKey: d.public(),
+		Proof: ed25519.Sign(d.key, EnrollMessage(st.task, d.opts.Token)),
 	})
 	if errors.Is(err, ErrNotAllowed) {
 		return refuse(ReasonNotEnrolled, err).outcome(0), false
@@ -169,7 +168,7 @@ func (d *Device) enroll(ctx context.Context) (o Outcome, ok bool) {
 	if err != nil {
 		return failed(err), false
 	}
-	if !aggregation.VerifyEnrolment(d.opts.Policy.Enroller, st.task, st.public(), enrolment) {
+	if !aggregation.VerifyEnrolment(d.opts.Policy.Enroller, st.task, d.public(), enrolment) {
 		return refuse(ReasonNotEnrolled, errors.New("the enrolment is not signed by the enroller that this device trusts")).outcome(0), false
 	}
 	if err := d.change(func(s *state) { s.enrolment = enrolment }); err != nil {
@@ -183,9 +182,9 @@ func (d *Device) checkIn(ctx context.Context) (CheckIn, error) {
 	if err != nil {
 		return CheckIn{}, err
 	}
-	r := CheckInRequest{Task: st.task, PublicKey: st.public(), Enrolment: st.enrolment,
+	r := CheckInRequest{Task: st.task, PublicKey: d.public(), Enrolment: st.enrolment,
 		Time: d.opts.Now().Unix(), LogSize: st.log.Size, Protocol: Protocol}
-	r.Signature = ed25519.Sign(st.key(), CheckInMessage(r.Task, r.PublicKey, r.Time, r.LogSize))
+	r.Signature = ed25519.Sign(d.key, CheckInMessage(r.Task, r.PublicKey, r.Time, r.LogSize))
 	return d.opts.Transport.CheckIn(ctx, r)
 }
 

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,8 @@ type Device struct {
 	opts   Options
 	sealer sealer
 	codec  *history.Codec
+
+	key ed25519.PrivateKey // the device's identity, from the state's seed
 
 	turn sync.Mutex // held by Contribute, DryRun, Forget, Close
 
@@ -69,6 +72,7 @@ func (d *Device) load() error {
 		if err != nil {
 			return err
 		}
+		d.key = fresh.key()
 		return d.save(fresh)
 	}
 	if d.st, err = d.sealer.open(sealed); err != nil {
@@ -77,6 +81,7 @@ func (d *Device) load() error {
 	if d.st.task != d.opts.Policy.Task {
 		return fmt.Errorf("client: the store belongs to task %q, the policy to %q", d.st.task, d.opts.Policy.Task)
 	}
+	d.key = d.st.key()
 	d.records = first + uint64(len(records))
 	if d.records < d.st.records {
 		return fmt.Errorf("%w: history records are gone", ErrTampered)
@@ -198,9 +203,13 @@ func (d *Device) Close() error {
 
 func (d *Device) close() error {
 	d.closed = true
+	clear(d.key)
 	d.st, d.events = state{}, nil
 	return d.opts.Store.Close()
 }
+
+// public is the device's public key.
+func (d *Device) public() ed25519.PublicKey { return d.key.Public().(ed25519.PublicKey) }
 
 // Format hides the device: it holds its user's history.
 func (d *Device) Format(f fmt.State, _ rune) { io.WriteString(f, "client.Device(redacted)") }

@@ -128,8 +128,6 @@ func (s state) clone() state {
 
 func (s *state) key() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.seed[:]) }
 
-func (s *state) public() ed25519.PublicKey { return s.key().Public().(ed25519.PublicKey) }
-
 // newest is the newest accepted version, nil before the first.
 func (s *state) newest() *accepted {
 	if len(s.versions) == 0 {

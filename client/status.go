@@ -83,7 +83,7 @@ func (d *Device) Privacy() Status {
 	}
 	st := &d.st
 	s := Status{
-		Task: st.task, Device: aggregation.IDOf(st.public()), Enrolled: len(st.enrolment) > 0, Events: len(d.events),
+		Task: st.task, Device: aggregation.IDOf(d.public()), Enrolled: len(st.enrolment) > 0, Events: len(d.events),
 		Spent: new(big.Rat).Set(st.spent), Left: new(big.Rat), Delta: defaultDelta, Unnoised: int(st.unnoised),
 		Counted: st.counted, Open: len(st.charges), Leaving: st.offered.leaving(), LogSize: st.log.Size,
 		Last: LastOutcome{Kind: st.last.kind, Reason: st.last.reason, Policy: st.last.policy, Round: st.last.round},

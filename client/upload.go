@@ -114,7 +114,7 @@ func (d *Device) seal(o *opened, encoded []int32, bound int64) (Upload, error) {
 	if err != nil {
 		return Upload{}, err
 	}
-	sealer := aggregation.Client{Key: st.key(), Enrolment: st.enrolment,
+	sealer := aggregation.Client{Key: d.key, Enrolment: st.enrolment,
 		Pins: aggregation.Pins{Enroller: d.opts.Policy.Enroller, Roster: o.plan.Committee}}
 	sealed, err := sealer.Seal(d.opts.Rand, o.config, o.plan.Base, encoded, bound)
 	if err != nil {
@@ -236,7 +236,7 @@ func (d *Device) askReceipts(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	id := aggregation.IDOf(st.public())
+	id := aggregation.IDOf(d.public())
 	next := st.clone()
 	for _, c := range st.charges {
 		r, err := d.opts.Transport.Receipt(ctx, ReceiptRequest{Task: st.task, Round: c.round, Device: id})
