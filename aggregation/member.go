@@ -291,4 +291,3 @@ func (r *memberRound) checkAccepted(set *Set) error {
 	}
 	return nil
 }
-
