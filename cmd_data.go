@@ -107,3 +107,13 @@ func loadData(path string) (*dataset.Dataset, *dataset.Report, error) {
 	}
 	return ds, report, nil
 }
+
+func statisticsRows(s dataset.Shape) []table.Row {
+	return []table.Row{
+		{"users", s.Users}, {"items", s.Items}, {"events", s.Events},
+		{"Gini of popularity", fmt.Sprintf("%.3f", s.Gini)},
+		{"history length, mean and median", fmt.Sprintf("%.1f, %.1f", s.MeanLength, s.MedianLength)},
+		{"repeat rate", fmt.Sprintf("%.3f", s.RepeatRate)},
+		{"entropy of transitions (of 1)", fmt.Sprintf("%.3f", s.TransitionEntropy)},
+	}
+}

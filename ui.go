@@ -123,6 +123,14 @@ func (u *ui) print(header table.Row, rows []table.Row) {
 	u.say("%s", w.Render())
 }
 
+// red marks what must not be overlooked, on a terminal.
+func (u *ui) red(s string) string {
+	if u.bars == nil {
+		return s
+	}
+	return "\x1b[1;31m" + s + "\x1b[0m"
+}
+
 // emit writes the machine-readable result of a command under --json.
 func (a *app) emit(v any) error {
 	enc := json.NewEncoder(a.out)

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tutti/model/dataset"
+	"tutti/privacy/accounting"
+	"tutti/privacy/report"
+	"tutti/server"
+	"tutti/server/campaign"
+	"tutti/server/committee"
+	"tutti/server/keys"
+)
+
+func (a *app) serverCommand() *cobra.Command {
+	var f serverFlags
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the aggregation server: it runs the task's rounds and can open only their sums",
+		Long: `Runs the rounds of a task that tutti server init made, publishes what comes of them, and writes the report. It can be
+stopped at any moment; the next start continues.`,
+		Example: `  tutti server init --dir server-data --goal 40 --node 127.0.0.1:7201=5f3c… --node 127.0.0.1:7202=77aa… --catalogue movies
+  tutti server --dir server-data --listen 127.0.0.1:7100 --certs certs --catalogue movies`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), f) },
+	}
+	cmd.PersistentFlags().StringVar(&f.dir, "dir", "server-data", "the server's data directory")
+	cmd.PersistentFlags().StringVar(&f.catalogue, "catalogue", "", "folder with the list of items (movies.csv, movies.dat or u.item)")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7100", "address to answer devices on")
+	cmd.Flags().StringVar(&f.certs, "certs", "certs", "folder with ca.pem, server.pem, server.key (tutti dev-certs makes one)")
+	cmd.Flags().BoolVar(&f.exit, "exit", false, "end when the last round is published, instead of serving the model on")
+	cmd.Flags().BoolVar(&f.keepSums, "keep-sums", false, "keep every opened sum, so that an auditor can recompute what was made of it")
+	cmd.AddCommand(a.serverInitCommand(&f))
+	return cmd
+}
+
+type serverFlags struct {
+	dir, catalogue, listen, certs string
+	exit, keepSums                bool
+}
+
+// setup is what init writes and every later start reads; task.json beside it is for devices and committee nodes.
+type setup struct {
+	Purpose string `json:"purpose"`
+	Recipe  recipe `json:"recipe"`
+}
+
+func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
+	s := setup{Recipe: recipe{Size: sizeSmall, Noise: true}}
+	t := taskFile{Corrupt: 1}
+	var nodes []string
+	var tokens int
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the keys, the task file and the enrolment tokens of a new task",
+		Long: `Writes task.json, which devices and committee nodes pin (hand it out by a way of your own), setup.json, and tokens.txt
+(one-time, one a device, mode 0600). The budget cannot be changed later: a new budget is a new task.`,
+		Example: "  tutti server init --dir server-data --goal 40 --tokens 60 --node 127.0.0.1:7201=5f3c… --catalogue movies",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.initServer(cmd.Context(), *f, s, t, nodes, tokens)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&t.Task, "task", "task", "name: 1 to 64 of a-z 0-9 . _ -")
+	flags.StringVar(&s.Purpose, "purpose", "recommendations", "why the task exists; logged and reported")
+	flags.StringArrayVar(&nodes, "node", nil, "committee node ADDRESS=KEY (tutti committee key prints it); one for each node")
+	flags.IntVar(&t.Corrupt, "corrupt", 1, "nodes assumed to collude with the server")
+	flags.IntVar(&s.Recipe.Goal, "goal", 100, "devices wanted in a round")
+	flags.Float64Var(&s.Recipe.Epsilon, "epsilon", 8, "the privacy budget of the whole task")
+	flags.IntVar(&s.Recipe.Rounds, "rounds", automatic, "model rounds; -1: as the planner advises")
+	flags.StringVar(&s.Recipe.Size, "model", sizeSmall, "small (a few thousand numbers over public features) or table (a learned row per item)")
+	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
+	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
+	flags.BoolVar(&t.NoiseOff, "privacy-off", false, "no noise, for tests of sums; the report says so in red")
+	flags.IntVar(&tokens, "tokens", 0, "enrolment tokens to make (default: twice the goal)")
+	return cmd
+}
+
+func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile, nodes []string, tokens int) error {
+	s.Recipe.Noise = !t.NoiseOff
+	for _, n := range nodes {
+		address, key, found := strings.Cut(n, "=")
+		if !found {
+			return usageError("--node %q: want ADDRESS=KEY", n)
+		}
+		t.Committee = append(t.Committee, taskNode{Address: address, Key: key})
+	}
+	if len(nodes) < 3 {
+		return usageError("a committee of %d nodes: at least three are needed", len(nodes))
+	}
+	catalogue, err := readCatalogue(f.catalogue)
+	if err != nil {
+		return err
+	}
+	w, err := planned(s.Recipe, catalogue)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return err
+	}
+	own, err := server.LoadKeys(f.dir)
+	if err != nil {
+		return err
+	}
+	t.Operator, t.Enroller = hex.EncodeToString(publicOf(own.Operator)), hex.EncodeToString(publicOf(own.Enroller))
+	t.MinCohort, t.Devices, t.Delta = w.split.NMin, s.Recipe.Goal, w.split.Delta
+	if s.Recipe.Noise {
+		t.Budget = accounting.FormatRho(w.split.Rho)
+	}
+	if _, err := t.policy(); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	setupFile, err := createFresh(filepath.Join(f.dir, "setup.json"))
+	if err != nil {
+		return err
+	}
+	defer setupFile.Close()
+	if _, err := setupFile.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	if err := t.write(filepath.Join(f.dir, "task.json")); err != nil {
+		return err
+	}
+	return a.makeTokens(ctx, f.dir, t, s, tokens, w)
+}
+
+// makeTokens writes the one-time tokens and says what was planned.
+func (a *app) makeTokens(ctx context.Context, dir string, t taskFile, s setup, n int, w taskPlan) error {
+	o, err := openOffline(a, dir)
+	if err != nil {
+		return err
+	}
+	defer o.server.Close()
+	if n == 0 {
+		n = 2 * s.Recipe.Goal
+	}
+	tokens, err := o.server.Tokens(ctx, n)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "tokens.txt")
+	file, err := createFresh(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := io.WriteString(file, strings.Join(tokens, "\n")+"\n"); err != nil {
+		return err
+	}
+	if a.json {
+		return a.emit(map[string]any{"task": t, "advice": w.split.Sentences, "tokens": path})
+	}
+	for _, sentence := range w.split.Sentences {
+		fmt.Fprintln(a.out, sentence)
+	}
+	fmt.Fprintf(a.out, "%s: hand it to devices and committee nodes. %s: %d tokens, one a device.\n", filepath.Join(dir, "task.json"), path, n)
+	return nil
+}
+
+func readCatalogue(path string) (*dataset.Catalogue, error) {
+	if path == "" {
+		return nil, usageError("--catalogue is needed: a folder with movies.csv, movies.dat or u.item")
+	}
+	c, err := dataset.LoadCatalogue(os.DirFS(path))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// offline is a server's data directory opened without serving anybody.
+type offline struct {
+	server *server.Server
+	keys   server.Keys
+	task   taskFile
+	setup  setup
+}
+
+func readSetup(dir string) (setup, taskFile, error) {
+	var s setup
+	data, err := os.ReadFile(filepath.Join(dir, "setup.json"))
+	if err != nil {
+		return s, taskFile{}, fmt.Errorf("%s holds no task (tutti server init makes one): %w", dir, err)
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, taskFile{}, fmt.Errorf("%s: setup.json: %w", dir, err)
+	}
+	t, err := readTaskFile(filepath.Join(dir, "task.json"))
+	return s, t, err
+}
+
+func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
+	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Log: a.logger("server")}
+	roster, err := t.roster()
+	if err != nil {
+		return c, err
+	}
+	if t.Budget != "" {
+		if c.Budget, err = accounting.ParseRho(t.Budget); err != nil {
+			return c, err
+		}
+	}
+	for i, n := range t.Committee {
+		c.Committee = append(c.Committee, committee.Peer{Address: n.Address, Identity: roster[i]})
+	}
+	return c, nil
+}
+
+func openOffline(a *app, dir string) (*offline, error) {
+	s, t, err := readSetup(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.serverConfig(dir, s, t)
+	if err != nil {
+		return nil, err
+	}
+	own, err := server.LoadKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := server.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	return &offline{server: srv, keys: own, task: t, setup: s}, nil
+}
+
+func (o *offline) statement(out string) statement {
+	return statement{
+		task: o.task.Task, directory: out,
+		setting: report.Setting{Devices: uint64(o.setup.Recipe.Goal), SelfEnrolled: true, Data: "behaviour on the devices of " + o.setup.Purpose},
+	}
+}
+
+func (a *app) runServer(ctx context.Context, f serverFlags) error {
+	s, t, err := readSetup(f.dir)
+	if err != nil {
+		return err
+	}
+	catalogue, err := readCatalogue(f.catalogue)
+	if err != nil {
+		return err
+	}
+	w, err := planned(s.Recipe, catalogue)
+	if err != nil {
+		return err
+	}
+	c, err := a.serverConfig(f.dir, s, t)
+	if err != nil {
+		return err
+	}
+	certs := certFiles(f.certs)
+	hint := fmt.Sprintf("(tutti dev-certs --out %s makes certificates for a trial)", f.certs)
+	if c.TLS, err = keys.ServerTLS(certs); err != nil {
+		return fmt.Errorf("%w %s", err, hint)
+	}
+	if c.Committee, err = peers(t, certs); err != nil {
+		return fmt.Errorf("%w %s", err, hint)
+	}
+	u := a.newUI()
+	defer u.close()
+	words := newWords(u)
+	c.Observer, c.KeepSums = words.server, f.keepSums
+	c.Pace = server.Pace{NoRound: 2 * time.Second, Full: 2 * time.Second, Counted: 2 * time.Second, Finished: time.Minute}
+	l, err := listenOn(f.listen)
+	if err != nil {
+		return err
+	}
+	srv, err := server.Open(c)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	defer srv.Close()
+	go srv.Serve(l) // ends with Close
+	u.say("task %s: devices are answered on %s", t.Task, l.Addr())
+	if err := a.runCampaign(ctx, srv, t, s, w, words); err != nil {
+		return err
+	}
+	u.say("all rounds are run; write the report with: tutti report --dir %s", f.dir)
+	if f.exit {
+		return nil
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// runCampaign runs the recipe, waiting for the committee where it is not there yet.
+func (a *app) runCampaign(ctx context.Context, srv *server.Server, t taskFile, s setup, w taskPlan, words *words) error {
+	c, err := campaign.New(s.Recipe.campaign(srv, t.Task, w.catalogue.Digest(), w.public, w.spec, w.split, words.campaign))
+	if err != nil {
+		return err
+	}
+	for {
+		err := c.Run(ctx)
+		var missing *server.CommitteeError
+		var spent *server.BudgetError
+		switch {
+		case err == nil:
+			srv.Finish()
+			return nil
+		case errors.As(err, &spent):
+			return refusedError(err)
+		case !errors.As(err, &missing):
+			return err
+		}
+		words.ui.say("waiting: %v", missing)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+	}
+}

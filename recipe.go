@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"tutti/model"
+	"tutti/model/blend"
+	"tutti/model/dataset"
+	"tutti/model/graph"
+	"tutti/model/optim"
+	"tutti/model/seqrec"
+	"tutti/privacy/plan"
+	"tutti/server"
+	"tutti/server/campaign"
+)
+
+// recipe is what an operator decides about a task; everything else follows from it.
+type recipe struct {
+	Goal    int           `json:"goal"`    // devices wanted in a round
+	Epsilon float64       `json:"epsilon"` // of the whole claim
+	Rounds  int           `json:"rounds"`  // model rounds; automatic: as the planner advises
+	Size    string        `json:"size"`    // "small" or "table"
+	Noise   bool          `json:"noise"`
+	Seed    uint64        `json:"seed"` // data, initial weights, who is asked; never noise, masks or keys
+	Collect time.Duration `json:"collect"`
+}
+
+// automatic leaves the number of model rounds to the planner.
+const automatic = -1
+
+// Sizes of the Transformer. Small: a few thousand numbers over public features and what was released, so that model
+// rounds can help where devices are few. Table: one learned row per item, for many devices or none of the noise.
+const (
+	sizeSmall = "small"
+	sizeTable = "table"
+)
+
+func (r recipe) spec(items int) (blend.Spec, error) {
+	switch r.Size {
+	case sizeSmall:
+		return blend.Spec{Items: items, Dim: 16, Blocks: 1, Heads: 2, Hidden: 32, MaxLen: 16, Features: true, Embedding: 16}, nil
+	case sizeTable:
+		return blend.Spec{Items: items, Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 64}, nil
+	}
+	return blend.Spec{}, usageError("--model %q: want %s or %s", r.Size, sizeSmall, sizeTable)
+}
+
+// split plans the budget. Without noise it still says who must be in a sum.
+func (r recipe) split(items, dim int) (plan.Split, error) {
+	wish := plan.Wish{Goal: r.Goal, Epsilon: r.Epsilon, Items: items, Dim: dim}
+	switch {
+	case r.Rounds == 0:
+		wish.Model = plan.ModelOff
+	case r.Rounds > 0:
+		wish.Model, wish.Rounds = plan.ModelForce, r.Rounds
+	}
+	s, err := plan.PlanSplit(wish)
+	if err != nil {
+		return s, &exitError{exitUsage, fmt.Errorf("%w (more devices or a larger --epsilon may help)", err)}
+	}
+	return s, nil
+}
+
+// trainable is the number of weights that a model round sums.
+func trainable(spec blend.Spec, public blend.Public) (int, error) {
+	m, err := spec.Model(public, nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	return m.Layout().Size(), nil
+}
+
+// publicOfCatalogue is what everybody may know of the items.
+func publicOfCatalogue(c *dataset.Catalogue) blend.Public {
+	dim, rows := c.Features()
+	return blend.Public{Dim: dim, Rows: rows}
+}
+
+// campaign puts the recipe together for a server.
+func (r recipe) campaign(s *server.Server, task string, items model.Digest, public blend.Public, spec blend.Spec, split plan.Split, observer func(campaign.Progress)) campaign.Config {
+	c := campaign.Config{
+		Server: s, Log: s.Ledger(), Task: task, Items: items, Public: public, Spec: spec,
+		Split: split, Noise: r.Noise, Collect: r.Collect, Weight: 0.5, Seed: r.Seed,
+		NewEngine: graphEngine, Observer: observer, Retries: 3,
+	}
+	switch r.Size {
+	case sizeTable:
+		c.Clip = 10
+		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
+		c.Optimiser = optim.ServerConfig{Rule: optim.FedAdam, LearningRate: 0.008, Tau: 1e-6}
+		if r.Noise { // under noise Adam blows up coordinates that hold nothing else
+			c.Clip = 1
+			c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 2}
+		}
+		c.Distil = campaign.Distillation{Steps: 60, Batch: 16, Length: 32, LearningRate: 2e-3, WarmUp: 10, Seed: r.Seed}
+	default:
+		c.Clip = 0.3
+		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
+		c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 1}
+		c.Distil = campaign.Distillation{Steps: 60, Batch: 8, Length: 16, LearningRate: 1e-2, WarmUp: 5, Seed: r.Seed}
+	}
+	return c
+}
+
+// graphEngine is the default trainer of this command: the recommender as a gorgonia graph.
+func graphEngine(m *seqrec.Model) seqrec.Engine {
+	e, err := graph.NewEngine(m)
+	if err != nil {
+		panic(err) // a checked model has a graph
+	}
+	return e
+}
