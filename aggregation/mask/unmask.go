@@ -84,10 +84,11 @@ func (p *Params) divideRound(u uint64) (uint64, float64) {
 		hi, _ = bits.Sub64(hi, dhi, borrow)
 		m++
 	}
-	rest := math.Ldexp(float64(hi), 64) + float64(lo)
-	whole := math.Ldexp(float64(dhi), 64) + float64(dlo)
-	if 2*rest >= whole {
-		return m + 1, rest - whole
+	rest := float64(hi)*0x1p64 + float64(lo)
+	twice, carry := bits.Add64(lo, lo, 0)
+	twiceHi := hi<<1 + carry
+	if twiceHi > dhi || twiceHi == dhi && twice >= dlo {
+		return m + 1, rest - (float64(dhi)*0x1p64 + float64(dlo))
 	}
 	return m, rest
 }
