@@ -317,7 +317,10 @@ func (d *device) sendRaw(number uint64, header, vector []byte, announced uint64,
 	}
 	part := &api.UploadRequest_Header{Header: &api.UploadHeader{Task: "test", Round: number, Header: header, VectorBytes: announced}}
 	if stream.Send(&api.UploadRequest{Part: part}) == nil {
-		const piece = 100 // many messages, also for a small vector
+		piece := 100 // many messages, also for a small vector
+		if len(vector) > 50_000 {
+			piece = 256 << 10
+		}
 		for at := 0; at < int(share*float64(len(vector))); at += piece {
 			chunk := &api.VectorChunk{Offset: uint64(at), Data: vector[at:min(at+piece, len(vector))]}
 			if stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: chunk}}) != nil {
