@@ -18,8 +18,8 @@ func ExamplePlanSplit() {
 		fmt.Printf("%d numbers: %s, a block of %d items, %d model rounds\n", dim, s.Advice, s.Block, s.Rounds)
 	}
 	// Output:
-	// 300000 numbers: statistics_only, a block of 581 items, 0 model rounds
-	// 4000 numbers: all, a block of 516 items, 60 model rounds
+	// 300000 numbers: statistics_only, a block of 578 items, 0 model rounds
+	// 4000 numbers: all, a block of 514 items, 60 model rounds
 }
 
 // A device shows its user why it did not take part.
