@@ -173,15 +173,19 @@ func (d *DB) commit(group []job) {
 	tx, err := d.sql.Begin()
 	if err == nil {
 		for i, j := range group {
-			errs[i] = inSavepoint(tx, j.do)
+			if errs[i], err = inSavepoint(tx, j.do); err != nil {
+				break
+			}
 		}
-		err = tx.Commit()
+		if err == nil {
+			err = tx.Commit()
+		}
 		if err != nil {
 			tx.Rollback()
 		}
 	}
 	for i, j := range group {
-		if err != nil {
+		if err != nil { // nothing of the group was written
 			errs[i] = err
 		}
 		if j.end != nil {
@@ -191,20 +195,21 @@ func (d *DB) commit(group []job) {
 	}
 }
 
-func inSavepoint(tx *sql.Tx, do func(*sql.Tx) error) error {
+// inSavepoint runs one write of a group. err is its own failure, which is undone; broken says that the whole
+// transaction is gone, as after a full disk.
+func inSavepoint(tx *sql.Tx, do func(*sql.Tx) error) (err, broken error) {
 	if _, err := tx.Exec("SAVEPOINT one"); err != nil {
-		return err
+		return err, err
 	}
-	err := do(tx)
-	if err != nil {
+	if err = do(tx); err != nil {
 		if _, back := tx.Exec("ROLLBACK TO one"); back != nil {
-			return errors.Join(err, back)
+			return err, err
 		}
 	}
 	if _, release := tx.Exec("RELEASE one"); release != nil {
-		return errors.Join(err, release)
+		return release, release
 	}
-	return err
+	return err, nil
 }
 
 // Explain names the cause of a storage error that an operator can remove.

@@ -117,7 +117,7 @@ func (s *Store) update(ctx context.Context, now time.Time, bodies []ledger.Body,
 		if moved && err != nil {
 			s.stale = true
 		}
-		if !s.stale {
+		if err == nil && !s.stale {
 			s.size = s.log.Size()
 		}
 	})
