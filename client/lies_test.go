@@ -125,6 +125,43 @@ func withStranger(stranger ed25519.PrivateKey) testserver.Spec {
 	return s
 }
 
+// TestPolicy: an honest plan that asks for more than the user of this device
+// allows is refused by the rule that it breaks.
+func TestPolicy(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule   func(*plan.Policy)
+		reason plan.Reason
+	}{
+		"other members only":     {func(p *plan.Policy) { p.Committee = p.Committee[:2] }, plan.ReasonMember},
+		"a larger committee":     {func(p *plan.Policy) { p.MinMembers = 5 }, plan.ReasonCommittee},
+		"more corrupt members":   {func(p *plan.Policy) { p.MinCorrupt = 2 }, plan.ReasonCorrupt},
+		"a larger cohort":        {func(p *plan.Policy) { p.MinCohort = 100 }, plan.ReasonCohort},
+		"more colluding devices": {func(p *plan.Policy) { p.MinColluder = big.NewRat(1, 10) }, plan.ReasonColluders},
+		"a smaller clip":         {func(p *plan.Policy) { p.MaxClip = 0.5 }, plan.ReasonClip},
+		"more noise coordinates": {func(p *plan.Policy) { p.MinPad = 1 << 16 }, plan.ReasonPad},
+		"many devices":           {func(p *plan.Policy) { p.Population = 1_000_000 }, plan.ReasonDelta},
+		"cheaper rounds":         {func(p *plan.Policy) { p.MaxRhoRound = big.NewRat(1, 3) }, plan.ReasonRoundCost},
+		"no rounds with noise":   {func(p *plan.Policy) { p.MaxRhoRound = nil }, plan.ReasonRoundCost},
+		"a smaller budget":       {func(p *plan.Policy) { p.MaxRhoTotal = big.NewRat(1, 3) }, plan.ReasonBudget},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			o := w.options()
+			c.rule(&o.Policy)
+			d := w.open(o)
+			w.record(d, 1)
+			r := w.Open(popularityRound(3))
+			out := w.refuses(d, client.ReasonPolicy, c.reason)
+			if out.Sentence != c.reason.Sentence() || out.Round != r.Number || out.Label() != "refused/policy/"+c.reason.String() {
+				t.Errorf("said %q of round %d (%s)", out.Sentence, out.Round, out.Label())
+			}
+			if s := d.Privacy(); s.Spent.Sign() != 0 || w.Count(r) != 0 || s.LogSize == 0 {
+				t.Errorf("a refused round was charged or sent, or its log forgotten: %+v", s)
+			}
+		})
+	}
+}
+
 func TestLogForkIsRefusedAndKept(t *testing.T) {
 	w := newWorld(t)
 	d := w.device(1)
