@@ -141,6 +141,9 @@ func (a *active) carryOut(out round.Effects, timer *time.Timer) bool {
 			return false
 		}
 	}
+	if a.m.State() == round.Collecting && !a.m.Taking() {
+		a.closeOffer()
+	}
 	for _, r := range out.Send {
 		a.ask(r)
 	}

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
@@ -12,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"tutti/aggregation"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 	"tutti/server/committee"
@@ -94,12 +91,22 @@ func (e *CommitteeError) Error() string {
 // RunRound opens a round and returns its opened sum, which must then be published (Publish). A *BudgetError,
 // *CommitteeError, *AbandonedError or *LostError says why there is none; after any other error the round stays as it is
 // on disk and Resume continues it. So it does when ctx ends first.
+//
+// A node that dies while the round opens ends it before any device has seen it; RunRound then opens another one without
+// that node, a few times.
 func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, error) {
-	a, err := s.openRound(ctx, spec)
-	if err != nil {
-		return nil, err
+	for attempt := 1; ; attempt++ {
+		a, err := s.openRound(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		result, err := s.await(ctx, a)
+		var abandoned *AbandonedError
+		if attempt < 3 && errors.As(err, &abandoned) && abandoned.Reason == round.CommitteeAbsent {
+			continue
+		}
+		return result, err
 	}
-	return s.await(ctx, a)
 }
 
 // Resume waits for the round under way, or gives the opened sum of the one that waits to be published.
@@ -293,100 +300,4 @@ func plainly(err error) string {
 		return "nothing listens there: is the node running?"
 	}
 	return "no answer"
-}
-
-// unmask opens and decodes the sum with the answers so far.
-func (a *active) unmask(answers []round.Said) {
-	result, err := a.openSum(answers)
-	switch {
-	case err == nil:
-		a.mail.put(letter{do: func() { a.result = result }})
-		a.tell(round.Unmasked{})
-	case errors.Is(err, aggregation.ErrTooFew), errors.Is(err, aggregation.ErrInconsistent):
-		a.s.log.Error("answers disagree", "round", a.key.Round, "answers", len(answers), "error", err)
-		a.tell(round.Unmasked{Fault: round.Disagreement})
-	default:
-		a.s.log.Error("the sum is garbage", "round", a.key.Round, "error", err)
-		a.tell(round.Unmasked{Fault: round.Garbage})
-	}
-}
-
-// openSum makes the result from what is durable: the partial sum and the answers.
-func (a *active) openSum(said []round.Said) (*RoundResult, error) {
-	b, err := a.s.st.Partial(a.key)
-	if err != nil {
-		return nil, err
-	}
-	partial, err := aggregation.ParseAccumulator(a.cfg, b)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]aggregation.Answer, len(said))
-	for i, x := range said {
-		parsed, err := aggregation.ParseAnswer(x.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		answers[i] = *parsed
-	}
-	sum, err := aggregation.Unmask(a.cfg, a.set, partial, answers)
-	if err != nil {
-		return nil, err
-	}
-	codec, err := mechanism.NewCodec(a.plan.Mechanism)
-	if err != nil {
-		return nil, err
-	}
-	decoded, err := codec.DecodeSum(sum, a.set.Len())
-	if err != nil {
-		return nil, err
-	}
-	opened := SumBytes(sum)
-	if a.s.cfg.KeepSums {
-		if _, err := a.s.st.PutBlob(opened); err != nil {
-			return nil, err
-		}
-	}
-	counters, err := a.s.counters(a.ctx, a.key)
-	if err != nil {
-		return nil, err
-	}
-	return &RoundResult{
-		Round: a.key.Round, Plan: a.plan, N: a.set.Len(), Sum: decoded, Rho: a.plan.Rho(), Aggregate: sha256.Sum256(opened),
-		Took: a.s.cfg.Clock().Sub(a.began), Counters: counters,
-	}, nil
-}
-
-// SumBytes is the canonical form of an opened sum, whose digest the log holds: "tutti/sum/v1", the number of
-// coordinates as uint32, then each as int64, big-endian.
-func SumBytes(sum []int64) []byte {
-	const domain = "tutti/sum/v1"
-	b := make([]byte, 0, len(domain)+4+8*len(sum))
-	b = binary.BigEndian.AppendUint32(append(b, domain...), uint32(len(sum)))
-	for _, v := range sum {
-		b = binary.BigEndian.AppendUint64(b, uint64(v))
-	}
-	return b
-}
-
-// counters reads what became of a round's uploads.
-func (s *Server) counters(ctx context.Context, k store.Key) (Counters, error) {
-	uploads, err := s.st.Uploads(ctx, k)
-	if err != nil {
-		return Counters{}, err
-	}
-	c := Counters{Staged: len(uploads)}
-	for _, u := range uploads {
-		switch u.State {
-		case store.CountedUpload:
-			c.Counted++
-			c.UploadMillis = append(c.UploadMillis, float64(u.Millis))
-		case store.LateUpload:
-			c.Late++
-		case store.RefusedUpload:
-			c.Refused++
-		}
-	}
-	c.Drops, err = s.st.Drops(ctx, k)
-	return c, err
 }

@@ -1,0 +1,241 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tutti/aggregation"
+	wire "tutti/server/grpc"
+	"tutti/server/round"
+	"tutti/server/store"
+)
+
+// upload is one upload under way.
+type upload struct {
+	in      *intake
+	entry   round.Upload
+	slot    int
+	headers []byte // the member headers, packed
+	check   *aggregation.VectorCheck
+	at      int
+	began   time.Time
+	left    chan struct{} // closed when another stream takes over
+	gone    chan struct{} // closed when this upload holds its place no longer
+	outcome chan error    // of the group commit
+}
+
+// begin judges a header; with a nil upload the receipt is the answer.
+func (in *intake) begin(ctx context.Context, raw []byte, vectorBytes uint64) (*upload, wire.Receipt, error) {
+	h, err := aggregation.ParseHeader(raw)
+	if err != nil {
+		return nil, in.rejected(round.DropHeader), nil
+	}
+	if err := aggregation.VerifyHeader(in.cfg, h); err != nil {
+		return nil, in.rejected(dropOf(err)), nil
+	}
+	if vectorBytes != uint64(in.vectorLen) {
+		return nil, in.rejected(round.DropVector), nil
+	}
+	u := &upload{in: in, entry: h.Entry(), check: aggregation.NewVectorCheck(in.cfg, h), began: in.a.s.cfg.Clock(),
+		left: make(chan struct{}), gone: make(chan struct{}), outcome: make(chan error, 1)}
+	if u.headers, err = packHeaders(h); err != nil {
+		return nil, wire.Receipt{}, err
+	}
+	for {
+		receipt, before := in.reserve(u)
+		if receipt != nil {
+			return nil, *receipt, nil
+		}
+		if before == nil {
+			break
+		}
+		select { // the same device's older stream gives its place up
+		case <-before.gone:
+		case <-ctx.Done():
+			return nil, wire.Receipt{}, ctx.Err()
+		}
+	}
+	if u.slot, err = in.staging.Take(); err != nil {
+		in.forget(u)
+		if errors.Is(err, store.ErrNoSlot) {
+			return nil, wire.Receipt{}, fmt.Errorf("%w: %w", wire.ErrBusy, err)
+		}
+		return nil, wire.Receipt{}, err
+	}
+	return u, wire.Receipt{}, nil
+}
+
+// reserve gives u its device's place, or says why not, or who holds it.
+func (in *intake) reserve(u *upload) (*wire.Receipt, *upload) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if s, known := in.staged[u.entry.ID]; known {
+		if s.Digest == u.entry.Digest {
+			return &wire.Receipt{State: wire.Staged}, nil
+		}
+		in.drops[round.DropConflict]++
+		return &wire.Receipt{State: wire.Rejected, Reason: round.DropConflict}, nil
+	}
+	if in.closed {
+		in.drops[round.DropClosed]++
+		return &wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
+	}
+	if before := in.under[u.entry.ID]; before != nil {
+		select {
+		case <-before.left:
+		default:
+			close(before.left)
+		}
+		return nil, before
+	}
+	if len(in.staged)+len(in.under) >= in.a.params.NMax() {
+		in.drops[round.DropFull]++
+		return &wire.Receipt{State: wire.Rejected, Reason: round.DropFull}, nil
+	}
+	in.under[u.entry.ID] = u
+	return nil, nil
+}
+
+// forget gives up u's place.
+func (in *intake) forget(u *upload) {
+	in.mu.Lock()
+	delete(in.under, u.entry.ID)
+	in.mu.Unlock()
+	close(u.gone)
+}
+
+// Write takes the next piece of the vector.
+func (u *upload) Write(p []byte) error {
+	if _, err := u.check.Write(p); err != nil {
+		return err
+	}
+	if err := u.in.staging.PutVector(u.slot, u.at, p); err != nil {
+		return err
+	}
+	u.at += len(p)
+	return nil
+}
+
+// Finish verifies the vector and makes the upload durable.
+func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
+	if err := u.check.Close(); err != nil {
+		u.Abort(round.DropVector)
+		return wire.Receipt{State: wire.Rejected, Reason: round.DropVector}, nil
+	}
+	if err := u.in.staging.PutHeader(u.slot, u.headers); err != nil {
+		u.Abort(round.DropStorage)
+		return wire.Receipt{}, err
+	}
+	select {
+	case u.in.complete <- u:
+	case <-u.in.a.ctx.Done():
+		u.Abort(round.DropClosed)
+		return u.in.a.tooLate()
+	case <-ctx.Done():
+		u.Abort(round.DropDied)
+		return wire.Receipt{}, ctx.Err()
+	}
+	err := <-u.outcome // group always answers what it took
+	switch {
+	case errors.Is(err, errLate):
+		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
+	case err != nil && u.in.a.ctx.Err() != nil:
+		return u.in.a.tooLate()
+	case err != nil:
+		return wire.Receipt{}, err
+	}
+	return wire.Receipt{State: wire.Staged}, nil
+}
+
+// tooLate answers an upload whose round is no longer driven: late if the round is over, otherwise the device tries again
+// when the server is back.
+func (a *active) tooLate() (wire.Receipt, error) {
+	if a.err != nil || a.s.ctx.Err() != nil {
+		return wire.Receipt{}, store.ErrClosed
+	}
+	return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
+}
+
+// Abort gives the upload up.
+func (u *upload) Abort(why round.DropReason) {
+	u.in.staging.Give(u.slot)
+	u.in.drop(why)
+	u.in.forget(u)
+}
+
+// Left is closed when another stream takes this upload's place.
+func (u *upload) Left() <-chan struct{} { return u.left }
+
+var errLate = errors.New("the round closed before the upload was stored")
+
+// group makes complete uploads durable, as many at once as are there.
+func (in *intake) group() {
+	for {
+		select {
+		case first := <-in.complete:
+			group := []*upload{first}
+			for more := true; more && len(group) < 256; {
+				select {
+				case u := <-in.complete:
+					group = append(group, u)
+				default:
+					more = false
+				}
+			}
+			in.settle(group, in.store(group))
+		case <-in.a.ctx.Done():
+			return
+		}
+	}
+}
+
+func (in *intake) store(group []*upload) error {
+	in.mu.Lock()
+	closed := in.closed
+	in.mu.Unlock()
+	if closed {
+		return errLate
+	}
+	if err := in.staging.Sync(); err != nil {
+		return err
+	}
+	now := in.a.s.cfg.Clock()
+	rows := make([]store.Staged, len(group))
+	for i, u := range group {
+		rows[i] = u.row(now)
+	}
+	return in.a.s.st.Stage(in.a.ctx, in.a.key, rows)
+}
+
+func (u *upload) row(now time.Time) store.Staged {
+	return store.Staged{Upload: u.entry, Slot: u.slot, Header: len(u.headers), Millis: now.Sub(u.began).Milliseconds(), State: store.StagedUpload}
+}
+
+// settle tells everybody what became of a group.
+func (in *intake) settle(group []*upload, err error) {
+	if err == nil {
+		entries := make([]round.Upload, len(group))
+		in.mu.Lock()
+		for i, u := range group {
+			entries[i] = u.entry
+			in.staged[u.entry.ID] = u.row(u.began)
+			delete(in.offers, u.entry.ID)
+			delete(in.under, u.entry.ID)
+		}
+		in.mu.Unlock()
+		in.a.tell(round.Staged{Uploads: entries})
+	}
+	for _, u := range group {
+		switch {
+		case err == nil:
+			close(u.gone)
+		case errors.Is(err, errLate):
+			u.Abort(round.DropClosed)
+		default:
+			u.Abort(round.DropStorage)
+		}
+		u.outcome <- err
+	}
+}
