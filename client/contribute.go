@@ -307,7 +307,7 @@ func (d *Device) DryRun(ctx context.Context) (Preview, error) {
 		return Preview{Outcome: r.outcome(0)}, nil
 	}
 	p := Preview{Plan: o.plan, Leaving: describe(o).leaving()}
-	taken, r := st.follow(d.opts.Policy, o, answer.Offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
+	taken, r := d.follow(&st, o, answer.Offer)
 	switch {
 	case r != nil:
 		p.Outcome = r.outcome(o.plan.Round)

@@ -113,18 +113,19 @@ func matches(cfg *aggregation.Config, signed plan.Signed, pl plan.Plan) error {
 
 // follow decides on an offer. It updates what the device remembers of the log
 // and of what was offered, also when it refuses; the caller saves that. taken
-// means that this device has already sealed for the round.
-func (s *state) follow(policy plan.Policy, o *opened, proof [][32]byte, now int64, items model.Digest) (taken bool, r *refusal) {
+// means that this device has already sealed for the round. check is the policy's
+// verdict.
+func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, proof [][32]byte, now int64, items model.Digest) (taken bool, r *refusal) {
 	pl := o.plan
 	if s.sealed && pl.Task == s.task && pl.Round == s.lastRound {
 		return true, nil
 	}
-	seen := s.witness(policy.Operator, pl.Checkpoint, proof)
+	seen := s.witness(operator, pl.Checkpoint, proof)
 	st := plan.State{Now: now, Spent: s.spent, Sealed: s.sealed, LastRound: s.lastRound, Log: seen}
 	if v := s.newest(); v != nil {
 		st.BaseNumber, st.Base = v.number, v.digest
 	}
-	if err := policy.Check(pl, st); err != nil {
+	if err := check(o, st); err != nil {
 		return false, refusePlan(err)
 	}
 	if pl.Unmasked {
@@ -136,6 +137,9 @@ func (s *state) follow(policy plan.Policy, o *opened, proof [][32]byte, now int6
 	s.offered, s.delta = describe(o), pl.Delta
 	return false, nil
 }
+
+// verdict is plan.Policy.Check for one policy.
+type verdict func(o *opened, st plan.State) error
 
 // describe says what the plan would have the device send.
 func describe(o *opened) offered {

@@ -24,7 +24,7 @@ func (d *Device) Stages(ctx context.Context, offer *Offer) (map[string]time.Dura
 	if err != nil {
 		return nil, err
 	}
-	if _, r := st.follow(d.opts.Policy, o, offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items); r != nil {
+	if _, r := d.follow(&st, o, offer); r != nil {
 		return nil, r
 	}
 	lap("policy and log")

@@ -162,6 +162,21 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestTwoPlansForOneRound: the operator signs two plans of one round, shows the
+// committee the one and devices the other.
+func TestTwoPlansForOneRound(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(1)
+	r := w.Open(popularityRound(3))
+	other := r.Plan
+	other.Budget = big.NewRat(60, 1)
+	signed := w.SignPlan(other)
+	w.Lie(testserver.Lies{CheckIn: func(answer *api.CheckInResponse) {
+		answer.Offer.Plan, answer.Offer.PlanSignature = signed.Bytes, signed.Signature
+	}})
+	w.refuses(d, client.ReasonConfig, 0)
+}
+
 func TestLogForkIsRefusedAndKept(t *testing.T) {
 	w := newWorld(t)
 	d := w.device(1)

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -310,6 +311,45 @@ func TestTransitionsRound(t *testing.T) {
 	}
 }
 
+// TestRecommendDoesNotWait: while a device trains, it records, recommends and
+// answers; what it records is not in the round.
+func TestRecommendDoesNotWait(t *testing.T) {
+	w := newWorld(t)
+	w.Publish(w.published(1))
+	training, goOn := make(chan []int32), make(chan struct{})
+	o := w.options()
+	o.Learner = func(ctx context.Context, l client.Lesson) (model.Update, error) {
+		training <- l.History
+		<-goOn
+		return l.Learn(ctx)
+	}
+	d := w.open(o)
+	w.record(d, 3)
+	w.Open(popularityRound(3))
+	done := make(chan client.Outcome)
+	go func() { done <- w.contribute(d) }()
+	if history := <-training; !slices.Equal(history, []int32{3}) {
+		t.Errorf("the device trains on %v", history)
+	}
+	w.record(d, 5)
+	list := recommend(t, d, client.Request{Count: 12})
+	for _, r := range list {
+		if r.Item == number(5) {
+			t.Error("what was just recorded is recommended")
+		}
+	}
+	if s := d.Privacy(); s.Events != 2 || s.Spent.Sign() != 0 {
+		t.Errorf("while it trains: %+v", s)
+	}
+	close(goOn)
+	if out := <-done; out.Kind != client.Contributed {
+		t.Fatalf("%+v", out)
+	}
+	if s := d.Privacy(); s.Events != 2 {
+		t.Errorf("after it trained: %d events", s.Events)
+	}
+}
+
 func TestForgetErases(t *testing.T) {
 	w := newWorld(t)
 	w.Publish(w.published(1))
@@ -365,6 +405,61 @@ func TestWrongKeyAndOtherTask(t *testing.T) {
 		if _, err := client.Open(bad); err == nil {
 			t.Errorf("%s: opened", name)
 		}
+	}
+}
+
+// TestMissingMemoryIsSeen: who takes the history or the state away, and with it
+// what was spent, does not get a device that begins anew.
+func TestMissingMemoryIsSeen(t *testing.T) {
+	w := newWorld(t)
+	for name, take := range map[string]func(*store.Memory) error{
+		"the history":        func(m *store.Memory) error { return m.RewriteHistory(0, nil) },
+		"one record":         func(m *store.Memory) error { first, r, _ := m.History(); return m.RewriteHistory(first, r[:1]) },
+		"the state":          func(m *store.Memory) error { return m.SaveState(nil) },
+		"a byte of a record": func(m *store.Memory) error { _, r, _ := m.History(); r[1][20] ^= 1; return nil },
+		"the records' order": func(m *store.Memory) error {
+			first, r, _ := m.History()
+			slices.Reverse(r)
+			return m.RewriteHistory(first, r)
+		},
+	} {
+		o := w.options()
+		memory := &store.Memory{}
+		o.Store = memory
+		d := w.open(o)
+		w.record(d, 1, 2)
+		w.want(d, client.Waiting)
+		d.Close()
+		if err := take(memory); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Open(o); !errors.Is(err, client.ErrTampered) {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+}
+
+// lyingLine is a transport that hands out other bytes than were asked for.
+type lyingLine struct{ client.Transport }
+
+func (l lyingLine) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, error) {
+	b, err := l.Transport.Blob(ctx, digest, limit)
+	if len(b) > 0 {
+		b[len(b)-1] ^= 1
+	}
+	return b, err
+}
+
+// TestDeviceChecksWhatATransportGives: the device does not rely on a transport
+// to check digests.
+func TestDeviceChecksWhatATransportGives(t *testing.T) {
+	w := newWorld(t)
+	w.Publish(w.published(1))
+	o := w.options()
+	o.Transport = lyingLine{w.conn}
+	d := w.open(o)
+	if out := w.refuses(d, client.ReasonBlob, 0); !errors.Is(out.Err, client.ErrDigest) {
+		t.Fatalf("%v", out.Err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -42,6 +43,10 @@ type Shared struct {
 	models  recent[modelKey, *trainable]
 	params  recent[model.Digest, model.Params]
 	rankers recent[model.Digest, ranker]
+	// verdicts remembers what policies said. Checking a plan builds the secure
+	// sum's ring, a millisecond; thousands of devices that stand alike ask the
+	// same question within a second.
+	verdicts recent[model.Digest, error]
 }
 
 // modelKey names a Transformer: its spec and the releases that it reads.
@@ -56,8 +61,9 @@ type trainable struct {
 // How many of each are kept. A process serves one or two tasks; a round needs
 // its base, and the version before stays for devices that lag.
 const (
-	keptBlobs = 12
-	keptFew   = 4
+	keptBlobs    = 12
+	keptFew      = 4
+	keptVerdicts = 64
 )
 
 // NewShared checks the catalogue.
@@ -75,7 +81,7 @@ func NewShared(cfg SharedConfig) (*Shared, error) {
 	if s.cfg.NewEngine == nil {
 		s.cfg.NewEngine = func(m *seqrec.Model) seqrec.Engine { return seqrec.NewEngine(m) }
 	}
-	s.blobs.limit = keptBlobs
+	s.blobs.limit, s.verdicts.limit = keptBlobs, keptVerdicts
 	for _, limit := range []*int{&s.offers.limit, &s.codecs.limit, &s.blocks.limit, &s.models.limit, &s.params.limit, &s.rankers.limit} {
 		*limit = keptFew
 	}
@@ -100,6 +106,20 @@ func (s *Shared) open(policy plan.Policy, o *Offer) (*opened, *refusal) {
 		return nil, r
 	}
 	return op, nil
+}
+
+// check is policy.Check, remembered for the same plan, policy and state, the
+// second included.
+func (s *Shared) check(policy plan.Policy, o *opened, st plan.State) error {
+	question, err := json.Marshal([]any{policy, st})
+	if err != nil { // never for these types; the answer does not depend on the memory
+		return policy.Check(o.plan, st)
+	}
+	digest := o.config.Plan()
+	verdict, _ := s.verdicts.get(sha256.Sum256(fields(digest[:], question)), func() (error, error) {
+		return policy.Check(o.plan, st), nil
+	})
+	return verdict
 }
 
 func fields(parts ...[]byte) []byte {

@@ -11,6 +11,7 @@ import (
 	"tutti/client/history"
 	"tutti/model"
 	"tutti/privacy/mechanism"
+	"tutti/privacy/plan"
 )
 
 // takePart follows an offer, or refuses it.
@@ -23,7 +24,7 @@ func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
 	if err != nil {
 		return failed(err)
 	}
-	taken, r := st.follow(d.opts.Policy, o, offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
+	taken, r := d.follow(&st, o, offer)
 	if taken {
 		return tookPart(o.plan.Round)
 	}
@@ -49,6 +50,12 @@ func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
 		return failed(fmt.Errorf("client: sealing for round %d: %w", o.plan.Round, err))
 	}
 	return d.send(ctx, u)
+}
+
+// follow is state.follow with what this device knows.
+func (d *Device) follow(st *state, o *opened, offer *Offer) (taken bool, r *refusal) {
+	check := func(o *opened, s plan.State) error { return d.opts.Shared.check(d.opts.Policy, o, s) }
+	return st.follow(d.opts.Policy.Operator, check, o, offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
 }
 
 // adopt takes over what following an offer has taught.

@@ -149,6 +149,13 @@ func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
 	return cfg
 }
 
+// SignPlan signs a plan without opening a round for it.
+func (s *Server) SignPlan(p plan.Plan) plan.Signed {
+	signed, err := plan.Sign(s.operator, p)
+	s.must(err)
+	return signed
+}
+
 // Certificate is the round's certificate of abandonment, nil without one.
 func (r *Round) Certificate() []byte { return r.cert }
 
