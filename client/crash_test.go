@@ -197,6 +197,26 @@ func TestLostUpload(t *testing.T) {
 	}
 }
 
+// TestOptOutHoldsBackWhatWasSealed: a user who opts out while an upload waits
+// sends it no more.
+func TestOptOutHoldsBackWhatWasSealed(t *testing.T) {
+	w := newWorld(t)
+	memory := &store.Memory{}
+	o := w.options()
+	o.Store, o.Transport = memory, &cut{Transport: w.conn, lose: true}
+	r := w.Open(popularityRound(2))
+	d := w.open(o)
+	w.record(d, 2)
+	w.want(d, client.Failed)
+	d.Close()
+	o.OptOut = true
+	d = w.open(o)
+	w.want(d, client.NothingToDo)
+	if pending, _ := memory.Pending(); pending != nil || w.Count(r) != 0 {
+		t.Fatalf("%d bytes wait, %d uploads arrived", len(pending), w.Count(r))
+	}
+}
+
 // TestPendingOutlivesItsRound: the round closed while the upload waited; the
 // device books it and takes part in the next one in the same call.
 func TestPendingOutlivesItsRound(t *testing.T) {

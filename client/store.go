@@ -3,7 +3,8 @@ package client
 import "errors"
 
 // Store is where a device keeps what must survive. Every write is durable when
-// it returns, and takes place as a whole or not at all. One device owns a
+// it returns, and takes place as a whole or not at all. Keep it out of backups:
+// a store that is put back forgets what was spent and sealed since. One device owns a
 // Store; its methods are called by one goroutine at a time. client/store has
 // one in files and one in memory.
 type Store interface {

@@ -207,6 +207,14 @@ func (d *Device) resume(ctx context.Context) (o Outcome, done bool) {
 	if u == nil {
 		return Outcome{}, false
 	}
+	if d.opts.OptOut { // sealed and paid for, and not sent any more
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err := d.opts.Store.DropPending(); err != nil {
+			return failed(err), true
+		}
+		return Outcome{}, false
+	}
 	o = d.send(ctx, *u)
 	if o.Kind == Refused {
 		_ = d.change(func(s *state) { s.refused(o.Reason, o.Policy) })
