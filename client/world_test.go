@@ -96,7 +96,7 @@ func (w *world) record(d *client.Device, met ...int) {
 
 func (w *world) contribute(d *client.Device) client.Outcome {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	o, _ := d.Contribute(ctx)
 	return o

@@ -86,7 +86,7 @@ func (w *world) run() (f *fleet.Fleet, wait func() error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
 	return f, func() error { defer cancel(); return <-done }
@@ -99,7 +99,7 @@ func (w *world) waitFor(r *testserver.Round) {
 		if got != r.Number {
 			w.t.Fatalf("round %d was asked, want %d", got, r.Number)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(3 * time.Minute):
 		w.t.Fatalf("round %d was never asked", r.Number)
 	}
 }

@@ -147,7 +147,7 @@ func (w *town) round(goal int, rho *big.Rat) *server.RoundResult {
 	m, err := mechanism.Design(l)
 	w.must(err)
 	r, err := w.server.RunRound(w.t.Context(), server.RoundSpec{Kind: plan.Popularity, Goal: goal, Mechanism: m,
-		Items: w.catalogue.Digest(), Collect: 20 * time.Second})
+		Items: w.catalogue.Digest(), Collect: 5 * time.Minute})
 	w.must(err)
 	return r
 }
