@@ -403,6 +403,8 @@ func (r *running) wait(t testing.TB) {
 	}
 }
 
+func sumDigest(sum []int64) string { return fmt.Sprintf("%x", sha256.Sum256(SumBytes(sum))) }
+
 // exact says whether the opened sum is the 0/1 indicator of these device numbers.
 func exact(t testing.TB, r *RoundResult, numbers []int) {
 	t.Helper()
