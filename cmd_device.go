@@ -18,6 +18,7 @@ import (
 	"tutti/client/store"
 	"tutti/client/transport"
 	"tutti/model/dataset"
+	atomicfile "tutti/server/store"
 )
 
 // deviceFlags say whose device it is.
@@ -74,12 +75,13 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := deviceKey(f.dir)
+	files, err := store.Open(filepath.Join(f.dir, "store")) // one process owns the device from here on
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := store.Open(filepath.Join(f.dir, "store"))
+	key, err := deviceKey(f.dir)
 	if err != nil {
+		files.Close()
 		return nil, nil, err
 	}
 	d, err := client.Open(client.Options{Policy: policy, Key: key, Store: files, Shared: shared, Transport: network, Token: f.token})
@@ -92,9 +94,6 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 
 // deviceKey reads the secret that seals the device's memory, or makes it. An app would keep it in the system's keystore.
 func deviceKey(dir string) (client.Key, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return client.Key{}, err
-	}
 	path := filepath.Join(dir, "history.key")
 	secret, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,18 +101,9 @@ func deviceKey(dir string) (client.Key, error) {
 		if _, err := rand.Read(secret); err != nil {
 			return client.Key{}, err
 		}
-		file, err := createFresh(path)
-		if err != nil {
-			return client.Key{}, err
-		}
-		defer file.Close()
-		if _, err := file.Write(secret); err != nil {
-			return client.Key{}, err
-		}
-		if err := file.Sync(); err != nil {
-			return client.Key{}, err
-		}
-	} else if err != nil {
+		err = atomicfile.WriteFile(path, secret) // whole or not at all, mode 0600
+	}
+	if err != nil {
 		return client.Key{}, err
 	}
 	return history.NewKey(secret)

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,6 +115,9 @@ func (s *story) identities(t pinned, catalogue *dataset.Catalogue) (map[aggregat
 	out := map[aggregation.DeviceID]int{}
 	for p := 1; p <= people; p++ {
 		secret, err := os.ReadFile(filepath.Join(s.device(p), "history.key"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // killed before it was anybody
+		}
 		if err != nil {
 			return nil, err
 		}
