@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"tutti/model"
@@ -82,26 +83,31 @@ func (r recipe) campaign(s *server.Server, task string, items model.Digest, publ
 	c := campaign.Config{
 		Server: s, Log: s.Ledger(), Task: task, Items: items, Public: public, Spec: spec,
 		Split: split, Noise: r.Noise, Collect: r.Collect, Weight: 0.5, Seed: r.Seed,
-		NewEngine: graphEngine, Observer: observer, Retries: 3,
+		NewEngine: wideEngine, Observer: observer, Retries: 3,
 	}
 	switch r.Size {
 	case sizeTable:
 		c.Clip = 10
 		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
-		c.Optimiser = optim.ServerConfig{Rule: optim.FedAdam, LearningRate: 0.008, Tau: 1e-6}
+		c.Optimiser = optim.ServerConfig{Rule: optim.FedAdam, LearningRate: 0.003, Tau: 1e-8}
+		c.Distil = campaign.Distillation{} // many noise-free rounds need no start from statistics
 		if r.Noise { // under noise Adam blows up coordinates that hold nothing else
 			c.Clip = 1
 			c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 2}
+			c.Distil = campaign.Distillation{Steps: 60, Batch: 16, Length: 32, LearningRate: 2e-3, WarmUp: 10, Seed: r.Seed}
 		}
-		c.Distil = campaign.Distillation{Steps: 60, Batch: 16, Length: 32, LearningRate: 2e-3, WarmUp: 10, Seed: r.Seed}
 	default:
 		c.Clip = 0.3
 		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
 		c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 1}
-		c.Distil = campaign.Distillation{Steps: 60, Batch: 8, Length: 16, LearningRate: 1e-2, WarmUp: 5, Seed: r.Seed}
+		c.Distil = campaign.Distillation{Steps: 40, Batch: 8, Length: 16, LearningRate: 2e-3, WarmUp: 5, Seed: r.Seed}
 	}
 	return c
 }
+
+// wideEngine trains one model on all cores, for what is computed in one place: the graph's fused layers without the graph,
+// equal to it in loss and gradient.
+func wideEngine(m *seqrec.Model) seqrec.Engine { return seqrec.NewParallelEngine(m, runtime.GOMAXPROCS(0)) }
 
 // graphEngine is the default trainer of this command: the recommender as a gorgonia graph.
 func graphEngine(m *seqrec.Model) seqrec.Engine {

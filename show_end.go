@@ -76,12 +76,12 @@ func (s *show) label(name string) string {
 
 // clear trains in one place, on everything.
 func (s *show) clear(ctx context.Context) error {
-	fit := clearFit{steps: 150, batch: 16, rate: 1e-2, seed: s.flags.Seed}
+	fit := clearFit{steps: 100, batch: 16, rate: 1e-2, seed: s.flags.Seed}
 	if s.flags.Size == sizeTable {
 		fit = clearFit{steps: 400, batch: 64, rate: 2e-3, seed: s.flags.Seed}
 	}
 	work := s.ui.task("training in the clear, to compare", int64(fit.steps))
-	parts, err := inTheClear(ctx, s.spec, s.public, s.split, 0.5, fit, graphEngine, func(step int) { work.set(int64(step)) })
+	parts, err := inTheClear(ctx, s.spec, s.public, s.split, 0.5, fit, wideEngine, func(step int) { work.set(int64(step)) })
 	work.finish()
 	if err != nil {
 		return err
