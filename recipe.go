@@ -91,7 +91,7 @@ func (r recipe) campaign(s *server.Server, task string, items model.Digest, publ
 		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
 		c.Optimiser = optim.ServerConfig{Rule: optim.FedAdam, LearningRate: 0.003, Tau: 1e-8}
 		c.Distil = campaign.Distillation{} // many noise-free rounds need no start from statistics
-		if r.Noise { // under noise Adam blows up coordinates that hold nothing else
+		if r.Noise {                       // under noise Adam blows up coordinates that hold nothing else
 			c.Clip = 1
 			c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 2}
 			c.Distil = campaign.Distillation{Steps: 60, Batch: 16, Length: 32, LearningRate: 2e-3, WarmUp: 10, Seed: r.Seed}
@@ -107,7 +107,9 @@ func (r recipe) campaign(s *server.Server, task string, items model.Digest, publ
 
 // wideEngine trains one model on all cores, for what is computed in one place: the graph's fused layers without the graph,
 // equal to it in loss and gradient.
-func wideEngine(m *seqrec.Model) seqrec.Engine { return seqrec.NewParallelEngine(m, runtime.GOMAXPROCS(0)) }
+func wideEngine(m *seqrec.Model) seqrec.Engine {
+	return seqrec.NewParallelEngine(m, runtime.GOMAXPROCS(0))
+}
 
 // graphEngine is the default trainer of this command: the recommender as a gorgonia graph.
 func graphEngine(m *seqrec.Model) seqrec.Engine {

@@ -73,13 +73,13 @@ type task struct {
 	tracker *progress.Tracker
 
 	mu      sync.Mutex
-	done    int64
-	tenth   int64
 	started time.Time
+	said    time.Time
 }
 
 func (u *ui) task(label string, total int64) *task {
-	t := &task{ui: u, label: label, total: total, started: time.Now()}
+	now := time.Now()
+	t := &task{ui: u, label: label, total: total, started: now, said: now}
 	if u.bars != nil {
 		t.tracker = &progress.Tracker{Message: label, Total: total}
 		u.bars.AppendTracker(t.tracker)
@@ -87,7 +87,10 @@ func (u *ui) task(label string, total int64) *task {
 	return t
 }
 
-// set says how much is done: a bar moves; in a pipe one line for each tenth, once the work has taken a second.
+// sayEvery is how often long work speaks up where there are no bars.
+const sayEvery = 10 * time.Second
+
+// set says how much is done: a bar moves; in a pipe there is a line now and then.
 func (t *task) set(done int64) {
 	if t.tracker != nil {
 		t.tracker.SetValue(done)
@@ -95,14 +98,11 @@ func (t *task) set(done int64) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.done = done
-	tenth := 10 * done / max(t.total, 1)
-	elapsed := time.Since(t.started)
-	if tenth <= t.tenth || tenth >= 10 || elapsed < time.Second {
+	if done <= 0 || done >= t.total || time.Since(t.said) < sayEvery {
 		return
 	}
-	t.tenth = tenth
-	left := time.Duration(float64(elapsed) / float64(done) * float64(t.total-done)).Round(time.Second)
+	t.said = time.Now()
+	left := time.Duration(float64(time.Since(t.started)) / float64(done) * float64(t.total-done)).Round(time.Second)
 	t.ui.say("  %s: %d of %d, about %s left", t.label, done, t.total, left)
 }
 

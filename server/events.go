@@ -130,7 +130,11 @@ func (e Frozen) String() string {
 }
 
 func (e Certified) String() string {
-	s := fmt.Sprintf("Round %d: %d nodes certified the set of %d devices; charged %s", e.Round, e.Signatures, e.Devices, cost(e.Rho))
+	s := fmt.Sprintf("Round %d: %d nodes certified the set of %d devices", e.Round, e.Signatures, e.Devices)
+	if e.Rho == nil {
+		return s + "; there is no noise, so no finite claim covers it"
+	}
+	s += "; charged " + cost(e.Rho)
 	if e.Total != nil && e.Spent != nil {
 		s += fmt.Sprintf(", %s of %s spent", e.Spent.FloatString(6), e.Total.FloatString(6))
 	}
