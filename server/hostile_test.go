@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
+	"errors"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"tutti/aggregation"
 	"tutti/server/api"
+	"tutti/server/round"
 )
 
 // TestHostileDevices: every lie is answered with its reason, and the round's sum stays that of the honest.
@@ -173,4 +176,108 @@ func TestUnenrolledUpload(t *testing.T) {
 	}
 	w.server.Abandon()
 	r.wait(t)
+}
+
+// spoil replaces envelopes by garbage, under the device's own good signature: only their members can notice.
+func (d *device) spoil(members ...int) {
+	h := d.sealed.Header
+	for _, j := range members {
+		rand.Read(h.Envelopes[j])
+	}
+	digest := h.Digest()
+	h.Signature = ed25519.Sign(d.key, append([]byte("tutti/agg/v1/upload\x00"), digest[:]...))
+}
+
+// TestBadEnvelopes: what one node alone cannot open costs the node its place in this round, not the device; what two
+// cannot open costs the device its place.
+func TestBadEnvelopes(t *testing.T) {
+	w := newWorld(t, nil)
+	r := w.start(w.spec(6, 3, 8))
+	w.together(3)
+	alone, shared := w.device(), w.device()
+	for i, d := range []*device{alone, shared} {
+		d.await()
+		d.seal(10 + i)
+	}
+	alone.spoil(1)
+	shared.spoil(0, 2)
+	for _, d := range []*device{alone, shared} {
+		if got := d.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
+			t.Errorf("staged: %v", got)
+		}
+	}
+	w.server.CloseCollection()
+	r.wait(t)
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	exact(t, r.result, []int{0, 1, 2, 10})
+	if got := alone.receipt(r.result.Round); got.GetState() != api.UploadState_UPLOAD_STATE_COUNTED {
+		t.Errorf("the device of a lone complaint: %v", got)
+	}
+	if got := shared.receipt(r.result.Round); got.GetState() != api.UploadState_UPLOAD_STATE_REJECTED || got.GetReason() != api.RejectReason_REJECT_REASON_COMMITTEE {
+		t.Errorf("the device of two complaints: %v", got)
+	}
+	doubted := 0
+	for _, e := range w.seen() {
+		if n, ok := e.(NodeDoubted); ok && n.Node == w.nodes[1].address {
+			doubted++
+		}
+	}
+	if doubted != 1 || r.result.Counters.Refused != 1 {
+		t.Errorf("node 2 was doubted %d times, %d uploads refused", doubted, r.result.Counters.Refused)
+	}
+	w.publish(r.result)
+}
+
+// TestGarbageVoidsTheRound: a garbage vector under well-shared keys cannot be told from a good one before the sum is
+// open. Then nothing is published, the charge stays, and the next round runs.
+func TestGarbageVoidsTheRound(t *testing.T) {
+	w := newWorld(t, nil)
+	w.noisy = true
+	r := w.start(w.spec(3, 3, 4))
+	w.together(2)
+	liar := w.device()
+	liar.await()
+	liar.seal(5)
+	rand.Read(liar.sealed.Vector)
+	cfg, err := aggregation.ParseConfig(liar.offer.GetConfig())
+	w.must(err)
+	h := liar.sealed.Header
+	h.VecHash = vectorHash(cfg, liar.sealed.Vector)
+	liar.spoil()
+	if got := liar.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
+		t.Fatalf("garbage: %v", got)
+	}
+	r.wait(t)
+	var lost *LostError
+	if !errors.As(r.err, &lost) || lost.Reason != round.Garbage {
+		t.Fatalf("a sum with garbage in it: %v", r.err)
+	}
+	spent := w.server.Ledger().Totals().Spent
+	if rho := w.spec(3, 3, 4).Mechanism.Rho(); spent.Cmp(rho) != 0 {
+		t.Errorf("spent is %v, want the round's %v", spent, rho)
+	}
+	r = w.start(w.spec(3, 3, 4))
+	w.together(3)
+	r.wait(t)
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	w.publish(r.result)
+}
+
+// vectorHash finds the hash under which a vector is signed, by asking the check for it.
+func vectorHash(cfg *aggregation.Config, vector []byte) aggregation.Digest {
+	h := sha256.New()
+	const label = "tutti/agg/v1/vector"
+	h.Write([]byte{byte(len(label))})
+	h.Write([]byte(label))
+	h.Write(vector)
+	var d aggregation.Digest
+	h.Sum(d[:0])
+	if err := aggregation.VerifyVector(cfg, &aggregation.Header{Prelude: aggregation.Prelude{VecHash: d}}, vector); err != nil {
+		panic(err)
+	}
+	return d
 }

@@ -131,3 +131,9 @@ func (s *Server) checkBudget(ctx context.Context, rho *big.Rat) error {
 	}
 	return nil
 }
+
+// Participation says, over all devices that were ever counted, how many there are, in how many rounds one was counted at
+// most, and how many counts there are in all: exact numbers, for the operator alone.
+func (s *Server) Participation(ctx context.Context) (devices, most, total int, err error) {
+	return s.st.Participation(ctx, s.cfg.Task)
+}
