@@ -22,7 +22,7 @@ type checked struct {
 	devices   int
 	killed    string
 	deviation float64 // largest difference to the true sum over the certified set
-	power     float64 // what the least visible device of the set has in its largest number: what a missing one would show as
+	power     float64 // largest number of the least visible device, of those that sent any: so much would be missing with it
 	fault     string  // "" if the sum is right
 }
 

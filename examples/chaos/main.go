@@ -94,7 +94,7 @@ func build(ctx context.Context, dir string) (string, error) {
 
 // table prints what was found. One wrong sum is an error.
 func table(rounds []checked) error {
-	fmt.Printf("\n%-6s %-12s %8s  %-26s %17s  %-20s %s\n", "round", "kind", "devices", "killed while it ran", "largest deviation", "one missing shows as", "verdict")
+	fmt.Printf("\n%-6s %-12s %8s  %-26s %17s  %-20s %s\n", "round", "kind", "devices", "killed while it ran", "largest deviation", "one missing would be", "verdict")
 	wrong := 0
 	for _, r := range rounds {
 		verdict := "exact"
@@ -108,5 +108,6 @@ func table(rounds []checked) error {
 		return fmt.Errorf("%d of %d sums are wrong", wrong, len(rounds))
 	}
 	fmt.Printf("\nAll %d sums are exact: each is the sum over the devices of its certified set, no more and no fewer.\n", len(rounds))
+	fmt.Println("(A person with one film sends zeros after round 1: there, a missing one would show in the number of devices only.)")
 	return nil
 }
