@@ -18,7 +18,6 @@ import (
 // statement is what only the operator can say in a report.
 type statement struct {
 	task      string
-	purpose   string
 	setting   report.Setting
 	utility   []report.Utility
 	extra     []string // limitations

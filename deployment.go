@@ -25,9 +25,8 @@ type deployment struct {
 	task    taskFile
 	certs   keys.Files
 
-	nodes    []*committee.Node
-	wires    []*committee.Server
-	listener net.Listener
+	nodes []*committee.Node
+	wires []*committee.Server
 }
 
 // deploymentSpec is what a deployment is made for.

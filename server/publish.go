@@ -67,7 +67,7 @@ func (s *Server) sign(v model.Version) (model.Version, *store.SignedVersion, err
 	if last := s.latest(); last != nil {
 		v.Number, v.Parent = last.Number+1, last.Digest
 	}
-	for _, d := range []model.Digest{v.Params, v.Popularity, v.Transitions} {
+	for _, d := range []model.Digest{v.Spec, v.Params, v.Popularity, v.Transitions} {
 		if d == (model.Digest{}) {
 			continue
 		}

@@ -52,7 +52,7 @@ func (c Config) check() error {
 		return fmt.Errorf("Items is 1: nothing to choose from")
 	}
 	if c.Dim%c.Heads != 0 {
-		return fmt.Errorf("Dim %d is not a multiple of Heads %d", c.Dim, c.Heads)
+		return fmt.Errorf("width Dim %d is not a multiple of Heads %d", c.Dim, c.Heads)
 	}
 	if c.FeatureDim < 0 || c.FeatureDim > MaxDim {
 		return fmt.Errorf("FeatureDim is %d, want 0 to %d", c.FeatureDim, MaxDim)

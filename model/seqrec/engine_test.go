@@ -287,7 +287,8 @@ func TestNewRefusesBadConfigs(t *testing.T) {
 
 func TestInit(t *testing.T) {
 	for name, m := range smallModels(t) {
-		if m.Init(1).Digest() != m.Init(1).Digest() || m.Init(1).Digest() == m.Init(2).Digest() {
+		first, again, other := m.Init(1).Digest(), m.Init(1).Digest(), m.Init(2).Digest()
+		if first != again || first == other {
 			t.Errorf("%s: the seed does not decide the weights", name)
 		}
 	}

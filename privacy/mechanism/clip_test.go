@@ -100,7 +100,7 @@ func TestStagesRedactThemselves(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
 		shown = append(shown, fmt.Sprintf(verb, clipped), fmt.Sprintf(verb, encoded), fmt.Sprintf(verb, &clipped))
 	}
-	shown = append(shown, fmt.Sprintf("%v %+v", nested{x: clipped}, nested{x: clipped}))
+	shown = append(shown, fmt.Sprintf("%v %+v", nested{clipped, encoded}, nested{clipped, encoded}))
 	for _, s := range shown {
 		for _, bad := range secret {
 			if strings.Contains(s, bad) {
