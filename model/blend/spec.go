@@ -44,7 +44,7 @@ func (s Spec) check() error {
 		return fmt.Errorf("%w: %d embedding columns", errSpec, s.Embedding)
 	}
 	for _, n := range []int{s.Items, s.Dim, s.Blocks, s.Heads, s.Hidden, s.MaxLen} {
-		if n < 0 || int64(n) > math.MaxUint32 {
+		if n < 0 || n > math.MaxInt32 {
 			return fmt.Errorf("%w: a size of %d", errSpec, n)
 		}
 	}

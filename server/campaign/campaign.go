@@ -35,29 +35,44 @@ func New(cfg Config) (*Campaign, error) {
 		cfg.Observer = func(Progress) {}
 	}
 	c := &Campaign{cfg: cfg}
-	v, found := cfg.Server.Version()
-	if !found {
-		return c, nil
-	}
-	parts, err := c.load(v)
-	if err != nil {
-		return nil, fmt.Errorf("campaign: version %d: %w", v.Number, err)
-	}
-	c.version, c.parts = v, parts
-	if parts.Model != nil {
-		c.rounds = int(v.Number) - distilledVersion
+	if err := c.catchUp(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-// distilledVersion is the number of the version that holds the Transformer's start: popularity is 1, transitions is 2.
-const distilledVersion = 3
+// catchUp makes the newest published version the campaign's state.
+func (c *Campaign) catchUp() error {
+	v, found := c.cfg.Server.Version()
+	if !found || v == c.version {
+		return nil
+	}
+	parts, err := c.load(v)
+	if err != nil {
+		return fmt.Errorf("campaign: version %d: %w", v.Number, err)
+	}
+	c.version, c.parts, c.rounds = v, parts, modelRounds(v)
+	return nil
+}
+
+// modelRounds counts from a version's number how many model rounds led to it: before them came one version for the
+// popularity, one for the transitions, if there are any, and one for the Transformer's start.
+func modelRounds(v model.Version) int {
+	switch {
+	case v.Params.IsZero():
+		return 0
+	case v.Transitions.IsZero():
+		return int(v.Number) - 2
+	}
+	return int(v.Number) - 3
+}
 
 // Parts is what the newest version is made of.
 func (c *Campaign) Parts() blend.Parts { return c.parts }
 
-// Run runs what is left of the recipe. It ends early, without error, where a round must not be opened any more because
-// the budget is spent.
+// Run runs what is left of the recipe. It ends with the server's error, wrapped: with a *server.BudgetError where the budget
+// does not bear the next round, with a *server.CommitteeError where too few nodes answer, with the last
+// *server.AbandonedError or *server.LostError after Retries. After any of them Run may be called again.
 func (c *Campaign) Run(ctx context.Context) error {
 	if err := c.resume(ctx); err != nil {
 		return err
@@ -126,8 +141,11 @@ func again(err error) bool {
 	return errors.As(err, &abandoned) || errors.As(err, &lost)
 }
 
-// resume finishes the round that an earlier process left.
+// resume finishes the round that an earlier process, or an earlier Run, left.
 func (c *Campaign) resume(ctx context.Context) error {
+	if err := c.catchUp(); err != nil {
+		return err
+	}
 	result, err := c.cfg.Server.Resume(ctx)
 	switch {
 	case errors.Is(err, server.ErrNothing):
@@ -155,9 +173,12 @@ func (c *Campaign) apply(ctx context.Context, r *server.RoundResult) error {
 	return fmt.Errorf("a round of kind %v", r.Plan.Kind)
 }
 
-// load reads a published version.
+// load reads a published version. It refuses one of another task: another catalogue, another Transformer.
 func (c *Campaign) load(v model.Version) (blend.Parts, error) {
 	var p blend.Parts
+	if v.Items != c.cfg.Items {
+		return p, errors.New("it is of another catalogue: a task keeps the catalogue that it was started with")
+	}
 	weight, err := v.BlendWeight()
 	if err != nil {
 		return p, err
@@ -184,11 +205,15 @@ func (c *Campaign) load(v model.Version) (blend.Parts, error) {
 	if v.Params.IsZero() {
 		return p, nil
 	}
+	spec, err := c.cfg.Spec.Digest()
+	if err != nil {
+		return p, err
+	}
 	if p.Model, err = c.cfg.Spec.Model(c.cfg.Public, p.Popularity, p.Transitions); err != nil {
 		return p, err
 	}
-	if p.Model.Layout().Digest() != v.Layout {
-		return p, errors.New("the Transformer's shape is not the one that the task was started with")
+	if spec != v.Spec || p.Model.Layout().Digest() != v.Layout { // heads, for one, do not show in the layout
+		return p, errors.New("it has a Transformer of another shape: a task keeps the one that it was started with")
 	}
 	b, err := c.cfg.Server.Blob(v.Params)
 	if err != nil {

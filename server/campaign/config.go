@@ -3,7 +3,6 @@ package campaign
 import (
 	"context"
 	"errors"
-	"math/big"
 	"time"
 
 	"tutti/model"
@@ -23,7 +22,6 @@ type Server interface {
 	Version() (model.Version, bool)
 	Blob(digest [32]byte) ([]byte, error)
 	PutBlob(content []byte) ([32]byte, error)
-	Remaining(ctx context.Context) (*big.Rat, error)
 }
 
 // Config is what a task learns, and how.
@@ -55,7 +53,7 @@ type Config struct {
 // Progress is what a campaign says of itself; rounds speak through the server's own events.
 type Progress struct {
 	Stage   Stage
-	Step    int // of Steps, within the stage
+	Step    int // of Steps, within the stage; with the publication of a model round, the rounds before it
 	Steps   int
 	Loss    float64       // while distilling
 	Version model.Version // with a publication

@@ -38,6 +38,7 @@ func (c *Campaign) tell() error {
 		drops[round.DropClosed.String()] += n.Late
 		drops[round.DropCommittee.String()] += n.Refused
 	}
+	c.counters = nil // nothing is said twice: every statement is charged
 	if _, err := reporter.Count(scope, "uploads_counted", counted, epsilon); err != nil {
 		return err
 	}
