@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -67,7 +68,7 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 	if err != nil {
 		return nil, nil, err
 	}
-	catalogue, err := readCatalogue(f.catalogue)
+	catalogue, err := t.catalogue(f.catalogue)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,8 +140,8 @@ func (a *app) runDevice(ctx context.Context, f deviceFlags) error {
 		switch {
 		case o.Kind == client.NothingToDo:
 			return nil
-		case f.once && o.Kind == client.Refused:
-			return refusedError(errors.New(o.Sentence))
+		case o.Kind == client.Refused && (f.once || o.Reason == client.ReasonNotEnrolled): // without a token it never gets in
+			return refusedError(fmt.Errorf("%s (%w)", o.Sentence, cmp.Or(o.Err, errors.New(o.Label()))))
 		case f.once:
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tutti/model"
 	"tutti/model/dataset"
 	"tutti/privacy/accounting"
 	"tutti/privacy/report"
@@ -118,6 +119,7 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 		return err
 	}
 	t.Operator, t.Enroller = hex.EncodeToString(publicOf(own.Operator)), hex.EncodeToString(publicOf(own.Enroller))
+	t.Items = model.Digest(catalogue.Digest()).String()
 	t.MinCohort, t.Devices, t.Delta = w.split.NMin, s.Recipe.Goal, w.split.Delta
 	if s.Recipe.Noise {
 		t.Budget = accounting.FormatRho(w.split.Rho)
@@ -125,55 +127,74 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 	if _, err := t.policy(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	setupFile, err := createFresh(filepath.Join(f.dir, "setup.json"))
+	return a.makeTask(ctx, f.dir, t, s, tokens, w)
+}
+
+// makeTask opens the task's log, and writes setup.json, task.json and the tokens. A task that the server would not open
+// leaves no file behind.
+func (a *app) makeTask(ctx context.Context, dir string, t taskFile, s setup, n int, w taskPlan) error {
+	setupFile, err := createFresh(filepath.Join(dir, "setup.json"))
 	if err != nil {
 		return err
 	}
 	defer setupFile.Close()
-	if _, err := setupFile.Write(append(data, '\n')); err != nil {
-		return err
-	}
-	if err := t.write(filepath.Join(f.dir, "task.json")); err != nil {
-		return err
-	}
-	return a.makeTokens(ctx, f.dir, t, s, tokens, w)
-}
-
-// makeTokens writes the one-time tokens and says what was planned.
-func (a *app) makeTokens(ctx context.Context, dir string, t taskFile, s setup, n int, w taskPlan) error {
-	o, err := openOffline(a, dir)
+	srv, err := a.openTask(dir, s, t)
 	if err != nil {
+		setupFile.Close()
+		os.Remove(setupFile.Name())
 		return err
 	}
-	defer o.server.Close()
+	defer srv.Close()
+	enc := json.NewEncoder(setupFile)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(s); err != nil {
+		return err
+	}
+	if err := t.write(filepath.Join(dir, "task.json")); err != nil {
+		return err
+	}
 	if n == 0 {
 		n = 2 * s.Recipe.Goal
 	}
-	tokens, err := o.server.Tokens(ctx, n)
+	path := filepath.Join(dir, "tokens.txt")
+	if err := writeTokens(ctx, srv, path, n); err != nil {
+		return err
+	}
+	advice := w.split.Sentences
+	if t.NoiseOff {
+		advice = []string{"PRIVACY IS OFF: no noise is added, nothing is claimed. Masks are on."}
+	}
+	if a.json {
+		return a.emit(map[string]any{"task": t, "advice": advice, "tokens": path})
+	}
+	for _, sentence := range advice {
+		fmt.Fprintln(a.out, sentence)
+	}
+	fmt.Fprintf(a.out, "%s: hand it to devices and committee nodes. %s: %d tokens, one a device.\n", filepath.Join(dir, "task.json"), path, n)
+	return nil
+}
+
+// openTask opens the data directory without serving anybody.
+func (a *app) openTask(dir string, s setup, t taskFile) (*server.Server, error) {
+	c, err := a.serverConfig(dir, s, t)
+	if err != nil {
+		return nil, err
+	}
+	return server.Open(c)
+}
+
+func writeTokens(ctx context.Context, srv *server.Server, path string, n int) error {
+	tokens, err := srv.Tokens(ctx, n)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "tokens.txt")
 	file, err := createFresh(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if _, err := io.WriteString(file, strings.Join(tokens, "\n")+"\n"); err != nil {
-		return err
-	}
-	if a.json {
-		return a.emit(map[string]any{"task": t, "advice": w.split.Sentences, "tokens": path})
-	}
-	for _, sentence := range w.split.Sentences {
-		fmt.Fprintln(a.out, sentence)
-	}
-	fmt.Fprintf(a.out, "%s: hand it to devices and committee nodes. %s: %d tokens, one a device.\n", filepath.Join(dir, "task.json"), path, n)
-	return nil
+	_, err = io.WriteString(file, strings.Join(tokens, "\n")+"\n")
+	return err
 }
 
 func readCatalogue(path string) (*dataset.Catalogue, error) {
@@ -231,15 +252,11 @@ func openOffline(a *app, dir string) (*offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.serverConfig(dir, s, t)
-	if err != nil {
-		return nil, err
-	}
 	own, err := server.LoadKeys(dir)
 	if err != nil {
 		return nil, err
 	}
-	srv, err := server.Open(c)
+	srv, err := a.openTask(dir, s, t)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +275,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	if err != nil {
 		return err
 	}
-	catalogue, err := readCatalogue(f.catalogue)
+	catalogue, err := t.catalogue(f.catalogue)
 	if err != nil {
 		return err
 	}

@@ -100,8 +100,12 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused for privacy, 4 incomplete (
 		Example:       "  tutti demo\n  tutti verify demo-out/report.json",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if hclog.LevelFromString(a.logLevel) == hclog.NoLevel {
+				return fmt.Errorf("--log-level %q: want trace, debug, info, warn, error or off", a.logLevel)
+			}
 			a.running = true
+			return nil
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -9,6 +9,8 @@ import (
 	"math/big"
 	"os"
 
+	"tutti/model"
+	"tutti/model/dataset"
 	"tutti/privacy/accounting"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
@@ -22,6 +24,7 @@ type taskFile struct {
 	Enroller  string     `json:"enroller"`  // Ed25519, hex: vouches for devices
 	Committee []taskNode `json:"committee"` // in index order
 	Corrupt   int        `json:"corrupt"`   // nodes assumed to collude with the server
+	Items     string     `json:"items"`     // SHA-256 of the catalogue, hex
 	MinCohort int        `json:"min_cohort"`
 	Devices   int        `json:"devices"` // that the task is planned for
 	Budget    string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
@@ -49,6 +52,15 @@ func readTaskFile(path string) (taskFile, error) {
 		return taskFile{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
+}
+
+// catalogue reads the list of items and holds it to the one that the task is about.
+func (t taskFile) catalogue(path string) (*dataset.Catalogue, error) {
+	c, err := readCatalogue(path)
+	if err == nil && t.Items != "" && t.Items != model.Digest(c.Digest()).String() {
+		return nil, fmt.Errorf("%s: this is not the list of items of task %s: use the operator's", path, t.Task)
+	}
+	return c, err
 }
 
 func (t taskFile) write(path string) error {
