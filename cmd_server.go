@@ -329,7 +329,7 @@ func (a *app) runCampaign(ctx context.Context, srv *server.Server, t taskFile, s
 	if err != nil {
 		return err
 	}
-	for {
+	for said := ""; ; {
 		err := c.Run(ctx)
 		var missing *server.CommitteeError
 		var spent *server.BudgetError
@@ -342,7 +342,10 @@ func (a *app) runCampaign(ctx context.Context, srv *server.Server, t taskFile, s
 		case !errors.As(err, &missing):
 			return err
 		}
-		words.ui.say("waiting: %v", missing)
+		if now := missing.Error(); now != said {
+			words.ui.say("waiting: %v", missing)
+			said = now
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
