@@ -11,7 +11,7 @@ func (m *Machine) advanceCreated() {
 		m.d.Opened = m.now
 		m.move(Collecting, RoundOpened)
 		m.advanceCollecting()
-	case m.over(m.d.Since, m.p.l.Windows.Keys) || m.hope(m.everyone(), AskOpen, m.d.Keys) < len(m.members):
+	case m.over(m.since, m.p.l.Windows.Keys) || m.hope(m.everyone(), AskOpen, m.d.Keys) < len(m.members):
 		m.abandon(CommitteeAbsent)
 		m.advanceAbandoned()
 	default:

@@ -25,7 +25,7 @@ func (m *Machine) letGo() {
 
 // advanceFrozen asks Q to sign U, each member once, and abandons if no quorum does in time. No other set is proposed.
 func (m *Machine) advanceFrozen() {
-	if m.over(m.d.Since, m.p.l.Windows.Sign) || m.hope(m.d.Quorum, AskSign, m.d.Signed) < m.p.l.Quorum {
+	if m.over(m.since, m.p.l.Windows.Sign) || m.hope(m.d.Quorum, AskSign, m.d.Signed) < m.p.l.Quorum {
 		m.abandon(SetUnsigned)
 		m.advanceAbandoned()
 		return
@@ -68,7 +68,7 @@ func (m *Machine) advanceCertified() {
 		}
 	}
 	n, hope := len(m.d.Answers), m.hope(m.d.Quorum, AskRelease, m.d.Answers)
-	late := m.over(m.d.Since, m.p.l.Windows.Release)
+	late := m.over(m.since, m.p.l.Windows.Release)
 	if n >= m.p.l.Need && n > m.unmasked {
 		if m.spareAt.IsZero() {
 			m.spareAt = m.now
@@ -139,7 +139,7 @@ func (m *Machine) advanceAbandoned() {
 	if m.d.Settled {
 		return
 	}
-	over := m.over(m.d.Since, m.p.l.Windows.Abandon)
+	over := m.over(m.since, m.p.l.Windows.Abandon)
 	if m.out.Persist == nil && (over || m.hope(m.everyone(), AskAbandon, m.d.Refusals) < m.p.l.Quorum) {
 		m.endAbandoned(false)
 		return

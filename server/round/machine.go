@@ -65,8 +65,9 @@ type Machine struct {
 	spareAt   time.Time // when enough answers were in
 	unmasked  int       // how many answers the last Unmask saw
 
-	now time.Time
-	out Effects
+	since time.Time // when State began, or was resumed: a window is for asking, and while nobody asked none has passed
+	now   time.Time
+	out   Effects
 }
 
 // New begins a round whose plan is logged and whose budget is reserved: the members are asked for their keys.
@@ -74,9 +75,11 @@ func New(p Params, now time.Time) (*Machine, Effects) {
 	return Resume(p, Durable{State: Created, Since: now}, nil, now)
 }
 
-// Resume continues from what is durable: the last transition's Durable and the uploads that were staged.
+// Resume continues from what is durable: the last transition's Durable and the uploads that were staged. The windows of
+// its state begin anew, so that a server that was away for longer than one does not give up what it only has to ask for;
+// but the deadline for uploads stands.
 func Resume(p Params, d Durable, staged []Upload, now time.Time) (*Machine, Effects) {
-	m := &Machine{p: p, d: d, members: make([]member, p.l.Members), index: map[ID]int{}, now: now}
+	m := &Machine{p: p, d: d, members: make([]member, p.l.Members), index: map[ID]int{}, since: now, now: now}
 	for j := range m.members {
 		m.members[j].pause = p.l.Windows.Retry
 	}
@@ -176,7 +179,7 @@ func (m *Machine) move(to State, kind Kind) *Transition {
 		panic("round: two transitions in one step")
 	}
 	from := m.d.State
-	m.d.State, m.d.Since = to, m.now
+	m.d.State, m.d.Since, m.since = to, m.now, m.now
 	m.d.Version++
 	m.out.Persist = &Transition{From: from, To: to, Durable: m.d.clone()}
 	count := len(m.d.Set)

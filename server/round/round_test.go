@@ -187,3 +187,34 @@ func TestTranscript(t *testing.T) {
 		t.Errorf("the transcript differs from %s:\n%s", golden, got)
 	}
 }
+
+// TestResumeAsksBeforeItGivesUp: a server that was away for longer than every window asks its committee first. What was
+// charged, and what devices wait for, is not given up for the time in which nobody asked.
+func TestResumeAsksBeforeItGivesUp(t *testing.T) {
+	p, err := NewParams(Literal{Members: 5, Quorum: 4, Need: 3, Goal: 4, Min: 4, Max: 6, Batch: 4, Windows: DefaultWindows(time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := 24 * time.Hour
+	began := time.Unix(1_000_000, 0)
+	set := []Upload{{ID: ID{1}}, {ID: ID{2}}, {ID: ID{3}}, {ID: ID{4}}}
+	for state, ask := range map[State]Ask{Created: AskOpen, Frozen: AskSign, Certified: AskRelease, Abandoned: AskAbandon} {
+		d := Durable{State: state, Version: 1, Opened: began, Since: began}
+		if state == Frozen || state == Certified {
+			d.Set, d.Quorum = set, []int{0, 1, 2, 3}
+		}
+		m, out := Resume(p, d, nil, began.Add(long))
+		if out.Persist != nil || m.State() != state || len(out.Send) == 0 {
+			t.Errorf("%v: went to %v with %d requests", state, m.State(), len(out.Send))
+			continue
+		}
+		for _, r := range out.Send {
+			if r.Ask != ask {
+				t.Errorf("%v: asks %v, want %v", state, r.Ask, ask)
+			}
+		}
+		if out = m.Step(began.Add(2*long), Tick{}); out.Persist == nil {
+			t.Errorf("%v: waits for ever", state)
+		}
+	}
+}
