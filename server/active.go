@@ -53,10 +53,11 @@ type active struct {
 	folder *folder
 }
 
-// letter is an input for the machine, or something to do on the driver's goroutine.
+// letter is an input for the machine, or something to do on the driver's goroutine, or why the round cannot go on now.
 type letter struct {
-	in round.Input
-	do func()
+	in    round.Input
+	do    func()
+	fault error
 }
 
 // offer is what devices are shown.
@@ -87,6 +88,10 @@ func (a *active) run(first round.Effects) {
 			}
 		case <-a.mail.wake:
 			for _, l := range a.mail.take() {
+				if l.fault != nil {
+					a.err = l.fault
+					return
+				}
 				if l.do != nil {
 					l.do()
 				}

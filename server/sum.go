@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"tutti/aggregation"
 	"tutti/privacy/mechanism"
@@ -12,7 +13,8 @@ import (
 	"tutti/server/store"
 )
 
-// unmask opens and decodes the sum with the answers so far.
+// unmask opens and decodes the sum with the answers so far. Only what the sum itself says can void the round: where the
+// server cannot read or write, or is closed, the round stands still and is resumed from what is stored.
 func (a *active) unmask(answers []round.Said) {
 	result, err := a.openSum(answers)
 	switch {
@@ -22,9 +24,11 @@ func (a *active) unmask(answers []round.Said) {
 	case errors.Is(err, aggregation.ErrTooFew), errors.Is(err, aggregation.ErrInconsistent):
 		a.s.log.Error("answers disagree", "round", a.key.Round, "answers", len(answers), "error", err)
 		a.tell(round.Unmasked{Fault: round.Disagreement})
-	default:
+	case errors.Is(err, aggregation.ErrGarbled), errors.Is(err, mechanism.ErrMismatch):
 		a.s.log.Error("the sum is garbage", "round", a.key.Round, "error", err)
 		a.tell(round.Unmasked{Fault: round.Garbage})
+	default:
+		a.mail.put(letter{fault: fmt.Errorf("opening the sum of round %d: %w", a.key.Round, err)})
 	}
 }
 
