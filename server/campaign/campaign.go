@@ -23,7 +23,8 @@ type Campaign struct {
 	parts     blend.Parts
 	rounds    int // model rounds published
 	optimiser *optim.Server
-	counters  []server.Counters
+	counters  []server.Counters // of the rounds that this process saw, until something is said about them
+	last      uint64            // number of the last of them
 }
 
 // New reads where the task stands.
@@ -161,7 +162,7 @@ func (c *Campaign) resume(ctx context.Context) error {
 
 // apply makes of an opened sum what its kind is for, and publishes it.
 func (c *Campaign) apply(ctx context.Context, r *server.RoundResult) error {
-	c.counters = append(c.counters, r.Counters)
+	c.counters, c.last = append(c.counters, r.Counters), r.Round
 	switch r.Plan.Kind {
 	case plan.Popularity:
 		return c.publishPopularity(ctx, r)

@@ -25,7 +25,7 @@ func (c *Campaign) tell() error {
 	if err != nil {
 		return err
 	}
-	scope := telemetry.Scope{Round: uint64(len(c.counters)), Times: len(c.counters)}
+	scope := telemetry.Scope{Round: c.last, Times: len(c.counters)}
 	counted := 0
 	var millis []float64
 	drops := map[string]int{}
