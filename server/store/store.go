@@ -93,7 +93,7 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) Dir() string { return s.dir }
 
 // update runs a write that may append records. A write that fails after it moved the log's state in memory leaves it
-// stale; it is rebuilt before anything else is judged by it.
+// stale; it is rebuilt before anything else is judged or answered by it.
 func (s *Store) update(ctx context.Context, now time.Time, bodies []ledger.Body, do func(*sql.Tx) error) error {
 	moved := false
 	return s.db.update(ctx, func(tx *sql.Tx) error {
@@ -111,13 +111,15 @@ func (s *Store) update(ctx context.Context, now time.Time, bodies []ledger.Body,
 		err := s.appendRecords(tx, now.Unix(), bodies)
 		s.stale = err != nil
 		return err
-	}, func(err error) {
+	}, func(err error) { // on the writer's goroutine, behind the commit: what is in the database is the truth
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if moved && err != nil {
-			s.stale = true
+		if s.stale = s.stale || moved && err != nil; s.stale {
+			_ = s.rebuild(func(query string, scan func(*sql.Rows) error) error {
+				return s.db.Query(context.Background(), query, nil, scan)
+			}) // fails: the log stays stale, and the next write tries again
 		}
-		if err == nil && !s.stale {
+		if !s.stale {
 			s.size = s.log.Size()
 		}
 	})

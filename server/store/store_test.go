@@ -412,3 +412,22 @@ func TestEnrol(t *testing.T) {
 		t.Errorf("%d devices, %v", n, err)
 	}
 }
+
+// TestFailedWriteReservesNothing: a round whose records could not be written has reserved nothing, neither in the
+// database nor in what Totals says until the next write.
+func TestFailedWriteReservesNothing(t *testing.T) {
+	s := withTask(t)
+	run := func(statement string) {
+		t.Helper()
+		must(t, s.db.Update(ctx, func(tx *sql.Tx) error { _, err := tx.Exec(statement); return err }))
+	}
+	run(`CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'no room'); END`)
+	if err := begin(t, s, 1, big.NewRat(3, 4)); err == nil {
+		t.Fatal("the record was written")
+	}
+	run(`DROP TRIGGER full`)
+	if totals, known := s.Totals("t"); !known || totals.Reserved.Sign() != 0 || s.LogSize() != 1 {
+		t.Errorf("%v is reserved for a round that does not exist; %d records", totals.Reserved, s.LogSize())
+	}
+	must(t, begin(t, s, 1, big.NewRat(3, 4)))
+}
