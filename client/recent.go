@@ -1,9 +1,13 @@
 package client
 
 import (
+	"errors"
 	"slices"
 	"sync"
 )
+
+// errUnmade is what a value is whose making did not come back: it panicked.
+var errUnmade = errors.New("client: it could not be made")
 
 // recent keeps the last few values that were made, newest first. A value is
 // made once, however many goroutines ask for it at the same time; one whose
@@ -24,7 +28,10 @@ type recentEntry[K comparable, V any] struct {
 // get returns the value of key, and makes it if it is not there.
 func (r *recent[K, V]) get(key K, make func() (V, error)) (V, error) {
 	e := r.entry(key)
-	e.once.Do(func() { e.value, e.err = make() })
+	e.once.Do(func() {
+		e.err = errUnmade // where make panics, no later caller may take the zero value for an answer
+		e.value, e.err = make()
+	})
 	if e.err != nil {
 		r.drop(e)
 	}

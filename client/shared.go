@@ -102,8 +102,11 @@ func (s *Shared) open(policy plan.Policy, o *Offer) (*opened, *refusal) {
 		return op, nil
 	})
 	var r *refusal
-	if errors.As(err, &r) {
+	switch {
+	case errors.As(err, &r):
 		return nil, r
+	case err != nil:
+		return nil, refuse(ReasonConfig, err)
 	}
 	return op, nil
 }
@@ -116,9 +119,12 @@ func (s *Shared) check(policy plan.Policy, o *opened, st plan.State) error {
 		return policy.Check(o.plan, st)
 	}
 	digest := o.config.Plan()
-	verdict, _ := s.verdicts.get(sha256.Sum256(fields(digest[:], question)), func() (error, error) {
+	verdict, err := s.verdicts.get(sha256.Sum256(fields(digest[:], question)), func() (error, error) {
 		return policy.Check(o.plan, st), nil
 	})
+	if err != nil { // no verdict is no consent
+		return err
+	}
 	return verdict
 }
 

@@ -247,3 +247,21 @@ func TestEveryReasonSpeaks(t *testing.T) {
 		t.Error("a value from a newer server has no name")
 	}
 }
+
+// TestRecentPanics: where making a value panics and somebody above recovers,
+// the next caller gets an error, not the zero value; for a verdict that would
+// be consent.
+func TestRecentPanics(t *testing.T) {
+	r := recent[int, error]{limit: 2}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = r.get(1, func() (error, error) { panic("a bug") })
+	}()
+	if _, err := r.get(1, func() (error, error) { return nil, nil }); err == nil {
+		t.Error("a value that was never made was handed out")
+	}
+	refused := errors.New("refused")
+	if verdict, err := r.get(1, func() (error, error) { return refused, nil }); err != nil || verdict != refused {
+		t.Errorf("later: %v, %v", verdict, err)
+	}
+}

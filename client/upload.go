@@ -89,12 +89,14 @@ func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, bound 
 		return nil, 0, fmt.Errorf("client: the learner gave %d numbers, the plan wants %d", update.Len(), m.Dim)
 	}
 	clipped := mechanism.Clip(update.Values(), m.Clip)
+	defer clipped.Erase()
 	clear(update.Values())
 	err = d.opts.Shared.withCodec(m, func(codec *mechanism.Codec) error {
 		e, err := codec.Encode(clipped, d.opts.Rand)
 		if err != nil {
 			return err
 		}
+		defer e.Erase() // the codec goes back to the other devices of the process
 		encoded, bound = append([]int32(nil), e.Values()...), e.Bound()
 		return nil
 	})
