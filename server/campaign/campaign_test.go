@@ -11,7 +11,6 @@ import (
 	"tutti/model/blend"
 	"tutti/model/optim"
 	"tutti/model/stats"
-	"tutti/privacy/ledger"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 	"tutti/server"
@@ -25,8 +24,7 @@ const (
 )
 
 // town is a server in memory and the recipe that runs on it, small and without noise.
-func town(t *testing.T) (*memory, campaign.Config) {
-	t.Helper()
+func town() (*memory, campaign.Config) {
 	public := blend.Public{Dim: 2, Rows: make([]float32, 2*items)}
 	for i := range items {
 		public.Rows[2*i+i%2] = 1
@@ -39,7 +37,7 @@ func town(t *testing.T) (*memory, campaign.Config) {
 		}
 		histories = append(histories, h)
 	}
-	m := newMemory(t, public, histories)
+	m := newMemory(public, histories)
 	return m, campaign.Config{
 		Server: m, Task: "test", Items: model.Digest{1}, Public: public,
 		Spec:  blend.Spec{Items: items, Dim: 4, Blocks: 1, Heads: 2, Hidden: 4, MaxLen: 4, Features: true, Embedding: 2},
@@ -120,7 +118,7 @@ func chained(t *testing.T, m *memory, cfg campaign.Config) {
 
 // TestOrder runs the whole recipe: its stages in their order, its versions in a chain.
 func TestOrder(t *testing.T) {
-	m, cfg := town(t)
+	m, cfg := town()
 	var stages []campaign.Stage
 	var published []uint64
 	var steps int
@@ -161,7 +159,7 @@ func TestOrder(t *testing.T) {
 // TestWhatIsMade checks the parts against the devices' own numbers: statistics are of the sum, a model round adds the
 // mean of the clipped updates. Only the rounding of the codec may differ.
 func TestWhatIsMade(t *testing.T) {
-	m, cfg := town(t)
+	m, cfg := town()
 	c := mustRun(t, cfg)
 	liked := make([]float32, items)
 	for _, h := range m.histories {
@@ -220,7 +218,7 @@ func TestWhatIsMade(t *testing.T) {
 func TestKilledAnywhere(t *testing.T) {
 	for _, same := range []bool{false, true} {
 		for kill := 1; ; kill++ {
-			m, cfg := town(t)
+			m, cfg := town()
 			m.kill = kill
 			c, err := run(t, cfg)
 			if err == nil {
@@ -251,7 +249,7 @@ func TestKilledAnywhere(t *testing.T) {
 // TestWithoutTransitions: where the split leaves them out, the model rounds are still counted right after a restart.
 func TestWithoutTransitions(t *testing.T) {
 	for kill := range 20 {
-		m, cfg := town(t)
+		m, cfg := town()
 		cfg.Split.Block = 0
 		m.kill = kill
 		if _, err := run(t, cfg); err != nil {
@@ -265,7 +263,7 @@ func TestWithoutTransitions(t *testing.T) {
 
 // TestStatisticsOnly: without model rounds there is no Transformer.
 func TestStatisticsOnly(t *testing.T) {
-	m, cfg := town(t)
+	m, cfg := town()
 	cfg.Split.Rounds = 0
 	c := mustRun(t, cfg)
 	if !slices.Equal(m.causes, recipe[:2]) || c.Parts().Model != nil {
@@ -285,7 +283,7 @@ func signs(asked []server.RoundSpec) map[[32]byte]bool {
 func TestRetries(t *testing.T) {
 	for _, failure := range []error{&server.AbandonedError{Reason: round.TooFewUploads}, &server.LostError{}} {
 		for failures := range 5 {
-			m, cfg := town(t)
+			m, cfg := town()
 			left := failures
 			m.fail = func(s server.RoundSpec) error {
 				if s.Kind == plan.Transitions && left > 0 {
@@ -318,7 +316,7 @@ func TestRetries(t *testing.T) {
 
 // TestCommitteeAway: no retry without a committee; the caller waits and runs on.
 func TestCommitteeAway(t *testing.T) {
-	m, cfg := town(t)
+	m, cfg := town()
 	m.fail = func(s server.RoundSpec) error {
 		if s.Kind == plan.Model {
 			return &server.CommitteeError{Want: 4}
@@ -337,126 +335,16 @@ func TestCommitteeAway(t *testing.T) {
 	chained(t, m, cfg)
 }
 
-// noisy turns the noise on, with a budget as it is planned.
-func noisy(t *testing.T, m *memory, cfg *campaign.Config) *book {
-	t.Helper()
-	split, err := plan.PlanSplit(plan.Wish{Goal: devices, Epsilon: 8, Items: items, Dim: 200, Rounds: 2, Model: plan.ModelForce})
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &book{}
-	cfg.Split, cfg.Noise, cfg.Log, m.budget = split, true, log, split.Rho
-	return log
-}
-
-// book is a log that keeps statements.
-type book struct{ said []*ledger.Telemetry }
-
-func (b *book) Append(body ledger.Body) error {
-	b.said = append(b.said, body.(*ledger.Telemetry))
-	return nil
-}
-
-func (b *book) rho() *big.Rat {
-	sum := new(big.Rat)
-	for _, s := range b.said {
-		sum.Add(sum, s.Rho)
-	}
-	return sum
-}
-
-// TestTelemetry: with noise three statements are made, within their share of the budget, and none twice; which labels
-// stand in them does not depend on what happened.
-func TestTelemetry(t *testing.T) {
-	m, cfg := town(t)
-	log := noisy(t, m, &cfg)
-	c := mustRun(t, cfg)
-	chained(t, m, cfg)
-	var metrics []string
-	for _, s := range log.said {
-		metrics = append(metrics, s.Metric)
-		if s.Round != 4 || s.Times != 4 || s.Task != cfg.Task {
-			t.Errorf("%s covers rounds to %d, %d times, of %q", s.Metric, s.Round, s.Times, s.Task)
-		}
-	}
-	if !slices.Equal(metrics, []string{"uploads_counted", "uploads_dropped", "upload_milliseconds"}) {
-		t.Fatalf("said %v", metrics)
-	}
-	var labels []string
-	for _, r := range log.said[1].Rows {
-		labels = append(labels, r.Label)
-	}
-	slices.Sort(labels)
-	var reasons []string
-	for _, r := range round.DropReasons() {
-		reasons = append(reasons, r.String())
-	}
-	slices.Sort(reasons)
-	if !slices.Equal(labels, reasons) {
-		t.Errorf("labels %v, want %v", labels, reasons)
-	}
-	if share := cfg.Split.Telemetry; log.rho().Cmp(share) > 0 || log.rho().Sign() <= 0 {
-		t.Errorf("statements cost %v of %v", log.rho(), share)
-	}
-	if all := new(big.Rat).Add(m.spent, log.rho()); all.Cmp(cfg.Split.Rho) > 0 {
-		t.Errorf("%v of %v is spent", all, cfg.Split.Rho)
-	}
-	if err := c.Run(t.Context()); err != nil || len(log.said) != 3 {
-		t.Errorf("run again: %v, %d statements", err, len(log.said))
-	}
-	if mustRun(t, cfg); len(log.said) != 3 {
-		t.Errorf("started again: %d statements", len(log.said))
-	}
-}
-
-func TestNoiseOffSaysNothing(t *testing.T) {
-	m, cfg := town(t)
-	log := noisy(t, m, &cfg)
-	cfg.Noise = false
-	mustRun(t, cfg)
-	if len(log.said) != 0 {
-		t.Errorf("%d exact statements left the house", len(log.said))
-	}
-	for _, s := range m.asked {
-		if s.Mechanism.Noise || s.Mechanism.Rho() != nil {
-			t.Errorf("a round of kind %v has noise", s.Kind)
-		}
-	}
-}
-
-// TestBudget: the recipe ends where the budget does not bear the next round, and what was published stays.
-func TestBudget(t *testing.T) {
-	m, cfg := town(t)
-	noisy(t, m, &cfg)
-	m.budget = new(big.Rat).Add(cfg.Split.Popularity, cfg.Split.Transitions)
-	m.budget.Add(m.budget, cfg.Split.Round) // one model round of two
-	c, err := run(t, cfg)
-	var spent *server.BudgetError
-	if !errors.As(err, &spent) || !slices.Equal(m.causes, recipe[:4]) || len(m.asked) != 4 {
-		t.Fatalf("%v after %v and %d rounds", err, m.causes, len(m.asked))
-	}
-	if c.Parts().Model == nil || m.spent.Cmp(m.budget) > 0 {
-		t.Errorf("%v of %v is spent", m.spent, m.budget)
-	}
-	for k, s := range m.asked {
-		want := []*big.Rat{cfg.Split.Popularity, cfg.Split.Transitions, cfg.Split.Round, cfg.Split.Round}[k]
-		ratio, _ := new(big.Rat).Quo(s.Mechanism.Rho(), want).Float64()
-		if ratio > 1 || ratio < 0.999 {
-			t.Errorf("round %d costs %g of its share", k+1, ratio)
-		}
-	}
-}
-
 // TestDistilBySeed: from the same releases the same seeds give the same start, bit for bit, others give another.
 func TestDistilBySeed(t *testing.T) {
-	m, cfg := town(t)
+	m, cfg := town()
 	m.fail = func(s server.RoundSpec) error {
 		if s.Kind == plan.Model {
 			return errKilled
 		}
 		return nil
 	}
-	released, statistics := newMemory(t, m.public, m.histories), cfg
+	released, statistics := newMemory(m.public, m.histories), cfg
 	statistics.Server, statistics.Split.Rounds = released, 0
 	mustRun(t, statistics)
 	start := func(change func(*campaign.Config)) model.Digest {
@@ -485,7 +373,7 @@ func TestDistilBySeed(t *testing.T) {
 
 // TestOtherTask: a server that holds another task's versions is refused, before any round is opened.
 func TestOtherTask(t *testing.T) {
-	m, cfg := town(t)
+	m, cfg := town()
 	mustRun(t, cfg)
 	rounds := len(m.asked)
 	for name, change := range map[string]func(*campaign.Config){
@@ -516,14 +404,14 @@ func TestBadConfig(t *testing.T) {
 		"no split":  func(c *campaign.Config) { c.Split = plan.Split{} },
 		"weight":    func(c *campaign.Config) { c.Weight = math.NaN() },
 	} {
-		_, cfg := town(t)
+		_, cfg := town()
 		change(&cfg)
 		if _, err := campaign.New(cfg); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
 	// What only a stage can see ends with that stage's name, and nothing is published.
-	m, cfg := town(t)
+	m, cfg := town()
 	cfg.Split.NMin = 20 // more than n_max
 	var rule *mechanism.RuleError
 	if _, err := run(t, cfg); !errors.As(err, &rule) || len(m.asked) != 0 {

@@ -11,7 +11,6 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
-	"testing"
 
 	"tutti/model"
 	"tutti/model/blend"
@@ -27,7 +26,6 @@ import (
 // server's promises: one round at a time, a round is charged when it is opened, versions form a chain, a version names
 // blobs that exist.
 type memory struct {
-	t         *testing.T
 	public    blend.Public
 	histories [][]int32
 	budget    *big.Rat // nil: no bound
@@ -48,8 +46,8 @@ type memory struct {
 
 var errKilled = errors.New("killed")
 
-func newMemory(t *testing.T, public blend.Public, histories [][]int32) *memory {
-	return &memory{t: t, public: public, histories: histories, spent: new(big.Rat), blobs: map[[32]byte][]byte{}}
+func newMemory(public blend.Public, histories [][]int32) *memory {
+	return &memory{public: public, histories: histories, spent: new(big.Rat), blobs: map[[32]byte][]byte{}}
 }
 
 // clone is the same server at another time line.
