@@ -22,9 +22,9 @@ type intake struct {
 
 	mu     sync.Mutex
 	staged map[round.ID]store.Staged
-	under  map[round.ID]*upload   // uploads under way
-	offers map[round.ID]time.Time // devices that were shown the round and have not uploaded yet
-	drops  map[round.DropReason]int
+	under  map[round.ID]*upload          // uploads under way
+	offers map[round.ID]time.Time        // devices that were shown the round and have not uploaded yet
+	drops  map[round.ID]round.DropReason // devices that were turned away and are not staged, with the first reason
 	closed bool
 
 	complete chan *upload
@@ -37,7 +37,7 @@ const slack = 256
 func (a *active) openIntake(staged []store.Staged) error {
 	in := &intake{
 		a: a, cfg: a.cfg, vectorLen: a.params.VectorLen(), staged: map[round.ID]store.Staged{}, under: map[round.ID]*upload{},
-		offers: map[round.ID]time.Time{}, drops: map[round.DropReason]int{}, complete: make(chan *upload),
+		offers: map[round.ID]time.Time{}, drops: map[round.ID]round.DropReason{}, complete: make(chan *upload),
 	}
 	taken := make([]int, len(staged))
 	for i, u := range staged {
@@ -100,21 +100,32 @@ func (a *active) drops() map[string]int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	out := map[string]int{}
-	for r, n := range in.drops {
-		out[r.String()] = n
+	for _, r := range in.drops {
+		out[r.String()]++
 	}
 	return out
 }
 
-func (in *intake) drop(r round.DropReason) {
+// drop notes why a device was turned away. What is said of drops, with noise, is sized for one of each device and round,
+// so a device counts once, whatever it sends and however often, and not at all once it is staged. Uploads whose header
+// cannot be read are nobody's, and count as one.
+func (in *intake) drop(id round.ID, r round.DropReason) {
 	in.mu.Lock()
-	in.drops[r]++
-	in.mu.Unlock()
+	defer in.mu.Unlock()
+	in.dropLocked(id, r)
+}
+
+func (in *intake) dropLocked(id round.ID, r round.DropReason) {
+	_, staged := in.staged[id]
+	_, known := in.drops[id]
+	if !staged && !known && len(in.drops) < 4*(in.a.params.NMax()+slack) {
+		in.drops[id] = r
+	}
 }
 
 // rejected counts a drop and answers it.
-func (in *intake) rejected(r round.DropReason) wire.Receipt {
-	in.drop(r)
+func (in *intake) rejected(id round.ID, r round.DropReason) wire.Receipt {
+	in.drop(id, r)
 	return wire.Receipt{State: wire.Rejected, Reason: r}
 }
 

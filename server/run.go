@@ -45,7 +45,7 @@ type RoundResult struct {
 // through privacy/telemetry.
 type Counters struct {
 	Staged, Counted, Late, Refused int
-	Drops                          map[string]int // before staging, by round.DropReason label
+	Drops                          map[string]int // devices never staged, each once, by round.DropReason label
 	UploadMillis                   []float64      // one per counted device
 }
 

@@ -30,13 +30,13 @@ type upload struct {
 func (in *intake) begin(ctx context.Context, raw []byte, vectorBytes uint64) (*upload, wire.Receipt, error) {
 	h, err := aggregation.ParseHeader(raw)
 	if err != nil {
-		return nil, in.rejected(round.DropHeader), nil
+		return nil, in.rejected(round.ID{}, round.DropHeader), nil
 	}
 	if err := aggregation.VerifyHeader(in.cfg, h); err != nil {
-		return nil, in.rejected(dropOf(err)), nil
+		return nil, in.rejected(h.ID, dropOf(err)), nil
 	}
 	if vectorBytes != uint64(in.vectorLen) {
-		return nil, in.rejected(round.DropVector), nil
+		return nil, in.rejected(h.ID, round.DropVector), nil
 	}
 	u := &upload{in: in, entry: h.Entry(), check: aggregation.NewVectorCheck(in.cfg, h), began: in.a.s.cfg.Clock(),
 		left: make(chan struct{}), gone: make(chan struct{}), outcome: make(chan error, 1)}
@@ -75,11 +75,11 @@ func (in *intake) reserve(u *upload) (*wire.Receipt, *upload) {
 		if s.Digest == u.entry.Digest {
 			return &wire.Receipt{State: wire.Staged}, nil
 		}
-		in.drops[round.DropConflict]++
+		in.dropLocked(u.entry.ID, round.DropConflict)
 		return &wire.Receipt{State: wire.Rejected, Reason: round.DropConflict}, nil
 	}
 	if in.closed {
-		in.drops[round.DropClosed]++
+		in.dropLocked(u.entry.ID, round.DropClosed)
 		return &wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
 	}
 	if before := in.under[u.entry.ID]; before != nil {
@@ -91,7 +91,7 @@ func (in *intake) reserve(u *upload) (*wire.Receipt, *upload) {
 		return nil, before
 	}
 	if len(in.staged)+len(in.under) >= in.a.params.NMax() {
-		in.drops[round.DropFull]++
+		in.dropLocked(u.entry.ID, round.DropFull)
 		return &wire.Receipt{State: wire.Rejected, Reason: round.DropFull}, nil
 	}
 	in.under[u.entry.ID] = u
@@ -161,7 +161,7 @@ func (a *active) tooLate() (wire.Receipt, error) {
 // Abort gives the upload up.
 func (u *upload) Abort(why round.DropReason) {
 	u.in.staging.Give(u.slot)
-	u.in.drop(why)
+	u.in.drop(u.entry.ID, why)
 	u.in.forget(u)
 }
 
@@ -222,6 +222,7 @@ func (in *intake) settle(group []*upload, err error) {
 			entries[i] = u.entry
 			in.staged[u.entry.ID] = u.row(u.began)
 			delete(in.offers, u.entry.ID)
+			delete(in.drops, u.entry.ID)
 			delete(in.under, u.entry.ID)
 		}
 		in.mu.Unlock()
