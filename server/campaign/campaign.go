@@ -185,23 +185,11 @@ func (c *Campaign) load(v model.Version) (blend.Parts, error) {
 		return p, err
 	}
 	p.Weight = weight
-	if !v.Popularity.IsZero() {
-		b, err := c.cfg.Server.Blob(v.Popularity)
-		if err != nil {
-			return p, err
-		}
-		if p.Popularity, err = stats.ParsePopularity(b, c.cfg.Spec.Items); err != nil {
-			return p, err
-		}
+	if p.Popularity, err = released(c, v.Popularity, stats.ParsePopularity); err != nil {
+		return p, err
 	}
-	if !v.Transitions.IsZero() {
-		b, err := c.cfg.Server.Blob(v.Transitions)
-		if err != nil {
-			return p, err
-		}
-		if p.Transitions, err = stats.ParseTransitions(b, c.cfg.Spec.Items); err != nil {
-			return p, err
-		}
+	if p.Transitions, err = released(c, v.Transitions, stats.ParseTransitions); err != nil {
+		return p, err
 	}
 	if v.Params.IsZero() {
 		return p, nil
@@ -222,6 +210,18 @@ func (c *Campaign) load(v model.Version) (blend.Parts, error) {
 	}
 	p.Params, _, err = model.ReadSafetensors(bytes.NewReader(b), int64(len(b)))
 	return p, err
+}
+
+// released reads the statistics that a version names; nil where it names none.
+func released[T any](c *Campaign, digest model.Digest, parse func(blob []byte, items int) (*T, error)) (*T, error) {
+	if digest.IsZero() {
+		return nil, nil
+	}
+	b, err := c.cfg.Server.Blob(digest)
+	if err != nil {
+		return nil, err
+	}
+	return parse(b, c.cfg.Spec.Items)
 }
 
 // Engine is what a campaign distils with where the caller has no other wish: the fused layers.
