@@ -86,7 +86,7 @@ func (f *facts) colluders() string {
 }
 
 func (f *facts) dropout() Dropout {
-	d := Dropout{Rounds: uint64(len(f.rounds)), Abandoned: uint64(len(f.abandoned)), Pending: f.pending}
+	d := Dropout{Rounds: uint64(len(f.rounds)), Abandoned: uint64(len(f.abandoned)), Pending: uint64(len(f.pending))}
 	var survived []uint64
 	for _, r := range f.rounds {
 		if r.record.Outcome == ledger.Published {
@@ -210,6 +210,11 @@ func (f *facts) alarms(r *Report) []string {
 		}
 		out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s) ran without %s.", open.record.Round, open.record.What, lacks))
 	}
+	for _, p := range f.pending {
+		if lacking(p) {
+			out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s), not ended yet, runs without noise or masks.", p.record.Round, p.record.What))
+		}
+	}
 	if r.Dropout.Lost > 0 {
 		out = append(out, plural(r.Dropout.Lost, "round")+" charged, with nothing published.")
 	}
@@ -239,7 +244,7 @@ func (f *facts) claims(r *Report) ([]Claim, *Failure) {
 	if err != nil {
 		return nil, fail(ReasonEpsilon, "%v", err)
 	}
-	eps, rounds := up(claim.Epsilon, 4), uint64(len(f.rounds))
+	eps, rounds := up(claim.Epsilon, 4), uint64(len(f.rounds)+len(f.pending))
 	return []Claim{{
 		View: viewServer, Sentence: claimSentence(eps, f.task.Delta, rounds), Adversary: adversary(r.Setting, r.Security, f.colluders()),
 		Covers: covers(), Unit: f.task.Unit, Adjacency: f.task.Adjacency, MaxParticipations: rounds, Notion: "zCDP",

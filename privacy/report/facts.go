@@ -1,10 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"errors"
+	"maps"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,7 +24,7 @@ type facts struct {
 	abandoned []abandonFact
 	telemetry []telemetryFact
 	plans     map[uint64]planFact
-	pending   uint64
+	pending   []planFact // planned and not ended: their sums may be open already, so they are charged
 	charges   []charge
 	first     uint64
 	last      uint64
@@ -98,8 +101,26 @@ func gather(records []ledger.Record, task string) (*facts, *Failure) {
 	if f.task == nil {
 		return nil, fail(ReasonTask, "the ledger does not hold the task %q", task)
 	}
-	f.pending = uint64(len(f.plans) - len(f.rounds) - len(f.abandoned))
+	f.chargePending()
 	return f, nil
+}
+
+// chargePending charges rounds that were planned and have no end in the log. A log is written when a round has ended, and
+// its sum is open before: a claim that waited for the record would be too small in between.
+func (f *facts) chargePending() {
+	open := maps.Clone(f.plans)
+	for _, r := range f.rounds {
+		delete(open, r.record.Round)
+	}
+	for _, a := range f.abandoned {
+		delete(open, a.record.Round)
+	}
+	for _, p := range open {
+		f.pending = append(f.pending, p)
+		f.charges = append(f.charges, charge{p.seq, p.record.What, p.record.Rho})
+	}
+	slices.SortFunc(f.pending, func(a, b planFact) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(f.charges, func(a, b charge) int { return cmp.Compare(a.seq, b.seq) })
 }
 
 func (f *facts) add(r ledger.Record) *Failure {
@@ -174,6 +195,11 @@ func (f *facts) checkMechanisms() *Failure {
 			return fail(ReasonModelChain, "round %d started from another model than its plan", r.record.Round)
 		}
 	}
+	for _, p := range f.pending {
+		if err := p.plan.Mechanism.Validate(); err != nil {
+			return fail(ReasonMechanism, "the plan of round %d: %v", p.record.Round, err)
+		}
+	}
 	return nil
 }
 
@@ -242,17 +268,25 @@ func (f *facts) lone() *big.Rat {
 	for _, c := range f.telemetry {
 		sum.Add(sum, c.record.Rho)
 	}
-	for _, r := range f.rounds {
-		if p := r.plan.plan.Mechanism; r.record.Rho != nil {
-			honest := big.NewRat(int64(p.NMin-p.Colluders), 1)
-			sum.Add(sum, honest.Mul(honest, r.record.Rho))
+	add := func(p planFact) {
+		if m := p.plan.Mechanism; p.record.Rho != nil {
+			honest := big.NewRat(int64(m.NMin-m.Colluders), 1)
+			sum.Add(sum, honest.Mul(honest, p.record.Rho))
 		}
+	}
+	for _, r := range f.rounds {
+		add(r.plan)
+	}
+	for _, p := range f.pending {
+		add(p)
 	}
 	return sum
 }
 
-// off says whether any round lacked noise or masks.
-func (f *facts) off() bool { return len(f.openRounds()) > 0 }
+// off says whether any round lacked noise or masks, or will.
+func (f *facts) off() bool { return len(f.openRounds()) > 0 || slices.ContainsFunc(f.pending, lacking) }
+
+func lacking(p planFact) bool { return !p.plan.Mechanism.Noise || p.plan.Unmasked }
 
 // openRounds are the rounds without noise or without masks.
 func (f *facts) openRounds() []roundFact {

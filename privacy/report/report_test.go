@@ -149,6 +149,44 @@ func TestPrivacyOff(t *testing.T) {
 	}
 }
 
+// TestPendingRoundIsCharged: a round is logged when it has ended, and its sum is open before. A report that is written in
+// between counts it.
+func TestPendingRoundIsCharged(t *testing.T) {
+	build := func(w *world) *Report {
+		t.Helper()
+		in, lines := w.input()
+		r, err := Build(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := Sign(w.operator, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res := Verify(data, lines, Options{Operator: public(1)}); res.Overall != Verified {
+			t.Errorf("verify: %s %s", res.Overall, res.Reason)
+		}
+		return r
+	}
+	w := newWorld(t)
+	w.run(plan.Popularity, big.NewRat(1, 10), 90, 0, nil)
+	ended := build(w).Claims[0]
+	w.plan(plan.Model, big.NewRat(1, 5), nil)
+	r := build(w)
+	c := r.Claims[0]
+	rho, _ := new(big.Rat).SetString(c.Rho)
+	want := new(big.Rat).Add(w.design(big.NewRat(1, 10)).Rho(), w.design(big.NewRat(1, 5)).Rho())
+	if rho.Cmp(want) != 0 || c.MaxParticipations != 2 || r.Dropout.Pending != 1 || c.Lone.Rho != "18.900000" || ended.Lone.Rho != "6.300000" {
+		t.Errorf("rho %s, want %s; %d rounds, %d pending, lone %s after %s", rho.FloatString(6), want.FloatString(6), c.MaxParticipations, r.Dropout.Pending, c.Lone.Rho, ended.Lone.Rho)
+	}
+	w = newWorld(t)
+	w.run(plan.Popularity, big.NewRat(1, 10), 90, 0, nil)
+	w.plan(plan.Model, nil, nil)
+	if r = build(w); r.Privacy != PrivacyOff || len(r.Claims) > 0 || len(r.Alarms) == 0 {
+		t.Errorf("a round without noise is under way: privacy %q, %d claims, alarms %q", r.Privacy, len(r.Claims), r.Alarms)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	report, _ := sampleWorld(t).files()
 	for name, b := range map[string][]byte{

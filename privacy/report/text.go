@@ -91,6 +91,7 @@ func assumptions(s Setting, sec Security, colluders string) []Assumption {
 func limitations(s Setting, r *Report) []string {
 	out := []string{
 		"That the published models follow from the opened sums is not checked: the log names the sums by digest only.",
+		"The log holds what the operator wrote into it. That no round was kept out of it, and that a round said to be abandoned was not opened, rests on the committee: devices and readers see digests of its certificates only.",
 		"How often a single device took part is enforced by the device and not checked here.",
 		"The noise meter finds faulty devices. An adversary can hide from it; no claim rests on it.",
 		"Malicious devices can spoil a sum within the clip; malicious models can be made to ask about someone. Noise bounds what is learned, not what is tried.",
@@ -105,7 +106,7 @@ func limitations(s Setting, r *Report) []string {
 		out = append(out, "Privacy was off in at least one round: this report makes no claim.")
 	}
 	if r.Dropout.Pending > 0 {
-		out = append(out, plural(r.Dropout.Pending, "planned round")+" had not ended when this report was made.")
+		out = append(out, plural(r.Dropout.Pending, "planned round")+" had not ended when this report was made; the claim counts what it may cost.")
 	}
 	return out
 }
