@@ -22,23 +22,27 @@ var _ client.Transport = (*Conn)(nil)
 
 // Enroll exchanges a token for an enrolment.
 func (t *Conn) Enroll(ctx context.Context, r client.EnrollRequest) ([]byte, error) {
+	ctx, _, stop := t.watch(ctx)
+	defer stop()
 	answer, err := t.devices.Enroll(ctx, &api.EnrollRequest{
 		Task: r.Task, Token: r.Token, PublicKey: r.PublicKey, Proof: r.Proof,
 	})
 	if err != nil {
-		return nil, t.explain("enrolling", err)
+		return nil, t.explain(ctx, "enrolling", err)
 	}
 	return answer.GetEnrolment(), nil
 }
 
 // CheckIn asks for the open round and the newest model.
 func (t *Conn) CheckIn(ctx context.Context, r client.CheckInRequest) (client.CheckIn, error) {
+	ctx, _, stop := t.watch(ctx)
+	defer stop()
 	answer, err := t.devices.CheckIn(ctx, &api.CheckInRequest{
 		Task: r.Task, PublicKey: r.PublicKey, Enrolment: r.Enrolment, TimeUnix: r.Time,
 		Signature: r.Signature, LogSize: r.LogSize, Protocol: r.Protocol,
 	})
 	if err != nil {
-		return client.CheckIn{}, t.explain("checking in", err)
+		return client.CheckIn{}, t.explain(ctx, "checking in", err)
 	}
 	var c client.CheckIn
 	if o := answer.GetOffer(); o != nil {
@@ -73,20 +77,21 @@ func hashes(raw [][]byte) ([][32]byte, error) {
 
 // Blob fetches a blob in order, at most limit bytes, and checks its digest.
 func (t *Conn) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, progress, stop := t.watch(ctx)
+	defer stop()
 	stream, err := t.devices.GetBlob(ctx, &api.GetBlobRequest{Digest: digest[:]})
 	if err != nil {
-		return nil, t.explain("fetching a part of the model", err)
+		return nil, t.explain(ctx, "fetching a part of the model", err)
 	}
 	var blob []byte
 	for {
 		part, err := stream.Recv()
+		progress()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, t.explain("fetching a part of the model", err)
+			return nil, t.explain(ctx, "fetching a part of the model", err)
 		}
 		if part.GetTotal() > uint64(limit) {
 			return nil, fmt.Errorf("fetching a part of the model: %d bytes are offered, at most %d are taken", part.GetTotal(), limit)
@@ -108,13 +113,15 @@ func (t *Conn) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, 
 
 // Upload streams the header, then the vector.
 func (t *Conn) Upload(ctx context.Context, u client.Upload) (client.Receipt, error) {
-	stream, err := t.begin(ctx, u, len(u.Vector))
+	ctx, progress, stop := t.watch(ctx)
+	defer stop()
+	stream, err := t.begin(ctx, u, len(u.Vector), progress)
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the server has answered already
-		return client.Receipt{}, t.explain("uploading", err)
+		return client.Receipt{}, t.explain(ctx, "uploading", err)
 	}
 	answer, err := stream.CloseAndRecv()
 	if err != nil {
-		return client.Receipt{}, t.explain("uploading", err)
+		return client.Receipt{}, t.explain(ctx, "uploading", err)
 	}
 	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
 		RetryAfter: milliseconds(answer.GetRetryAfterMs())}, nil
@@ -126,8 +133,8 @@ func (t *Conn) Upload(ctx context.Context, u client.Upload) (client.Receipt, err
 func (t *Conn) UploadPart(ctx context.Context, u client.Upload, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if _, err := t.begin(ctx, u, min(n, len(u.Vector))); err != nil && !errors.Is(err, io.EOF) {
-		return t.explain("uploading", err)
+	if _, err := t.begin(ctx, u, min(n, len(u.Vector)), func() {}); err != nil && !errors.Is(err, io.EOF) {
+		return t.explain(ctx, "uploading", err)
 	}
 	select { // time for what was sent to leave the buffers
 	case <-ctx.Done():
@@ -139,7 +146,7 @@ func (t *Conn) UploadPart(ctx context.Context, u client.Upload, n int) error {
 const partDelay = 20 * time.Millisecond
 
 // begin opens the stream and sends the header and n bytes of the vector.
-func (t *Conn) begin(ctx context.Context, u client.Upload, n int) (api.Devices_UploadClient, error) {
+func (t *Conn) begin(ctx context.Context, u client.Upload, n int, progress func()) (api.Devices_UploadClient, error) {
 	stream, err := t.devices.Upload(ctx)
 	if err != nil {
 		return nil, err
@@ -151,15 +158,18 @@ func (t *Conn) begin(ctx context.Context, u client.Upload, n int) (api.Devices_U
 		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: &api.VectorChunk{
 			Offset: uint64(offset), Data: u.Vector[offset:min(offset+ChunkBytes, n)],
 		}}})
+		progress()
 	}
 	return stream, err
 }
 
 // Receipt asks what became of an upload.
 func (t *Conn) Receipt(ctx context.Context, r client.ReceiptRequest) (client.Receipt, error) {
+	ctx, _, stop := t.watch(ctx)
+	defer stop()
 	answer, err := t.devices.Receipt(ctx, &api.ReceiptRequest{Task: r.Task, Round: r.Round, DeviceId: r.Device[:]})
 	if err != nil {
-		return client.Receipt{}, t.explain("asking for a receipt", err)
+		return client.Receipt{}, t.explain(ctx, "asking for a receipt", err)
 	}
 	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
 		Abandoned: answer.GetAbandonCertificate()}, nil

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -72,12 +73,29 @@ func (c Config) pool() (*x509.CertPool, error) {
 type Conn struct {
 	devices api.DevicesClient
 	address string
+	silence time.Duration // after which a call without any progress is given up
 	close   func() error
+}
+
+// patience is how long a device waits for a server that says nothing. An upload is answered when it is durable, which
+// takes seconds at most.
+const patience = 2 * time.Minute
+
+var errSilent = errors.New("the server said nothing")
+
+// watch bounds how long a call may stand still: its context ends when progress was not called for that long.
+func (t *Conn) watch(ctx context.Context) (watched context.Context, progress, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(t.silence, func() { cancel(errSilent) })
+	return watched, func() { timer.Reset(t.silence) }, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // New uses a connection that the caller owns and closes.
 func New(conn grpc.ClientConnInterface) *Conn {
-	return &Conn{devices: api.NewDevicesClient(conn), address: "the server", close: func() error { return nil }}
+	return &Conn{devices: api.NewDevicesClient(conn), address: "the server", silence: patience, close: func() error { return nil }}
 }
 
 // Close ends the connection that Dial made.

@@ -14,8 +14,11 @@ import (
 
 // explain turns a gRPC error into a sentence that says what to do. gRPC hides
 // why a connection failed in its status message, so this one file reads it.
-func (t *Conn) explain(doing string, err error) error {
+func (t *Conn) explain(ctx context.Context, doing string, err error) error {
 	s := status.Convert(err)
+	if s.Code() == codes.Canceled && errors.Is(context.Cause(ctx), errSilent) {
+		s = status.New(codes.DeadlineExceeded, errSilent.Error())
+	}
 	switch s.Code() {
 	case codes.Canceled:
 		return fmt.Errorf("%s: %w", doing, context.Canceled)
