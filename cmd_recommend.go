@@ -35,8 +35,8 @@ func (a *app) recommendCommand() *cobra.Command {
 			lines := make([]recommendation, len(list))
 			rows := make([]table.Row, len(list))
 			for i, r := range list {
-				lines[i] = recommendation{Item: r.Item, Title: r.Title, Score: r.Score, Reason: reasonSentence(shared.Catalogue(), r.Why)}
-				rows[i] = table.Row{i + 1, r.Title, fmt.Sprintf("%.4f", r.Score), lines[i].Reason}
+				lines[i] = recommendation{Item: r.Item, Title: displayTitle(shared.Catalogue(), r.Item), Score: r.Score, Reason: reasonSentence(shared.Catalogue(), r.Why)}
+				rows[i] = table.Row{i + 1, lines[i].Title, fmt.Sprintf("%.4f", r.Score), lines[i].Reason}
 			}
 			if a.json {
 				return a.emit(lines)

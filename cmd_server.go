@@ -230,7 +230,7 @@ func readSetup(dir string) (setup, taskFile, error) {
 }
 
 func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Log: a.logger("server")}
+	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Offline: true, Log: a.logger("server")}
 	roster, err := t.roster()
 	if err != nil {
 		return c, err
@@ -298,7 +298,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	u := a.newUI()
 	defer u.close()
 	words := newWords(u)
-	c.Observer, c.KeepSums = words.server, f.keepSums
+	c.Offline, c.Observer, c.KeepSums = false, words.server, f.keepSums
 	c.Pace = server.Pace{NoRound: 2 * time.Second, Full: 2 * time.Second, Counted: 2 * time.Second, Finished: time.Minute}
 	l, err := listenOn(f.listen)
 	if err != nil {

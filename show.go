@@ -84,7 +84,10 @@ func newShow(a *app, u *ui, f demoFlags, ds *dataset.Dataset, source string) (*s
 	s.live = newQuality(ds, s.split)
 	s.live.test = s.live.test[:min(len(s.live.test), liveUsers)]
 	s.words = newWords(u)
-	s.result = demoResult{Data: source, Devices: len(ds.Users), Items: ds.Catalogue.Len(), Trainable: p.dim, Delta: s.budget.Delta, Advice: s.budget.Sentences}
+	s.result = demoResult{Data: source, Devices: len(ds.Users), Items: ds.Catalogue.Len(), Trainable: p.dim, Delta: s.budget.Delta}
+	if f.Noise {
+		s.result.Advice = s.budget.Sentences
+	}
 	return s, nil
 }
 

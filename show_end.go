@@ -113,18 +113,23 @@ func (s *show) recommend(ctx context.Context, devices *fleet.Fleet) error {
 			return err
 		}
 		for _, r := range list {
-			s.result.Recommendations = append(s.result.Recommendations, recommendation{Item: r.Item, Title: r.Title, Score: r.Score, Reason: reasonSentence(s.data.Catalogue, r.Why)})
+			s.result.Recommendations = append(s.result.Recommendations, recommendation{Item: r.Item, Title: displayTitle(s.data.Catalogue, r.Item), Score: r.Score, Reason: reasonSentence(s.data.Catalogue, r.Why)})
 		}
 		return nil
 	})
 }
 
+// displayTitle is how a person reads an item's title; "" where there is no such item.
+func displayTitle(c *dataset.Catalogue, id int64) string {
+	if i, found := c.Index(id); found {
+		return c.Items[i].DisplayTitle()
+	}
+	return ""
+}
+
 // reasonSentence puts a reason into words.
 func reasonSentence(c *dataset.Catalogue, w client.Why) string {
-	title := ""
-	if i, found := c.Index(w.Item); found {
-		title = c.Items[i].DisplayTitle()
-	}
+	title := displayTitle(c, w.Item)
 	switch {
 	case w.Kind == client.Because:
 		return "because you watched " + title

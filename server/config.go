@@ -38,6 +38,7 @@ type Config struct {
 	Limits   wire.Limits
 	Windows  func(collect time.Duration) round.Windows // [round.DefaultWindows]
 	Pace     Pace
+	Offline  bool // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
 	KeepSums bool // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
 	Log      hclog.Logger
 	Clock    func() time.Time // [time.Now]

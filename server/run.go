@@ -52,6 +52,8 @@ type Counters struct {
 var (
 	// ErrUnfinished says that a round is under way or waits to be published: Resume, then Publish.
 	ErrUnfinished = errors.New("server: a round is under way or waits to be published: finish it with Resume and Publish")
+	// ErrOffline says that this server was opened for its log alone.
+	ErrOffline = errors.New("server: opened offline: it runs no round")
 	// ErrNothing says that there is no round to resume.
 	ErrNothing = errors.New("server: there is no round to resume")
 )
@@ -197,6 +199,8 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec) (*active, error)
 	switch {
 	case s.ctx.Err() != nil:
 		return nil, ErrClosed
+	case s.cfg.Offline:
+		return nil, ErrOffline
 	case busy:
 		return nil, ErrUnfinished
 	}

@@ -88,6 +88,9 @@ func (s *Server) start() error {
 	} else if found {
 		s.version = &v
 	}
+	if s.cfg.Offline {
+		return nil
+	}
 	return s.resumeRound()
 }
 

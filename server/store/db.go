@@ -70,6 +70,12 @@ func OpenDB(path string, schema ...string) (*DB, error) {
 			return nil, Explain(path, err)
 		}
 	}
+	// A write takes the lock, which this mode never gives back: a second process is told so here, and not in the middle
+	// of a round.
+	if _, err := db.Exec(`PRAGMA user_version = 1`); err != nil {
+		db.Close()
+		return nil, Explain(path, err)
+	}
 	go d.write()
 	return d, nil
 }
