@@ -27,6 +27,9 @@ type recipe struct {
 	Collect time.Duration `json:"collect"`
 }
 
+// blendWeight is the Transformer's weight in the served blend.
+const blendWeight = 0.5
+
 // automatic leaves the number of model rounds to the planner.
 const automatic = -1
 
@@ -82,7 +85,7 @@ func publicOfCatalogue(c *dataset.Catalogue) blend.Public {
 func (r recipe) campaign(s *server.Server, task string, items model.Digest, public blend.Public, spec blend.Spec, split plan.Split, observer func(campaign.Progress)) campaign.Config {
 	c := campaign.Config{
 		Server: s, Log: s.Ledger(), Task: task, Items: items, Public: public, Spec: spec,
-		Split: split, Noise: r.Noise, Collect: r.Collect, Weight: 0.5, Seed: r.Seed,
+		Split: split, Noise: r.Noise, Collect: r.Collect, Weight: blendWeight, Seed: r.Seed,
 		NewEngine: wideEngine, Observer: observer, Retries: 3,
 	}
 	switch r.Size {

@@ -15,6 +15,14 @@ import (
 	"tutti/privacy/report"
 )
 
+// Rows of the table that the words beneath it speak of.
+const (
+	rowExact  = "popularity, exact (no privacy)"
+	rowBefore = "blend, before the model rounds"
+	rowServed = "blend: what is served"
+	rowClear  = "blend in the clear"
+)
+
 // compare measures what is served against popularity, an untrained model and training in the clear, and each head by
 // itself, on everybody's last item.
 func (s *show) compare(ctx context.Context) error {
@@ -24,7 +32,7 @@ func (s *show) compare(ctx context.Context) error {
 		score   scorer
 	}
 	counts := popularityOf(s.split.Train, s.spec.Items)
-	entries := []entry{{"popularity, exact (no privacy)", false, func(_ []int32, out []float32) error { copy(out, counts); return nil }}}
+	entries := []entry{{rowExact, false, func(_ []int32, out []float32) error { copy(out, counts); return nil }}}
 	if s.last.Model != nil {
 		untrained := s.last
 		untrained.Params = s.last.Model.Init(s.flags.Seed)
@@ -51,9 +59,9 @@ func (s *show) compare(ctx context.Context) error {
 		}
 		entries = append(entries,
 			entry{s.label("Transformer, start"), private, start}, entry{s.label("Transformer, after the model rounds"), private, transformer},
-			entry{s.label("blend, before the model rounds"), private, before})
+			entry{s.label(rowBefore), private, before})
 	}
-	entries = append(entries, entry{s.label("blend: what is served"), private, whole})
+	entries = append(entries, entry{s.label(rowServed), private, whole})
 
 	work := s.ui.task("measuring quality", int64(len(entries)+1))
 	for i, e := range entries {
@@ -81,7 +89,7 @@ func (s *show) clear(ctx context.Context) error {
 		fit = clearFit{steps: 400, batch: 64, rate: 2e-3, seed: s.flags.Seed}
 	}
 	work := s.ui.task("training in the clear, to compare", int64(fit.steps))
-	parts, err := inTheClear(ctx, s.spec, s.public, s.split, 0.5, fit, wideEngine, func(step int) { work.set(int64(step)) })
+	parts, err := inTheClear(ctx, s.spec, s.public, s.split, blendWeight, fit, wideEngine, func(step int) { work.set(int64(step)) })
 	work.finish()
 	if err != nil {
 		return err
@@ -93,7 +101,7 @@ func (s *show) clear(ctx context.Context) error {
 	if _, err := s.quality.add("Transformer in the clear", false, transformer); err != nil {
 		return err
 	}
-	_, err = s.quality.add("blend in the clear", false, whole)
+	_, err = s.quality.add(rowClear, false, whole)
 	return err
 }
 
@@ -159,7 +167,7 @@ func (s *show) finish() error {
 			return err
 		}
 	}
-	r.ModelRounds = s.difference("blend, before the model rounds", "blend: what is served")
+	r.ModelRounds = s.difference(rowBefore, rowServed)
 	if s.app.json {
 		if err := s.app.emit(r); err != nil {
 			return err
@@ -221,13 +229,13 @@ func interval(x float64, i metric.Interval) string {
 
 // judgement says plainly what the figures of this run show.
 func (s *show) judgement() string {
-	served, _ := s.row(s.label("blend: what is served"))
-	exact, _ := s.row("popularity, exact (no privacy)")
-	line := fmt.Sprintf("What is served is at %.2f times exact popularity", served.NDCG/exact.NDCG)
-	if served.NDCG <= exact.NDCG {
-		line = fmt.Sprintf("What is served does NOT beat plain popularity in this setting (%.4f against %.4f)", served.NDCG, exact.NDCG)
+	served, _ := s.row(s.label(rowServed))
+	exact, _ := s.row(rowExact)
+	line := fmt.Sprintf("What is served does NOT beat plain popularity in this setting (%.4f against %.4f)", served.NDCG, exact.NDCG)
+	if served.NDCG > exact.NDCG && exact.NDCG > 0 {
+		line = fmt.Sprintf("What is served is at %.2f times exact popularity", served.NDCG/exact.NDCG)
 	}
-	if clear, ok := s.row("blend in the clear"); ok {
+	if clear, ok := s.row(rowClear); ok && clear.NDCG > 0 {
 		line += fmt.Sprintf(" and at %.0f %% of the same recipe in the clear", 100*served.NDCG/clear.NDCG)
 	}
 	if s.last.Model != nil && s.budget.Rounds > 0 {

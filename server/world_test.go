@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"path/filepath"
 	"slices"
@@ -149,26 +150,33 @@ func (n *testNode) kill() {
 	n.server = nil
 }
 
-// listen takes an address again that a dead process has just left.
-func listen(address string) (net.Listener, error) {
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	for i := 0; ; i++ {
-		l, err := net.Listen("tcp", address)
-		if err == nil || i == 50 {
-			return l, err
+// listen takes an address that a dead process may just have left, or a free one. Ports come from below the range that
+// systems give to outgoing connections: one of those, trying to reach the dead process, must not sit on its port.
+func listen(address string) (l net.Listener, err error) {
+	for range 100 {
+		at := address
+		if at == "" {
+			at = fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(20_000))
 		}
-		time.Sleep(20 * time.Millisecond)
+		if l, err = net.Listen("tcp", at); err == nil {
+			return l, nil
+		}
+		if address != "" {
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
+	return nil, err
 }
 
 // open starts the server on its directory and address.
 func (w *world) open() {
 	w.t.Helper()
-	s, err := Open(w.cfg)
-	w.must(err)
 	l, err := listen(w.address)
+	w.must(err)
+	s, err := Open(w.cfg)
+	if err != nil {
+		l.Close()
+	}
 	w.must(err)
 	w.server, w.address, w.served = s, l.Addr().String(), make(chan error, 1)
 	served := w.served
@@ -182,8 +190,13 @@ func (w *world) open() {
 }
 
 func (w *world) stop() {
-	w.must(w.server.Close())
+	if w.server == nil {
+		return
+	}
+	err := w.server.Close()
+	w.server = nil
 	<-w.served
+	w.must(err)
 }
 
 func (w *world) close() {
@@ -270,14 +283,14 @@ func (d *device) seal(i int) {
 	d.w.t.Helper()
 	cfg, err := aggregation.ParseConfig(d.offer.GetConfig())
 	d.w.must(err)
-	p, err := plan.Open(plan.Signed{Bytes: d.offer.GetPlan(), Signature: d.offer.GetPlanSignature()}, d.w.server.Operator())
+	p, err := plan.Open(plan.Signed{Bytes: d.offer.GetPlan(), Signature: d.offer.GetPlanSignature()}, d.w.keys.Operator.Public().(ed25519.PublicKey))
 	d.w.must(err)
 	x := make([]int32, cfg.Params().Dim())
 	x[i] = 1
 	if p.Mechanism.Noise {
 		x = d.w.noised(p.Mechanism, i)
 	}
-	client := aggregation.Client{Key: d.key, Enrolment: d.enrolment, Pins: aggregation.Pins{Enroller: d.w.server.Enroller(), Roster: p.Committee}}
+	client := aggregation.Client{Key: d.key, Enrolment: d.enrolment, Pins: aggregation.Pins{Enroller: d.w.keys.Enroller.Public().(ed25519.PublicKey), Roster: p.Committee}}
 	d.sealed, err = client.Seal(rand.Reader, cfg, p.Base, x, cfg.Params().Bound())
 	d.w.must(err)
 }
