@@ -234,6 +234,9 @@ func (s *show) judgement() string {
 	line := fmt.Sprintf("What is served does NOT beat plain popularity in this setting (%.4f against %.4f)", served.NDCG, exact.NDCG)
 	if served.NDCG > exact.NDCG && exact.NDCG > 0 {
 		line = fmt.Sprintf("What is served is at %.2f times exact popularity", served.NDCG/exact.NDCG)
+		if served.NDCG95.Low <= exact.NDCG95.High {
+			line += " (the intervals overlap: few users)"
+		}
 	}
 	if clear, ok := s.row(rowClear); ok && clear.NDCG > 0 {
 		line += fmt.Sprintf(" and at %.0f %% of the same recipe in the clear", 100*served.NDCG/clear.NDCG)
