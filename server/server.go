@@ -39,6 +39,7 @@ type Server struct {
 	round    *active // the round under way or not yet published; nil if none
 	version  *store.SignedVersion
 	finished bool
+	closed   bool
 	proofs   map[[2]uint64][][]byte
 	wires    []*wire.Server
 
@@ -122,15 +123,17 @@ func (s *Server) Operator() ed25519.PublicKey { return s.keys.Operator.Public().
 // Enroller is the public key that vouches for devices.
 func (s *Server) Enroller() ed25519.PublicKey { return s.keys.Enroller.Public().(ed25519.PublicKey) }
 
-// Serve answers devices on l until the server is closed.
+// Serve answers devices on l, which is closed when it returns, until the server is closed.
 func (s *Server) Serve(l net.Listener) error {
 	w, err := wire.NewServer(backend{s}, s.cfg.TLS, s.cfg.Limits, s.log)
 	if err != nil {
+		l.Close()
 		return err
 	}
 	s.mu.Lock()
-	if s.ctx.Err() != nil {
+	if s.closed {
 		s.mu.Unlock()
+		l.Close()
 		return ErrClosed
 	}
 	s.wires = append(s.wires, w)
@@ -143,7 +146,7 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Close() error {
 	s.mu.Lock()
 	wires, a := s.wires, s.round
-	s.wires = nil
+	s.wires, s.closed = nil, true
 	s.mu.Unlock()
 	for _, w := range wires {
 		w.Drain(500 * time.Millisecond)

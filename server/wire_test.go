@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -266,4 +267,21 @@ func TestTransport(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// TestServeAfterClose: a server that is closed before it serves leaves no port behind.
+func TestServeAfterClose(t *testing.T) {
+	w := newWorld(t, nil)
+	s := w.server
+	w.stop()
+	l, err := listen("")
+	w.must(err)
+	if err := s.Serve(l); !errors.Is(err, ErrClosed) {
+		t.Errorf("serving a closed server: %v", err)
+	}
+	again, err := net.Listen("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatalf("the port is still taken: %v", err)
+	}
+	again.Close()
 }
