@@ -32,10 +32,8 @@ func (s *Server) resumeRound() error {
 	if err != nil {
 		return fmt.Errorf("round %d cannot be resumed: %w", rounds[0].Round, err)
 	}
-	s.round = a
 	s.log.Info("resuming", "round", a.key.Round, "state", a.stored.State.String())
-	go a.run(out)
-	return nil
+	return s.begin(a, out)
 }
 
 // restart drives a round again that stood still, from what is stored.
@@ -49,10 +47,10 @@ func (s *Server) restart(old *active) (*active, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: round %d cannot be resumed: %w", old.key.Round, err)
 	}
-	s.mu.Lock()
-	s.round = a
-	s.mu.Unlock()
-	go a.run(out)
+	if err := s.begin(a, out); err != nil {
+		a.release()
+		return nil, err
+	}
 	return a, nil
 }
 

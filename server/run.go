@@ -237,11 +237,23 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec) (*active, error)
 	}
 	m, out := round.New(params, now)
 	a.m = m
-	s.mu.Lock()
-	s.round = a
-	s.mu.Unlock()
-	go a.run(out)
+	if err := s.begin(a, out); err != nil {
+		return nil, err
+	}
 	return a, nil
+}
+
+// begin starts a round's driver, unless the server is closing: then the round waits on disk for the next process.
+func (s *Server) begin(a *active, first round.Effects) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		a.cancel()
+		return ErrClosed
+	}
+	s.round = a
+	go a.run(first)
+	return nil
 }
 
 // planOf completes a spec.
