@@ -20,11 +20,11 @@ func TestDropsCountDevices(t *testing.T) {
 	header, err := stubborn.sealed.Header.Marshal()
 	w.must(err)
 	for range 4 {
-		stubborn.sendRaw(1, header, nil, 1, 1) // a vector of the wrong length
-		unlucky.sendRaw(1, []byte("no header"), nil, 1, 1)
+		stubborn.sendRaw(1, header, nil, 1) // a vector of the wrong length
+		unlucky.sendRaw(1, []byte("no header"), nil, 1)
 	}
 	for range 2 {
-		unlucky.send(0.5)
+		unlucky.die()
 	}
 	for range 500 {
 		if w.server.round.drops()[round.DropDied.String()] > 0 {

@@ -62,15 +62,15 @@ func TestHostileDevices(t *testing.T) {
 		{"no such round", number + 7, good, vector, n, api.RejectReason_REJECT_REASON_NO_SUCH_ROUND},
 	}
 	for _, c := range cases {
-		r, err := liar.sendRaw(c.round, c.header, c.vector, c.announced, 1)
+		r, err := liar.sendRaw(c.round, c.header, c.vector, c.announced)
 		if err != nil || r.GetState() != api.UploadState_UPLOAD_STATE_REJECTED || r.GetReason() != c.want {
 			t.Errorf("%s: %v %v %v, want %v", c.name, r.GetState(), r.GetReason(), err, c.want)
 		}
 	}
-	if _, err := liar.sendRaw(number, good, vector[:n/2], n, 1); status.Code(err) != codes.InvalidArgument {
+	if _, err := liar.sendRaw(number, good, vector[:n/2], n); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a truncated vector: %v", err)
 	}
-	if _, err := liar.sendRaw(number, make([]byte, 65<<10), vector, n, 1); status.Code(err) != codes.InvalidArgument {
+	if _, err := liar.sendRaw(number, make([]byte, 65<<10), vector, n); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a header of 65 KiB: %v", err)
 	}
 
@@ -81,7 +81,7 @@ func TestHostileDevices(t *testing.T) {
 		}
 	}
 	liar.seal(21)
-	if r, err := liar.send(1); err != nil || r.GetReason() != api.RejectReason_REJECT_REASON_CONFLICT {
+	if r, err := liar.send(); err != nil || r.GetReason() != api.RejectReason_REJECT_REASON_CONFLICT {
 		t.Errorf("a second upload: %v %v", r, err)
 	}
 	w.together(3)
@@ -91,7 +91,7 @@ func TestHostileDevices(t *testing.T) {
 	}
 	exact(t, second.result, []int{0, 1, 2, 20})
 	w.publish(second.result)
-	if r, err := devices[0].send(1); err != nil || r.GetState() != api.UploadState_UPLOAD_STATE_COUNTED {
+	if r, err := devices[0].send(); err != nil || r.GetState() != api.UploadState_UPLOAD_STATE_COUNTED {
 		t.Errorf("the first round's upload again: %v %v", r, err)
 	}
 }
@@ -170,7 +170,7 @@ func TestUnenrolledUpload(t *testing.T) {
 	h.Enrolment = make([]byte, 64)
 	raw, err := h.Marshal()
 	w.must(err)
-	got, err := d.sendRaw(d.round(), raw, d.sealed.Vector, uint64(len(d.sealed.Vector)), 1)
+	got, err := d.sendRaw(d.round(), raw, d.sealed.Vector, uint64(len(d.sealed.Vector)))
 	if err != nil || got.GetReason() != api.RejectReason_REJECT_REASON_NOT_ENROLLED {
 		t.Errorf("not enrolled: %v %v", got, err)
 	}

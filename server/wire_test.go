@@ -37,6 +37,14 @@ func (d *device) stall(ctx context.Context) grpc.ClientStreamingClient[api.Uploa
 	return stream
 }
 
+// die begins an upload and breaks off once the server has it under way.
+func (d *device) die() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	d.stall(ctx)
+	d.w.untilUnder(1)
+}
+
 // untilUnder waits until n uploads are under way.
 func (w *world) untilUnder(n int) {
 	for range 500 {
@@ -66,7 +74,7 @@ func TestSlowSendersLoseTheirPlaceOnly(t *testing.T) {
 	defer cancel()
 	slow := []grpc.ClientStreamingClient[api.UploadRequest, api.UploadResponse]{devices[0].stall(ctx), devices[1].stall(ctx)}
 	w.untilUnder(2)
-	if _, err := devices[2].send(1); status.Code(err) != codes.ResourceExhausted {
+	if _, err := devices[2].send(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("a third upload where two are allowed: %v", err)
 	}
 	for _, s := range slow {

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math/big"
 	mathrand "math/rand/v2"
@@ -312,16 +311,16 @@ func (d *device) round() uint64 {
 	return p.Round
 }
 
-// send uploads once; only < 1 sends that share of the vector and hangs up.
-func (d *device) send(share float64) (*api.UploadResponse, error) {
+// send uploads once.
+func (d *device) send() (*api.UploadResponse, error) {
 	header, err := d.sealed.Header.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	return d.sendRaw(d.round(), header, d.sealed.Vector, uint64(len(d.sealed.Vector)), share)
+	return d.sendRaw(d.round(), header, d.sealed.Vector, uint64(len(d.sealed.Vector)))
 }
 
-func (d *device) sendRaw(number uint64, header, vector []byte, announced uint64, share float64) (*api.UploadResponse, error) {
+func (d *device) sendRaw(number uint64, header, vector []byte, announced uint64) (*api.UploadResponse, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stream, err := d.rpc.Upload(ctx)
@@ -334,16 +333,12 @@ func (d *device) sendRaw(number uint64, header, vector []byte, announced uint64,
 		if len(vector) > 50_000 {
 			piece = 256 << 10
 		}
-		for at := 0; at < int(share*float64(len(vector))); at += piece {
+		for at := 0; at < len(vector); at += piece {
 			chunk := &api.VectorChunk{Offset: uint64(at), Data: vector[at:min(at+piece, len(vector))]}
 			if stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: chunk}}) != nil {
 				break
 			}
 		}
-	}
-	if share < 1 {
-		time.Sleep(5 * time.Millisecond)
-		return nil, errors.New("died")
 	}
 	return stream.CloseAndRecv()
 }
@@ -352,7 +347,7 @@ func (d *device) sendRaw(number uint64, header, vector []byte, announced uint64,
 func (d *device) deliver() api.UploadState {
 	d.w.t.Helper()
 	for range 1000 {
-		r, err := d.send(1)
+		r, err := d.send()
 		if err == nil {
 			return r.GetState()
 		}
