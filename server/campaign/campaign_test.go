@@ -233,7 +233,7 @@ func TestKilledAnywhere(t *testing.T) {
 			if same {
 				err = c.Run(t.Context())
 			} else {
-				c, err = run(t, cfg)
+				_, err = run(t, cfg)
 			}
 			if err != nil {
 				t.Fatalf("killed at point %d, went on: %v", kill, err)
