@@ -60,18 +60,10 @@ func (a *app) runCommittee(ctx context.Context, dir, listen, taskPath, certs str
 	if err != nil {
 		return err
 	}
-	policy, err := t.policy()
-	if err != nil {
-		return err
-	}
 	if floor == 0 {
 		floor = t.MinCohort
 	}
-	node, err := committee.Open(committee.Config{
-		Dir: dir, Operator: policy.Operator, Enroller: policy.Enroller, Roster: policy.Committee, Tasks: []string{t.Task},
-		MinMembers: policy.MinMembers, MinCorrupt: policy.MinCorrupt, Floor: floor, AllowNoiseOff: t.NoiseOff,
-		Log: a.logger("committee"),
-	})
+	node, err := a.openNode(t, dir, floor)
 	if err != nil {
 		return err
 	}
@@ -88,8 +80,22 @@ func (a *app) runCommittee(ctx context.Context, dir, listen, taskPath, certs str
 	if err != nil {
 		return err
 	}
+	t.warn(a.err)
 	fmt.Fprintf(a.out, "committee node %x… answers on %s\n", node.PublicKey()[:6], l.Addr())
 	return serveUntil(ctx, func() error { return server.Serve(l) }, server.Stop)
+}
+
+// openNode opens a node that holds plans to a task file.
+func (a *app) openNode(t taskFile, dir string, floor int) (*committee.Node, error) {
+	policy, err := t.policy()
+	if err != nil {
+		return nil, err
+	}
+	return committee.Open(committee.Config{
+		Dir: dir, Operator: policy.Operator, Enroller: policy.Enroller, Roster: policy.Committee, Tasks: []string{t.Task},
+		MinMembers: policy.MinMembers, MinCorrupt: policy.MinCorrupt, Floor: floor, AllowNoiseOff: policy.AllowNoiseOff,
+		Log: a.logger("committee"),
+	})
 }
 
 // certFiles names the files that dev-certs makes.

@@ -64,6 +64,7 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 	if err != nil {
 		return nil, nil, err
 	}
+	t.warn(a.err)
 	policy, err := t.policy()
 	if err != nil {
 		return nil, nil, err

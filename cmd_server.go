@@ -311,6 +311,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	}
 	defer srv.Close()
 	go srv.Serve(l) // ends with Close
+	t.warn(a.err)
 	u.say("task %s: devices are answered on %s", t.Task, l.Addr())
 	if err := a.runCampaign(ctx, srv, t, s, w, words); err != nil {
 		return err

@@ -90,15 +90,7 @@ func publicOf(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(e
 
 // startNode starts one committee node as its own server.
 func (a *app) startNode(d *deployment, dir string, l net.Listener) error {
-	policy, err := d.task.policy()
-	if err != nil {
-		return err
-	}
-	node, err := committee.Open(committee.Config{
-		Dir: dir, Operator: policy.Operator, Enroller: policy.Enroller, Roster: policy.Committee, Tasks: []string{d.task.Task},
-		MinMembers: policy.MinMembers, MinCorrupt: policy.MinCorrupt, Floor: d.task.MinCohort, AllowNoiseOff: d.task.NoiseOff,
-		Log: a.logger("committee"),
-	})
+	node, err := a.openNode(d.task, dir, d.task.MinCohort)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func (s *show) compare(ctx context.Context) error {
 		private bool
 		score   scorer
 	}
+	private := s.flags.Noise
 	counts := popularityOf(s.split.Train, s.spec.Items)
 	entries := []entry{{rowExact, false, func(_ []int32, out []float32) error { copy(out, counts); return nil }}}
 	if s.last.Model != nil {
@@ -40,9 +41,8 @@ func (s *show) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		entries = append(entries, entry{"Transformer, untrained", true, transformer})
+		entries = append(entries, entry{"Transformer, untrained", private, transformer})
 	}
-	private := s.flags.Noise
 	shares := s.last.Popularity
 	entries = append(entries, entry{s.label("popularity"), private, func(h []int32, out []float32) error { shares.Scores(h, out); return nil }})
 	whole, transformer, transitions, err := heads(s.last)

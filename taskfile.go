@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/big"
 	"os"
 
@@ -69,6 +70,13 @@ func (t taskFile) write(path string) error {
 		return err
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// warn says aloud that a task is one without privacy: nobody should learn that from the report alone.
+func (t taskFile) warn(w io.Writer) {
+	if t.NoiseOff {
+		fmt.Fprintf(w, "PRIVACY IS OFF in task %s: no noise is added and nothing is claimed; for tests and comparisons only\n", t.Task)
+	}
 }
 
 func parseKey(what, s string) (ed25519.PublicKey, error) {
