@@ -1,0 +1,3 @@
+package kernel
+
+var matVecInt8 = matVecInt8Portable
