@@ -78,7 +78,7 @@ func oneRow(n, k int, a []float32, csa int, b []float32, ldb int, c []float32, a
 // packRows writes element (i,p) = a[i*rsa+p*csa] to dst[i*kc+p].
 func packRows(dst, a []float32, rsa, csa, mc, kc int) {
 	if rsa == 1 {
-		Transpose(dst, kc, a, csa, kc, mc)
+		transposePortable(dst, kc, a, csa, kc, mc)
 		return
 	}
 	for i := range mc {

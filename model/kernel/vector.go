@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 func sameLength(a, b []float32) {
 	if len(a) != len(b) {
 		panic("kernel: vectors of different length")
@@ -23,69 +21,46 @@ func Axpy(dst []float32, s float32, x []float32) {
 // Add adds x to dst.
 func Add(dst, x []float32) {
 	sameLength(dst, x)
-	for i, v := range x {
-		dst[i] += v
-	}
+	active.add(dst, x)
 }
 
 // Scale multiplies x by s.
 func Scale(x []float32, s float32) {
-	for i := range x {
-		x[i] *= s
-	}
+	active.scale(x, s)
 }
 
 // Max is the largest value of x, -Inf for none. NaN is passed over.
 func Max(x []float32) float32 {
-	best := float32(math.Inf(-1))
-	for _, v := range x {
-		if v > best {
-			best = v
-		}
-	}
-	return best
+	return active.max(x)
 }
 
 // Finite reports whether x holds neither NaN nor an infinity.
 func Finite(x []float32) bool {
-	// v-v is 0 for a finite v and NaN otherwise; NaN sticks in the sum.
-	var s0, s1, s2, s3 float32
-	for len(x) >= 4 {
-		s0 += x[0] - x[0]
-		s1 += x[1] - x[1]
-		s2 += x[2] - x[2]
-		s3 += x[3] - x[3]
-		x = x[4:]
-	}
-	for _, v := range x {
-		s0 += v - v
-	}
-	return s0+s1+s2+s3 == 0
+	return active.finite(x)
 }
 
 // AddRows adds the vector b to each of the rows of x, which is rows x len(b).
 func AddRows(x, b []float32, rows int) {
-	for r := range rows {
-		Add(x[r*len(b):(r+1)*len(b)], b)
-	}
+	active.addRows(x[:rows*len(b)], b, rows)
 }
 
 // SumRows adds the sum of the rows of x, which is rows x len(sum), to sum.
 func SumRows(sum, x []float32, rows int) {
-	for r := range rows {
-		Add(sum, x[r*len(sum):(r+1)*len(sum)])
-	}
+	active.sumRows(sum, x[:rows*len(sum)], rows)
 }
 
 // Transpose writes the rows x cols matrix x (row distance ldx) into dst as its
 // cols x rows transpose (row distance ldd).
 func Transpose(dst []float32, ldd int, x []float32, ldx, rows, cols int) {
-	for r := range rows {
-		row := x[r*ldx : r*ldx+cols]
-		for c, v := range row {
-			dst[c*ldd+r] = v
-		}
+	if rows <= 0 || cols <= 0 {
+		return
 	}
+	if ldx < cols || ldd < rows {
+		panic("kernel: transpose with rows that overlap")
+	}
+	_ = x[(rows-1)*ldx+cols-1]
+	_ = dst[(cols-1)*ldd+rows-1]
+	active.transpose(dst, ldd, x, ldx, rows, cols)
 }
 
 // ExpShifted writes exp(x[i]-shift) into dst and returns the sum. dst may be x.
@@ -98,20 +73,6 @@ func ExpShifted(dst, x []float32, shift float32) float32 {
 // exp(x[r][c]-shift[c]) and adds the sum of each column c to sum[c].
 func ExpColumns(x []float32, rows, cols int, shift, sum []float32) {
 	active.expColumns(x[:rows*cols], rows, cols, shift[:cols], sum[:cols])
-}
-
-// GELU writes gelu(x) into dst, in the tanh form of Hendrycks & Gimpel 2016,
-// section 2: x*sigmoid(2u) with u = sqrt(2/pi)*(x + 0.044715 x^3).
-func GELU(dst, x []float32) {
-	sameLength(dst, x)
-	active.gelu(dst, x)
-}
-
-// GELUBackward adds dy[i]*gelu'(x[i]) to dx[i].
-func GELUBackward(dx, dy, x []float32) {
-	sameLength(dx, x)
-	sameLength(dy, x)
-	active.geluBackward(dx, dy, x)
 }
 
 // AdamStep holds the constants of one step of Adam (Kingma & Ba 2015,

@@ -2,20 +2,6 @@ package kernel
 
 import "math"
 
-// portable is plain Go and runs everywhere.
-var portable = set{
-	name:         "portable",
-	gemm:         gemmPortable,
-	matVec:       matVecPortable,
-	dot:          dotPortable,
-	axpy:         axpyPortable,
-	expShifted:   expShiftedPortable,
-	expColumns:   expColumnsPortable,
-	gelu:         geluPortable,
-	geluBackward: geluBackwardPortable,
-	adam:         adamPortable,
-}
-
 func dotPortable(x, y []float32) float32 {
 	var s0, s1, s2, s3 float32
 	for len(x) >= 8 && len(y) >= 8 {
@@ -34,6 +20,66 @@ func dotPortable(x, y []float32) float32 {
 		s0 += x[i] * y[i]
 	}
 	return s0 + s1 + s2 + s3
+}
+
+func addPortable(dst, x []float32) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		dst[i] += v
+	}
+}
+
+func scalePortable(x []float32, s float32) {
+	for i := range x {
+		x[i] *= s
+	}
+}
+
+func maxPortable(x []float32) float32 {
+	best := float32(math.Inf(-1))
+	for _, v := range x {
+		if v > best {
+			best = v
+		}
+	}
+	return best
+}
+
+func finitePortable(x []float32) bool {
+	// v-v is 0 for a finite v and NaN otherwise; NaN sticks in the sum.
+	var s0, s1, s2, s3 float32
+	for len(x) >= 4 {
+		s0 += x[0] - x[0]
+		s1 += x[1] - x[1]
+		s2 += x[2] - x[2]
+		s3 += x[3] - x[3]
+		x = x[4:]
+	}
+	for _, v := range x {
+		s0 += v - v
+	}
+	return s0+s1+s2+s3 == 0
+}
+
+func addRowsPortable(x, b []float32, rows int) {
+	for r := range rows {
+		addPortable(x[r*len(b):(r+1)*len(b)], b)
+	}
+}
+
+func sumRowsPortable(sum, x []float32, rows int) {
+	for r := range rows {
+		addPortable(sum, x[r*len(sum):(r+1)*len(sum)])
+	}
+}
+
+func transposePortable(dst []float32, ldd int, x []float32, ldx, rows, cols int) {
+	for r := range rows {
+		row := x[r*ldx : r*ldx+cols]
+		for c, v := range row {
+			dst[c*ldd+r] = v
+		}
+	}
 }
 
 func matVecPortable(y, a []float32, lda int, x []float32) {
@@ -123,34 +169,6 @@ func expColumnsPortable(x []float32, rows, cols int, shift, sum []float32) {
 			row[c] = e
 			sum[c] += e
 		}
-	}
-}
-
-const (
-	geluScale = 2 * 0.7978845608028654 // 2 sqrt(2/pi)
-	geluCubic = 0.044715
-)
-
-func geluPortable(dst, x []float32) {
-	dst = dst[:len(x)]
-	for i, v := range x {
-		z := geluScale * v * (1 + geluCubic*v*v)
-		dst[i] = v / (1 + Exp(-z))
-	}
-}
-
-func geluBackwardPortable(dx, dy, x []float32) {
-	dx, dy = dx[:len(x)], dy[:len(x)]
-	for i, v := range x {
-		z := geluScale * v * (1 + geluCubic*v*v)
-		e := Exp(-z)
-		s := 1 / (1 + e)
-		rest := 1 - s
-		if z > 0 {
-			rest = e * s // the same without cancellation
-		}
-		slope := geluScale * (1 + 3*geluCubic*v*v)
-		dx[i] += dy[i] * s * (1 + v*slope*rest)
 	}
 }
 
