@@ -128,12 +128,14 @@ func (g *Graph) attend(qkv *gorgonia.Node) *gorgonia.Node {
 func (l *attend) forward(y []float32, in [][]float32) error {
 	b := l.g.batch
 	l.lse = kernel.Grow(l.lse, b.n*l.g.cfg.Heads)
-	l.g.shared.attention.Forward(y, l.lse, in[0], b.offsets)
+	l.g.shared.attention.Forward(y, l.lse, layer.SelfAttention(in[0], l.g.cfg.Dim, b.offsets, true))
 	return nil
 }
 
 func (l *attend) backward(grads [][]float32, dy, y []float32, in [][]float32) error {
-	l.g.shared.attention.Backward(grads[0], dy, y, l.lse, in[0], l.g.batch.offsets)
+	d := l.g.cfg.Dim
+	self := layer.SelfAttention(in[0], d, l.g.batch.offsets, true)
+	l.g.shared.attention.Backward(layer.SelfAttentionGrads(grads[0], d), dy, y, l.lse, self)
 	return nil
 }
 

@@ -105,49 +105,6 @@ func TestEmbedding(t *testing.T) {
 	}
 }
 
-func TestAttention(t *testing.T) {
-	rng := rand.New(rand.NewPCG(4, 4))
-	for _, c := range []struct {
-		d, heads int
-		offsets  []int32
-	}{
-		{4, 1, []int32{0, 1}},
-		{4, 2, []int32{0, 3, 4, 9}},
-		{6, 3, []int32{0, 24}},
-		{4, 2, []int32{0, 25, 27}}, // one row in the second tile
-		{2, 1, []int32{0, 2, 53}},
-	} {
-		n, d := int(c.offsets[len(c.offsets)-1]), c.d
-		qkv, dy := random(rng, n*3*d), random(rng, n*d)
-		qkv64, dy64 := wide(qkv), wide(dy)
-		a := NewAttention(d, c.heads)
-		y, lse := make([]float32, n*d), make([]float32, n*c.heads)
-		a.Forward(y, lse, qkv, c.offsets)
-		compare(t, "y", y, attentionOracle(qkv64, c.offsets, d, c.heads))
-
-		dqkv := ones(n * 3 * d)
-		a.Backward(dqkv, dy, y, lse, qkv, c.offsets)
-		compareSum(t, "dqkv", dqkv, slope(qkv64, func() float64 {
-			return inner(dy64, attentionOracle(qkv64, c.offsets, d, c.heads))
-		}))
-
-		first := int(c.offsets[1]) // tokens of the first sequence
-		last := make([]float32, d)
-		a.Last(last, qkv, first)
-		compare(t, "last", last, wide(y[(first-1)*d:first*d]))
-	}
-}
-
-// Large scores must not overflow, however they are shifted.
-func TestAttentionWithLargeScores(t *testing.T) {
-	qkv := []float32{300, 300, 1, 300, -300, 2} // d = 1: scores 300*300, far apart
-	y, lse := make([]float32, 2), make([]float32, 2)
-	NewAttention(1, 1).Forward(y, lse, qkv, []int32{0, 2})
-	if y[0] != 1 || y[1] != 1 {
-		t.Errorf("got %v, want the first value twice", y)
-	}
-}
-
 func TestGELUAddsToGradient(t *testing.T) {
 	dx := []float32{5}
 	GELUBackward(dx, []float32{1}, []float32{0})

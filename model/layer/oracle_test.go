@@ -120,35 +120,6 @@ func normOracle(x, gain, bias []float64, n, d int) []float64 {
 	return y
 }
 
-func attentionOracle(qkv []float64, offsets []int32, d, heads int) []float64 {
-	w := d / heads
-	y := make([]float64, len(qkv)/3)
-	for s := 1; s < len(offsets); s++ {
-		for i := int(offsets[s-1]); i < int(offsets[s]); i++ {
-			for h := range heads {
-				var weight []float64
-				total := 0.0
-				for j := int(offsets[s-1]); j <= i; j++ {
-					dot := 0.0
-					for c := range w {
-						dot += qkv[i*3*d+h*w+c] * qkv[j*3*d+d+h*w+c]
-					}
-					e := math.Exp(dot / math.Sqrt(float64(w)))
-					weight = append(weight, e)
-					total += e
-				}
-				for p, e := range weight {
-					j := int(offsets[s-1]) + p
-					for c := range w {
-						y[i*d+h*w+c] += e / total * qkv[j*3*d+2*d+h*w+c]
-					}
-				}
-			}
-		}
-	}
-	return y
-}
-
 // crossEntropyOracle sums -sum_v q_v log p_v over the rows of q (N x V).
 func crossEntropyOracle(h, table, bias, q []float64, n, v, d int) (loss float64) {
 	for i := range n {

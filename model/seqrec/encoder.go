@@ -121,7 +121,7 @@ func (e *encoder) blockForward(out []float32, s *blockState, w *blockWeights, n 
 	d, h := e.cfg.Dim, e.cfg.Hidden
 	layer.NormForward(s.norm1.y, s.norm1.mean, s.norm1.rstd, s.in, w.norm1Gain, w.norm1Bias, n, d)
 	layer.LinearForward(s.qkv, s.norm1.y, w.qkv, w.qkvBias, n, d, 3*d)
-	e.attention.Forward(s.att, s.lse, s.qkv, e.offsets)
+	e.attention.Forward(s.att, s.lse, layer.SelfAttention(s.qkv, d, e.offsets, true))
 	layer.LinearForward(s.mid, s.att, w.out, w.outBias, n, d, d)
 	kernel.Add(s.mid, s.in)
 
@@ -160,7 +160,7 @@ func (e *encoder) blockBackward(s *blockState, w, g *blockWeights, n int) {
 	clear(e.dAtt)
 	layer.LinearBackward(e.dAtt, g.out, g.outBias, e.dStream, s.att, w.out, e.scratch, n, d, d)
 	clear(e.dQKV)
-	e.attention.Backward(e.dQKV, e.dAtt, s.att, s.lse, s.qkv, e.offsets)
+	e.attention.Backward(layer.SelfAttentionGrads(e.dQKV, d), e.dAtt, s.att, s.lse, layer.SelfAttention(s.qkv, d, e.offsets, true))
 	clear(e.dNorm)
 	layer.LinearBackward(e.dNorm, g.qkv, g.qkvBias, e.dQKV, s.norm1.y, w.qkv, e.scratch, n, d, 3*d)
 	layer.NormBackward(e.dStream, g.norm1Gain, g.norm1Bias, e.dNorm, s.in, s.norm1.mean, s.norm1.rstd, w.norm1Gain, n, d)

@@ -38,7 +38,7 @@ func (e *encoder) lastBlock(s *blockState, w *blockWeights, n int) {
 		kernel.Add(s.qkv[i*3*d+d:(i+1)*3*d], w.qkvBias[d:])
 	}
 	kernel.Add(tail[:d], w.qkvBias[:d])
-	e.attention.Last(s.att[:d], s.qkv, n)
+	e.attention.Last(s.att[:d], tail[:d], layer.Rows{X: s.qkv[d:], Step: 3 * d}, layer.Rows{X: s.qkv[2*d:], Step: 3 * d}, n)
 	layer.LinearForward(s.mid, s.att, w.out, w.outBias, 1, d, d)
 	kernel.Add(s.mid[:d], s.in[(n-1)*d:n*d])
 
