@@ -1,0 +1,109 @@
+package seqrec
+
+import (
+	"fmt"
+	"math"
+)
+
+func (c Config) check() error {
+	for _, check := range []func() error{c.checkSizes, c.checkKinds, c.checkDecoder, c.checkInputs, c.checkTraining} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) checkSizes() error {
+	for _, f := range []struct {
+		name         string
+		value, limit int
+	}{
+		{"Items", c.Items, MaxItems}, {"Dim", c.Dim, MaxDim}, {"Blocks", c.Blocks, MaxBlocks},
+		{"Heads", c.Heads, MaxDim}, {"Hidden", c.Hidden, MaxDim}, {"MaxLen", c.MaxLen, MaxSequence},
+	} {
+		if f.value < 1 || f.value > f.limit {
+			return fmt.Errorf("%s is %d, want 1 to %d", f.name, f.value, f.limit)
+		}
+	}
+	if c.Items < 2 {
+		return fmt.Errorf("Items is 1: nothing to choose from")
+	}
+	if c.Dim%c.Heads != 0 {
+		return fmt.Errorf("width Dim %d is not a multiple of Heads %d", c.Dim, c.Heads)
+	}
+	return nil
+}
+
+func (c Config) checkKinds() error {
+	switch {
+	case int(c.Arch) >= len(archNames):
+		return fmt.Errorf("Arch is %v", c.Arch)
+	case int(c.Norm) >= len(normNames):
+		return fmt.Errorf("Norm is %v", c.Norm)
+	case int(c.Positions) >= len(positionsNames):
+		return fmt.Errorf("Positions is %v", c.Positions)
+	case int(c.Activation) >= len(activationNames):
+		return fmt.Errorf("Activation is %v", c.Activation)
+	case c.Positions == RotaryPositions && c.Dim/c.Heads%2 != 0:
+		return fmt.Errorf("rotary positions turn pairs, but a head is %d wide", c.Dim/c.Heads)
+	case c.Arch == Bidirectional && c.MaxLen < 2:
+		return fmt.Errorf("MaxLen is 1: no room for an item beside MASK")
+	}
+	return nil
+}
+
+func (c Config) checkDecoder() error {
+	if c.Arch != EncoderDecoder {
+		if c.DecoderBlocks != 0 || c.Horizon != 0 {
+			return fmt.Errorf("%d DecoderBlocks and a Horizon of %d, but the architecture is %v", c.DecoderBlocks, c.Horizon, c.Arch)
+		}
+		return nil
+	}
+	if c.DecoderBlocks < 1 || c.DecoderBlocks > MaxBlocks {
+		return fmt.Errorf("DecoderBlocks is %d, want 1 to %d", c.DecoderBlocks, MaxBlocks)
+	}
+	if c.Horizon < 1 || c.Horizon > MaxSequence {
+		return fmt.Errorf("Horizon is %d, want 1 to %d", c.Horizon, MaxSequence)
+	}
+	return nil
+}
+
+func (c Config) checkInputs() error {
+	switch {
+	case c.FeatureDim < 0 || c.FeatureDim > MaxDim:
+		return fmt.Errorf("FeatureDim is %d, want 0 to %d", c.FeatureDim, MaxDim)
+	case c.Hybrid && c.FeatureDim == 0:
+		return fmt.Errorf("Hybrid adds features to a table, but FeatureDim is 0")
+	case c.TimeBuckets != 0 && (c.TimeBuckets < 2 || c.TimeBuckets > MaxTimeBuckets):
+		return fmt.Errorf("TimeBuckets is %d, want 0 or 2 to %d", c.TimeBuckets, MaxTimeBuckets)
+	case c.UserDim < 0 || c.UserDim > MaxDim:
+		return fmt.Errorf("UserDim is %d, want 0 to %d", c.UserDim, MaxDim)
+	}
+	return nil
+}
+
+func (c Config) checkTraining() error {
+	l := c.Loss
+	switch {
+	case !(c.Dropout >= 0 && c.Dropout < 1):
+		return fmt.Errorf("Dropout is %v, want at least 0 and less than 1", c.Dropout)
+	case int(l.Kind) >= len(lossNames):
+		return fmt.Errorf("Loss is %v", l.Kind)
+	case l.Kind == FullSoftmax && l.Negatives != 0:
+		return fmt.Errorf("%d Negatives, but the full softmax compares with every item", l.Negatives)
+	case l.Kind != FullSoftmax && (l.Negatives < 1 || l.Negatives >= c.Items):
+		return fmt.Errorf("%d Negatives, want 1 to %d", l.Negatives, c.Items-1)
+	case l.Kind != GBCE && l.Calibration != 0:
+		return fmt.Errorf("Calibration is %v, but the loss is %v", l.Calibration, l.Kind)
+	case !(l.Calibration >= 0 && l.Calibration <= 1):
+		return fmt.Errorf("Calibration is %v, want 0 to 1", l.Calibration)
+	case !notNegative(c.RatingWeight):
+		return fmt.Errorf("RatingWeight is %v", c.RatingWeight)
+	case !notNegative(c.ClickWeight):
+		return fmt.Errorf("ClickWeight is %v", c.ClickWeight)
+	}
+	return nil
+}
+
+func notNegative(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
