@@ -1,0 +1,95 @@
+package run
+
+// Config is everything that decides the outcome of a run. Default fills it by
+// recipe; Set changes one field by its name in the file. What a value means for
+// the model is checked where the model is built.
+type Config struct {
+	Recipe  Recipe
+	Data    string // folder or zip; empty: the invented behaviour of the demo
+	Seed    uint64 // of invented data, initial weights and batches
+	Engine  string // EngineGraph or EngineFused
+	Workers int    // parts of a batch that are computed side by side, >= 1; 0: one for each core
+
+	Split    Split
+	Model    Model
+	Loss     Loss
+	Batch    Batch
+	Fit      Fit
+	Validate Validate
+	Save     Save
+}
+
+// Split says which behaviour is kept back for validation and test.
+type Split struct {
+	Kind     string  // SplitLeaveOneOut or SplitTime
+	Quantile float64 // of all event times, in (0, 1); SplitTime only
+}
+
+// Model is the recommender's shape.
+type Model struct {
+	Dim, Blocks, Heads, Hidden int
+	MaxLen                     int    // events that are read
+	Items                      string // ItemsTable, ItemsFeatures or ItemsHybrid
+	Norm                       string // "pre" or "post"
+	Positions                  string // "learned" or "rotary"
+	Activation                 string // "gelu", "relu" or "swiglu"
+	TimeBuckets                int    // 0: times are not read
+	User                       bool   // attributes of the user are read, where the data have them
+	Dropout                    float64
+	DecoderBlocks, Horizon     int // recipe encdec only
+}
+
+// Loss is what is minimised.
+type Loss struct {
+	Kind         string // "full", "sampled", "gbce" or "bpr"
+	Negatives    int    // not for "full"
+	Calibration  float64
+	RatingWeight float64
+	ClickWeight  float64
+}
+
+// Batch says how sequences are taken from histories.
+type Batch struct {
+	Size   int     // sequences of a step
+	Random float64 // share of long histories that give a random window instead of the last one
+	Mask   float64 // share of masked events; recipe bidirectional only
+}
+
+// Fit is how the weights move.
+type Fit struct {
+	Epochs      float64 // passes over the histories; used if Steps is 0
+	Steps       int
+	Optimiser   string
+	Rate        float64 // peak
+	Schedule    string  // "cosine", "constant", ...
+	WarmUp      float64 // share of the steps, in [0, 1)
+	WeightDecay float64
+	Accumulate  int     // batches whose gradients make one step
+	Clip        float64 // largest norm of a gradient; 0: none
+}
+
+// Validate says when quality is measured, and when training ends early.
+type Validate struct {
+	Every    int // steps; 0: about forty times a run
+	Users    int // how many people are asked; 0: all
+	Patience int // measurements without a new best after which training ends; 0: never early
+}
+
+// Save says how often the state is written; whichever comes first.
+type Save struct {
+	Steps   int // 0: by time alone
+	Seconds int // 0: by steps alone
+}
+
+// Words of the configuration.
+const (
+	EngineGraph = "graph"
+	EngineFused = "fused"
+
+	SplitLeaveOneOut = "leave-one-out"
+	SplitTime        = "time"
+
+	ItemsTable    = "table"
+	ItemsFeatures = "features"
+	ItemsHybrid   = "hybrid"
+)

@@ -1,0 +1,70 @@
+package run
+
+// Recipe names a kind of recommender with the settings that it is good with.
+type Recipe string
+
+// The recipes.
+const (
+	Causal        Recipe = "causal"
+	Bidirectional Recipe = "bidirectional"
+	EncDec        Recipe = "encdec"
+)
+
+// About is what a person should know to choose a recipe.
+type About struct {
+	Recipe Recipe
+	Best   string // one sentence: where it is best
+}
+
+// recipes is the one place of the defaults.
+var recipes = []struct {
+	About
+	change func(*Config)
+}{
+	{About{Causal, "the next item from what came before (SASRec): the strongest here by far for its time, and the one to start with"}, func(*Config) {}},
+	{About{Bidirectional, "masked items from both sides (BERT4Rec): slower to train, best where the order of events is loose"}, func(c *Config) {
+		c.Batch.Mask = 0.2
+		c.Fit.Epochs = 160
+		c.Validate.Patience = 0
+	}},
+	{About{EncDec, "whole continuations (encoder and decoder): best for lists that must fit together, weaker for a single next item"}, func(c *Config) {
+		c.Model.DecoderBlocks = 1
+		c.Model.Horizon = 10
+		c.Fit.Epochs = 80
+	}},
+}
+
+// Recipes lists the recipes, the first being the default.
+func Recipes() []About {
+	out := make([]About, len(recipes))
+	for i, r := range recipes {
+		out[i] = r.About
+	}
+	return out
+}
+
+// Default is the whole configuration of a recipe; false for an unknown one.
+// The shape, the rate and the crops are those of the project's study on ml-1m
+// (model.md, sections 2.4 and 4.3).
+func Default(r Recipe) (Config, bool) {
+	c := Config{
+		Recipe: r, Seed: 1, Engine: EngineGraph,
+		Split: Split{Kind: SplitLeaveOneOut, Quantile: 0.9},
+		Model: Model{
+			Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 64, Items: ItemsTable,
+			Norm: "pre", Positions: "learned", Activation: "gelu", Dropout: 0.2,
+		},
+		Loss:     Loss{Kind: "full", Negatives: 256, Calibration: 0.75},
+		Batch:    Batch{Size: 128, Random: 0.6},
+		Fit:      Fit{Epochs: 60, Optimiser: "adam", Rate: 1.5e-3, Schedule: "cosine", WarmUp: 0.05, Accumulate: 1},
+		Validate: Validate{Users: 2000, Patience: 10},
+		Save:     Save{Seconds: 60},
+	}
+	for _, known := range recipes {
+		if known.Recipe == r {
+			known.change(&c)
+			return c, true
+		}
+	}
+	return Config{}, false
+}
