@@ -3,7 +3,6 @@ package seqrec
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"tutti/model"
 	"tutti/model/kernel"
@@ -30,8 +29,9 @@ type FitStats struct {
 	Tokens int     // positions with a target, over all steps
 }
 
-// Source gives the batch of a step, counted from 0; the batch may be reused
-// after the step.
+// Source gives the batch of a step, counted from 0, for the same step always the
+// same: whoever resumes a run asks for the steps that are left only. The batch
+// may be reused after the step.
 type Source func(step int) ([]Sequence, error)
 
 // Fit trains from start with Adam and returns new weights. Every step draws
@@ -41,11 +41,13 @@ func Fit(ctx context.Context, engine Engine, start model.Params, sequences []Seq
 	if cfg.Batch < 1 || len(sequences) == 0 {
 		return model.Params{}, FitStats{}, fmt.Errorf("fit: batches of %d from %d sequences", cfg.Batch, len(sequences))
 	}
-	next := shuffled(len(sequences), rand.New(rand.NewPCG(cfg.Seed, 0x666974))) // "fit"
+	walk := newOrder(len(sequences), cfg.Seed)
 	batch := make([]Sequence, min(cfg.Batch, len(sequences)))
-	return FitSource(ctx, engine, start, func(int) ([]Sequence, error) {
+	return FitSource(ctx, engine, start, func(step int) ([]Sequence, error) {
 		for i := range batch {
-			batch[i] = sequences[next()]
+			position := step*len(batch) + i
+			batch[i] = sequences[walk.at(position)]
+			batch[i].Seed = seedAt(cfg.Seed, 0, position)
 		}
 		return batch, nil
 	}, cfg)

@@ -25,16 +25,19 @@ func (o *order) at(position int) int {
 		for i := range o.permute {
 			o.permute[i] = int32(i)
 		}
-		rng := rand.New(rand.NewPCG(o.seed, 0x6f72646572^mix(uint64(epoch)))) // "order"
+		rng := rand.New(rand.NewPCG(seedAt(o.seed, epoch, 0), 0x6f72646572)) // "order"
 		rng.Shuffle(n, func(i, j int) { o.permute[i], o.permute[j] = o.permute[j], o.permute[i] })
 	}
 	return int(o.permute[position%n])
 }
 
-// seedAt derives the seed of the sequence at a position of the walk from the seed
-// of its source: two rounds of SplitMix64 (Steele, Lea & Flood 2014). It depends
-// on the position alone, so that k batches of b are the batch of k*b.
-func seedAt(seed uint64, position int) uint64 { return mix(mix(seed) ^ uint64(position)) }
+// seedAt derives the seed of sequence index of step from the seed of a source:
+// three rounds of SplitMix64 (Steele, Lea & Flood 2014), one per number. With
+// step 0 and the position in the walk as index, k batches of b get the same seeds
+// as the batch of k*b.
+func seedAt(seed uint64, step, index int) uint64 {
+	return mix(mix(mix(seed)^uint64(step)) ^ uint64(index))
+}
 
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15

@@ -14,38 +14,22 @@ func Crops(histories [][]int32, maxLen, batch int, random float64, seed uint64) 
 			usable = append(usable, h)
 		}
 	}
-	rng := rand.New(rand.NewPCG(seed, 0x63726f7073)) // "crops"
-	next := shuffled(len(usable), rng)
+	if len(usable) == 0 || batch < 1 {
+		return func(int) ([]Sequence, error) { return nil, ErrNothingToLearn }
+	}
+	walk := newOrder(len(usable), seed)
 	out := make([]Sequence, min(batch, len(usable)))
 	return func(step int) ([]Sequence, error) {
-		if len(out) == 0 {
-			return nil, ErrNothingToLearn
-		}
 		for i := range out {
-			h := usable[next()]
+			position := step*len(out) + i
+			h, drawn := usable[walk.at(position)], seedAt(seed, 0, position)
+			rng := rand.New(rand.NewPCG(drawn, 0x63726f7073)) // "crops"
 			if spare := len(h) - maxLen - 1; spare > 0 && rng.Float64() < random {
 				h = h[:len(h)-rng.IntN(spare+1)]
 			}
 			out[i] = FromHistory(h, maxLen)
-			out[i].Seed = seedAt(seed, step, i)
+			out[i].Seed = drawn
 		}
 		return out, nil
-	}
-}
-
-// shuffled walks 0..n-1 in a new random order again and again.
-func shuffled(n int, rng *rand.Rand) func() int {
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	at := n
-	return func() int {
-		if at == n {
-			rng.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
-			at = 0
-		}
-		at++
-		return order[at-1]
 	}
 }
