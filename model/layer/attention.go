@@ -104,26 +104,50 @@ func (a *Attention) Backward(grads AttentionGrads, dy, y, lse []float32, in Atte
 	})
 }
 
+// Past is N keys and their values.
+type Past struct {
+	K, V Rows
+	N    int
+}
+
 // Last is Forward for a single query that sees all of n keys: the newest token
-// of a sequence, or a step of a decoder. y and q hold d values each. Nothing is
-// dropped.
+// of a sequence. y and q hold d values each. Nothing is dropped.
 func (a *Attention) Last(y, q []float32, k, v Rows, n int) {
+	a.Continue(y, q, Past{k, v, n}, Past{})
+}
+
+// Continue is Last where the keys are those of first and then those of second:
+// what several sequences begin with, and how one of them goes on.
+func (a *Attention) Continue(y, q []float32, first, second Past) {
+	n := first.N + second.N
 	a.reserve(n)
 	w := a.width
 	for h := range a.heads {
 		at := h * w
 		p := a.prob[:n]
-		for i := range p {
-			key := i*k.Step + at
-			p[i] = a.scale * kernel.Dot(q[at:at+w], k.X[key:key+w])
-		}
+		a.scores(p[:first.N], q[at:at+w], first.K, at)
+		a.scores(p[first.N:], q[at:at+w], second.K, at)
 		sum := kernel.ExpShifted(p, p, kernel.Max(p))
 		out := y[at : at+w]
 		clear(out)
-		for i, weight := range p {
-			value := i*v.Step + at
-			kernel.Axpy(out, weight/sum, v.X[value:value+w])
-		}
+		mean(out, p[:first.N], sum, first.V, at)
+		mean(out, p[first.N:], sum, second.V, at)
+	}
+}
+
+// scores are the scaled inner products of q with the columns from at on of keys.
+func (a *Attention) scores(p, q []float32, k Rows, at int) {
+	for i := range p {
+		key := i*k.Step + at
+		p[i] = a.scale * kernel.Dot(q, k.X[key:key+len(q)])
+	}
+}
+
+// mean adds the values, weighed by p/sum, to y.
+func mean(y, p []float32, sum float32, v Rows, at int) {
+	for i, weight := range p {
+		value := i*v.Step + at
+		kernel.Axpy(y, weight/sum, v.X[value:value+len(y)])
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"tutti/model/kernel"
@@ -148,6 +149,14 @@ func TestAttentionLast(t *testing.T) {
 		last, at := make([]float32, c.d), int(c.queries[1])-1
 		a.Last(last, in.Q.X[at*in.Q.Step:][:c.d], in.K, in.V, int(c.keys[1]))
 		compare(t, one.name, last, wide(y[at*c.d:(at+1)*c.d]))
+		split := make([]float32, c.d)
+		for m, first := int(c.keys[1]), 0; first <= m; first++ {
+			rest := Past{Rows{in.K.X[first*in.K.Step:], in.K.Step}, Rows{in.V.X[first*in.V.Step:], in.V.Step}, m - first}
+			a.Continue(split, in.Q.X[at*in.Q.Step:][:c.d], Past{in.K, in.V, first}, rest)
+			if !slices.Equal(split, last) {
+				t.Errorf("%s: %d keys apart from the others give %v, want %v", one.name, first, split, last)
+			}
+		}
 	}
 }
 
