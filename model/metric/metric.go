@@ -1,6 +1,10 @@
 // Package metric measures a recommender by full ranking: for every case (a
-// history and the item that came next) the model scores the whole catalogue,
-// and the rank of the true item decides HR@k, NDCG@k and the reciprocal rank.
+// history and the item or items that came next) the model scores the whole
+// catalogue, and the places of the true items decide HR@k, NDCG@k, the
+// reciprocal rank and what else a Result holds. The lists that the same pass
+// leaves behind tell what lies beyond accuracy: coverage, novelty, diversity,
+// exposure. Predictions of clicks, classes and ratings have measures of their
+// own (Binary, Confusion, Ratings).
 //
 // Ranks are zero-based: rank 0 is the first place. Sampled negatives are not
 // offered, because they change the order of models (Krichene and Rendle, "On
@@ -14,6 +18,7 @@ type Case struct {
 	User    int     // position of the user in the data set; handed to the Score function
 	History []int32 // item indices, oldest first; what the model may see
 	Target  int32   // the item that really came next
+	Also    []int32 // further items that are right, without Target and without repeats; usually nil
 }
 
 // Score writes the score of every item into out (len(out) = size of the
@@ -44,8 +49,16 @@ func Rank(scores []float32, target int32, seen []bool, ties Ties) float64 {
 	if target < 0 || int(target) >= len(scores) || scores[target] != scores[target] {
 		return float64(len(scores))
 	}
+	greater, equal := rivals(scores, target, seen)
+	if ties == TiesHalf {
+		return float64(greater) + float64(equal)/2
+	}
+	return float64(greater)
+}
+
+// rivals counts the items that compete with target, whose score is a number.
+func rivals(scores []float32, target int32, seen []bool) (greater, equal int) {
 	own := scores[target]
-	greater, equal := 0, 0
 	for i, s := range scores {
 		if s < own || int32(i) == target || (seen != nil && seen[i]) {
 			continue
@@ -56,10 +69,7 @@ func Rank(scores []float32, target int32, seen []bool, ties Ties) float64 {
 			greater++
 		}
 	}
-	if ties == TiesHalf {
-		return float64(greater) + float64(equal)/2
-	}
-	return float64(greater)
+	return greater, equal
 }
 
 // HitRate is 1 when the zero-based rank lies within the first k places, else 0.
