@@ -6,6 +6,7 @@ import (
 
 	"tutti/model"
 	"tutti/model/kernel"
+	"tutti/model/layer"
 )
 
 // Config is the open description of a recommender; New checks it. The zero
@@ -75,10 +76,10 @@ func DefaultConfig(items int) Config {
 // Model is a checked recommender: the shape of its weights, and the public
 // features where it has them. It holds no weights and is immutable.
 type Model struct {
-	cfg       Config
-	features  []float32 // V x f, or nil
-	frequency []float64 // V, or nil
-	layout    model.Layout
+	cfg      Config
+	features []float32 // V x f, or nil
+	proposal *layer.Proposal
+	layout   model.Layout
 }
 
 // New checks cfg. features is the row-major Items x FeatureDim matrix of frozen
@@ -97,23 +98,29 @@ func New(cfg Config, features []float32) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recommender: %w", err)
 	}
-	return &Model{cfg: cfg, features: slices.Clone(features), layout: layout}, nil
+	return &Model{cfg: cfg, features: slices.Clone(features), proposal: layer.UniformProposal(cfg.Items), layout: layout}, nil
 }
 
 // WithFrequency returns the same model whose sampled losses draw an item in
 // proportion to one more than its count; without it they draw all alike. counts
-// has one non-negative number per item.
-func (m *Model) WithFrequency(counts []float64) (*Model, error) {
+// has one number per item, none negative.
+func (m *Model) WithFrequency(counts []int) (*Model, error) {
 	if len(counts) != m.cfg.Items {
 		return nil, fmt.Errorf("recommender: %d counts for %d items", len(counts), m.cfg.Items)
 	}
-	for i, c := range counts {
-		if !notNegative(c) {
-			return nil, fmt.Errorf("recommender: item %d has count %v", i, c)
+	weights := make([]uint64, len(counts))
+	for i, n := range counts {
+		if n < 0 {
+			return nil, fmt.Errorf("recommender: item %d was counted %d times", i, n)
 		}
+		weights[i] = uint64(n) + 1
+	}
+	proposal, err := layer.NewProposal(weights)
+	if err != nil {
+		return nil, fmt.Errorf("recommender: %w", err)
 	}
 	other := *m
-	other.frequency = slices.Clone(counts)
+	other.proposal = proposal
 	return &other, nil
 }
 
@@ -123,8 +130,8 @@ func (m *Model) Config() Config { return m.cfg }
 // Features is the public V x f matrix, nil without one. Do not change it.
 func (m *Model) Features() []float32 { return m.features }
 
-// Frequency is what WithFrequency was given, nil without. Do not change it.
-func (m *Model) Frequency() []float64 { return m.frequency }
+// Proposal is what the sampled losses draw negatives from.
+func (m *Model) Proposal() *layer.Proposal { return m.proposal }
 
 // Layout names the weights.
 func (m *Model) Layout() model.Layout { return m.layout }

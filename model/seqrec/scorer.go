@@ -17,16 +17,20 @@ var ErrEmptyHistory = errors.New("the history is empty")
 // Scorer ranks with fixed weights. It keeps the matrix of item vectors and is
 // safe for concurrent use.
 type Scorer struct {
-	model  *Model
-	params weights
-	items  []float32 // V x d
-	bias   []float32 // V
-	spare  sync.Pool // of *scratch
+	model   *Model
+	params  weights
+	vectors *itemVectors
+	items   []float32 // V x d
+	bias    []float32 // V
+	spare   sync.Pool // of *scratch
 }
 
 // scratch is what one call of a Scorer works on.
 type scratch struct {
 	enc    *encoder
+	dec    *decoder // nil but for an EncoderDecoder
+	batch  Batch
+	room   queryRoom
 	scores []float32 // V, for Rank
 }
 
@@ -48,52 +52,87 @@ func NewScorer(m *Model, params model.Params) (*Scorer, error) {
 	}
 	s := &Scorer{model: m}
 	s.params.bind(m.cfg, params.Clone().Values())
-	s.items, s.bias = s.params.table, s.params.itemBias
-	if c := m.cfg; c.FeatureDim > 0 {
+	s.vectors = newItemVectors(m)
+	s.vectors.prepare(&s.params)
+	s.items, s.bias = s.vectors.table, s.params.itemBias
+	if c := m.cfg; s.items == nil {
 		s.items, s.bias = make([]float32, c.Items*c.Dim), make([]float32, c.Items)
 		layer.LinearForward(s.items, m.features, s.params.projection, nil, c.Items, c.FeatureDim, c.Dim)
 		layer.LinearForward(s.bias, m.features, s.params.itemBias, nil, c.Items, c.FeatureDim, 1)
 	}
-	s.spare.New = func() any { return &scratch{enc: newEncoder(m), scores: make([]float32, m.cfg.Items)} }
+	s.spare.New = func() any { return s.newScratch() }
 	return s, nil
+}
+
+func (s *Scorer) newScratch() *scratch {
+	tmp := &scratch{enc: newEncoder(s.model, s.vectors), scores: make([]float32, s.model.cfg.Items)}
+	if s.model.cfg.Arch == EncoderDecoder {
+		tmp.dec = newDecoder(s.model, s.vectors)
+	}
+	return tmp
 }
 
 // Items is V, the length of the scores.
 func (s *Scorer) Items() int { return s.model.cfg.Items }
 
 // Scores writes the logits of all V items as the next one after history, of
-// which it reads the last MaxLen items; len(out) must be V.
+// which it reads as many of the last items as fit; len(out) must be V.
 func (s *Scorer) Scores(history []int32, out []float32) error {
-	tmp := s.spare.Get().(*scratch)
-	defer s.spare.Put(tmp)
-	return s.scores(tmp, history, out)
+	return s.ScoresOf(Query{Items: history}, out)
 }
 
-func (s *Scorer) scores(tmp *scratch, history []int32, out []float32) error {
-	c := s.model.cfg
-	if len(out) != c.Items {
+// ScoresOf is Scores for all that may be known when a recommendation is asked
+// for. A Bidirectional model appends MASK and scores what it hides; an
+// EncoderDecoder scores the first item of its continuation.
+//
+// The time from the last event to q.Now is what the model learned from the times
+// of targets: a vector added to the last item, or for a Bidirectional model the
+// gap before MASK. Without q.Times or q.Now it is unknown, as it is in training
+// where Times has none for the last target.
+func (s *Scorer) ScoresOf(q Query, out []float32) error {
+	tmp := s.spare.Get().(*scratch)
+	defer s.spare.Put(tmp)
+	return s.scores(tmp, q, out)
+}
+
+func (s *Scorer) scores(tmp *scratch, q Query, out []float32) error {
+	if c := s.model.cfg; len(out) != c.Items {
 		return fmt.Errorf("scores: room for %d of %d items", len(out), c.Items)
 	}
-	if len(history) == 0 {
-		return fmt.Errorf("scores: %w", ErrEmptyHistory)
-	}
-	history = history[max(0, len(history)-c.MaxLen):]
-	if err := checkItems(history, c.Items); err != nil {
+	h, err := s.encode(tmp, q)
+	if err != nil {
 		return fmt.Errorf("scores: %w", err)
 	}
-	h := tmp.enc.last(&s.params, history)
 	copy(out, s.bias)
-	kernel.MatVec(out, s.items, c.Dim, h)
+	kernel.MatVec(out, s.items, s.model.cfg.Dim, h)
 	return nil
+}
+
+// encode is what the model says to q: d values, whose inner products with the
+// item vectors are the scores.
+func (s *Scorer) encode(tmp *scratch, q Query) ([]float32, error) {
+	b := &tmp.batch
+	if err := b.packQuery(s.model.cfg, q, &tmp.room); err != nil {
+		return nil, err
+	}
+	if tmp.dec == nil {
+		return tmp.enc.last(&s.params, b), nil
+	}
+	return tmp.dec.forward(&s.params, b, tmp.enc.forward(&s.params, b, false), false), nil
 }
 
 // Rank returns the n best items after history, best first; equal scores go by
 // the lower index. Items for which exclude returns true are left out; a nil
 // exclude keeps all. Fewer than n come back where fewer are left.
 func (s *Scorer) Rank(history []int32, n int, exclude func(item int32) bool) ([]Ranked, error) {
+	return s.RankOf(Query{Items: history}, n, exclude)
+}
+
+// RankOf is Rank for all that may be known when a recommendation is asked for.
+func (s *Scorer) RankOf(q Query, n int, exclude func(item int32) bool) ([]Ranked, error) {
 	tmp := s.spare.Get().(*scratch)
 	defer s.spare.Put(tmp)
-	if err := s.scores(tmp, history, tmp.scores); err != nil {
+	if err := s.scores(tmp, q, tmp.scores); err != nil {
 		return nil, err
 	}
 	return Top(tmp.scores, n, exclude), nil

@@ -23,8 +23,8 @@ type Sequence struct {
 	// position, row-major: finite, not negative, summing to 1 within 1e-3. A row
 	// of zeros takes no part in the loss. Only FullSoftmax learns from it.
 	Soft []float32
-	// Next is the continuation that an EncoderDecoder learns, 1 to Horizon items
-	// or NoTarget at its end; nil for the others.
+	// Next is the continuation that an EncoderDecoder learns, 1 to Horizon items;
+	// nil for the others.
 	Next []int32
 
 	// Times are the unix seconds of Items, or nil: unknown. One more may follow,
@@ -158,8 +158,6 @@ func (s Sequence) checkTargets(cfg Config) error {
 	return nil
 }
 
-// checkNext checks the continuation, of which the decoder reads all but the last
-// item.
 func (s Sequence) checkNext(cfg Config) error {
 	n := len(s.Next)
 	if cfg.Arch != EncoderDecoder {
@@ -171,10 +169,7 @@ func (s Sequence) checkNext(cfg Config) error {
 	if n == 0 || n > cfg.Horizon {
 		return fmt.Errorf("a continuation of %d items, want 1 to %d", n, cfg.Horizon)
 	}
-	if s.Next[n-1] == NoTarget {
-		n--
-	}
-	return checkItems(s.Next[:n], cfg.Items)
+	return checkItems(s.Next, cfg.Items)
 }
 
 // checkMasked refuses targets that the model could read off its input.
