@@ -34,17 +34,17 @@ const (
 // 12.3). They hold for as many lists as there are: more lists cover more.
 func (r Result) Beyond(facts ItemFacts, draws int, seed uint64) []Figure {
 	n := len(r.Lists)
-	exposure := exposureOf(r.Lists, nil)
+	shown := expose(r.Lists)
 	figures := []Figure{
-		{Name: CoverageName, Value: coverage(exposure, facts.Items), Cases: n},
-		{Name: GiniName, Value: giniOf(exposure, facts.Items), Cases: n},
+		{Name: CoverageName, Value: coverage(shown.count(nil), facts.Items), Cases: n},
+		{Name: GiniName, Value: GiniOf(shown.count(nil), facts.Items), Cases: n},
 	}
 	if n > 0 && draws > 0 {
 		var covered, unequal []float64
 		resample(n, draws, seed, func(sample []int) {
-			e := exposureOf(r.Lists, sample)
-			covered = append(covered, coverage(e, facts.Items))
-			unequal = append(unequal, giniOf(e, facts.Items))
+			counts := shown.count(sample)
+			covered = append(covered, coverage(counts, facts.Items))
+			unequal = append(unequal, GiniOf(counts, facts.Items))
 		})
 		figures[0].Interval = around(figures[0].Value, covered)
 		figures[1].Interval = around(figures[1].Value, unequal)
@@ -74,39 +74,61 @@ func around(value float64, draws []float64) Interval {
 	return Interval{Low: max(0, value-wide), High: min(1, value+wide)}
 }
 
-// exposureOf counts the lists that each item is in; items in none are not in
-// the map. A nil sample means every list once.
-func exposureOf(lists [][]int32, sample []int) map[int32]int {
-	exposure := map[int32]int{}
+// exposed is lists of items by small numbers: what is in no list has none.
+type exposed struct {
+	lists  [][]int32
+	counts []int // of each number, scratch
+	items  []int32
+}
+
+func expose(lists [][]int32) *exposed {
+	e := &exposed{}
+	number := map[int32]int32{}
+	for _, list := range lists {
+		own := make([]int32, len(list))
+		for i, item := range list {
+			n, known := number[item]
+			if !known {
+				n = int32(len(e.items))
+				number[item] = n
+				e.items = append(e.items, item)
+			}
+			own[i] = n
+		}
+		e.lists = append(e.lists, own)
+	}
+	e.counts = make([]int, len(e.items))
+	return e
+}
+
+// count counts the lists that each number is in; the slice is reused. A nil
+// sample means every list once.
+func (e *exposed) count(sample []int) []int {
+	clear(e.counts)
 	if sample == nil {
-		for _, list := range lists {
-			for _, item := range list {
-				exposure[item]++
+		for _, list := range e.lists {
+			for _, n := range list {
+				e.counts[n]++
 			}
 		}
-		return exposure
+		return e.counts
 	}
 	for _, i := range sample {
-		for _, item := range lists[i] {
-			exposure[item]++
+		for _, n := range e.lists[i] {
+			e.counts[n]++
 		}
 	}
-	return exposure
+	return e.counts
 }
 
-func coverage(exposure map[int32]int, items int) float64 {
-	if items < 1 {
-		return 0
+func coverage(counts []int, items int) float64 {
+	covered := 0
+	for _, n := range counts {
+		if n > 0 {
+			covered++
+		}
 	}
-	return float64(len(exposure)) / float64(items)
-}
-
-func giniOf(exposure map[int32]int, items int) float64 {
-	counts := make([]int, 0, len(exposure))
-	for _, n := range exposure {
-		counts = append(counts, n)
-	}
-	return GiniOf(counts, items)
+	return ratio(covered, items)
 }
 
 // GiniOf is the Gini coefficient of the counts, none of them negative, of a
@@ -214,7 +236,12 @@ type Share struct {
 // an item, "" leaves it out of all counts. Ordered by label.
 func (r Result) Exposure(items int, label func(item int32) string) []Share {
 	groups := map[string]*Share{}
-	seen := exposureOf(r.Lists, nil)
+	seen := make([]int, items)
+	for _, list := range r.Lists {
+		for _, item := range list {
+			seen[item]++
+		}
+	}
 	var all, places float64
 	for item := range int32(items) {
 		name := label(item)
