@@ -1,0 +1,131 @@
+package seqrec
+
+import (
+	"tutti/model/kernel"
+)
+
+// writer is what one call of a Generator works on: the speaker of a search.
+type writer struct {
+	scorer *Scorer
+	enc    *encoder
+	cache  *cache
+	batch  Batch
+	room   queryRoom
+
+	last, now     int64 // unix seconds of the newest item and of the question; 0: unknown
+	outputs       []float32
+	spoken        []float32 // V: the logits of a list
+	lists, length int
+}
+
+func newWriter(s *Scorer) *writer {
+	return &writer{
+		scorer: s, enc: newEncoder(s.model, s.vectors), cache: newCache(s.model, &s.params),
+		spoken: make([]float32, s.model.cfg.Items),
+	}
+}
+
+// begin reads a history, so that the empty list, 0, can be asked.
+func (w *writer) begin(q Query, length, lists int) error {
+	c, d := w.scorer.model.cfg, w.scorer.model.cfg.Dim
+	most := c.MaxLen
+	if c.Arch == Causal {
+		most -= length - 1
+	}
+	if first := len(q.Items) - most; first > 0 && (q.Times == nil || len(q.Times) == len(q.Items)) {
+		q.Items = q.Items[first:]
+		if q.Times != nil {
+			q.Times = q.Times[first:]
+		}
+	}
+	if err := w.batch.packQuery(c, q, &w.room); err != nil {
+		return err
+	}
+	w.outputs = kernel.Grow(w.outputs, lists*d)
+	w.cache.reset(lists, length)
+	w.last, w.now = 0, q.Now
+	if len(q.Times) > 0 {
+		w.last = q.Times[len(q.Times)-1]
+	}
+	if c.Arch == Causal {
+		copy(w.outputs, w.enc.last(&w.scorer.params, &w.batch))
+		w.cache.share(w.enc, len(w.batch.IDs))
+		return nil
+	}
+	memory := w.enc.forward(&w.scorer.params, &w.batch, false)
+	w.scorer.first(w.cache, w.outputs[:d], memory, w.batch.IDs[len(w.batch.IDs)-1])
+	return nil
+}
+
+// first is the first step of a decoder: it writes into h (d) what comes after a
+// memory whose newest item is last.
+func (s *Scorer) first(c *cache, h, memory []float32, last int32) {
+	c.remember(memory)
+	d := c.cfg.Dim
+	copy(h, s.items[int(last)*d:(int(last)+1)*d])
+	kernel.Add(h, s.params.decoder.start)
+	c.place(h, s.params.decoder.position)
+	c.step(0, h)
+	c.advance()
+}
+
+// place adds the learned vector of the place of the newest token.
+func (c *cache) place(x, position []float32) {
+	if position == nil {
+		return
+	}
+	at := (c.shared + c.written) * c.cfg.Dim
+	kernel.Add(x, position[at:at+c.cfg.Dim])
+}
+
+// logits implements speaker.
+func (w *writer) logits(list int) []float32 {
+	d := w.scorer.model.cfg.Dim
+	copy(w.spoken, w.scorer.bias)
+	kernel.MatVec(w.spoken, w.scorer.items, d, w.outputs[list*d:(list+1)*d])
+	return w.spoken
+}
+
+// grow implements speaker.
+func (w *writer) grow(parents []int, items []int32) {
+	d := w.scorer.model.cfg.Dim
+	w.cache.reorder(parents)
+	for list, item := range items {
+		x := w.outputs[list*d : (list+1)*d]
+		w.embed(x, item)
+		w.cache.step(list, x)
+	}
+	w.cache.advance()
+}
+
+// embed writes the input vector of an item that was just said: as part of the
+// continuation, or, in a Causal model, as part of a history in which all that is
+// said happens when the question is asked.
+func (w *writer) embed(x []float32, item int32) {
+	p, d := &w.scorer.params, len(x)
+	copy(x, w.scorer.items[int(item)*d:(int(item)+1)*d])
+	if w.scorer.model.cfg.Arch == EncoderDecoder {
+		w.cache.place(x, p.decoder.position)
+		return
+	}
+	w.cache.place(x, p.position)
+	buckets := w.scorer.model.cfg.TimeBuckets
+	if buckets > 0 {
+		before := w.now
+		if w.cache.written == 0 {
+			before = w.last
+		}
+		gap, until := int32(0), int32(0)
+		if w.now != 0 {
+			until = TimeBucket(0, buckets)
+			if before != 0 {
+				gap = TimeBucket(w.now-before, buckets)
+			}
+		}
+		kernel.Add(x, p.time[int(gap)*d:int(gap+1)*d])
+		kernel.Add(x, p.until[int(until)*d:int(until+1)*d])
+	}
+	if p.user != nil {
+		kernel.Add(x, w.enc.users[:d])
+	}
+}
