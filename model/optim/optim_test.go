@@ -77,7 +77,10 @@ func TestLocalOptimisers(t *testing.T) {
 }
 
 func TestMomentum(t *testing.T) {
-	opt := &optim.SGD{Momentum: 0.5}
+	opt, err := optim.NewOptimizer(optim.Config{Rule: optim.SGD, Momentum: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := []float32{0}
 	for range 3 { // velocities 1, 1.5, 1.75
 		opt.Step(w, []float32{1}, 0.1)
@@ -100,6 +103,25 @@ var serverOracles = map[optim.Rule]func(w, a, b *float64, mean float64, t int){
 		*v = 0.99**v + 0.01*mean*mean
 		*w += 0.5 * *m / (math.Sqrt(*v) + 1e-3)
 	},
+	optim.FedYogi: func(w, m, v *float64, mean float64, t int) {
+		if t == 1 {
+			*v = 1e-6
+		}
+		*m = 0.9**m + 0.1*mean
+		if *v > mean*mean {
+			*v -= 0.01 * mean * mean
+		} else {
+			*v += 0.01 * mean * mean
+		}
+		*w += 0.5 * *m / (math.Sqrt(*v) + 1e-3)
+	},
+	optim.FedAdagrad: func(w, _, v *float64, mean float64, t int) {
+		if t == 1 {
+			*v = 1e-6
+		}
+		*v += mean * mean
+		*w += 0.5 * mean / (math.Sqrt(*v) + 1e-3)
+	},
 }
 
 func TestServer(t *testing.T) {
@@ -116,7 +138,7 @@ func TestServer(t *testing.T) {
 			mean := normal(rng, 5)
 			if round == 10 { // a server that restarts goes on as if nothing had happened
 				restarted, err := optim.NewServer(cfg, 5)
-				if err != nil || restarted.Restore(server.State()) != nil {
+				if err != nil || restarted.Restore(carried(t, server.State())) != nil {
 					t.Fatalf("%s: no restart (%v)", rule, err)
 				}
 				server = restarted
@@ -177,6 +199,9 @@ func TestServerConfigRefused(t *testing.T) {
 		{Rule: optim.FedSGD, LearningRate: 1, Momentum: 1},
 		{Rule: optim.FedAdam, LearningRate: 1, Beta1: 0.9, Beta2: 1},
 		{Rule: optim.FedAdam, LearningRate: 1, Tau: -1},
+		{Rule: optim.FedYogi, LearningRate: 1, Beta1: 1, Beta2: 0.9},
+		{Rule: optim.FedAdagrad, LearningRate: 1, Beta2: 0.9},
+		{Rule: optim.SGD, LearningRate: 1},
 	} {
 		if _, err := optim.NewServer(c, 3); err == nil {
 			t.Errorf("%+v was accepted", c)
@@ -193,6 +218,7 @@ func TestServerConfigRefused(t *testing.T) {
 		{Rule: optim.FedSGD, First: make([]float32, 2)},
 		{Rule: optim.FedAdam, First: make([]float32, 3), Second: make([]float32, 3)},
 		{Rule: optim.FedAdam, First: make([]float32, 2), Second: []float32{0, float32(math.NaN())}},
+		{Rule: optim.FedAdam, First: make([]float32, 2), Second: []float32{0, -1}},
 	} {
 		if err := server.Restore(s); err == nil {
 			t.Errorf("state %+v was accepted", s)

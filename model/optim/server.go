@@ -4,13 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"tutti/model/kernel"
 )
-
-// Rule names what the server does with the mean update of a round.
-type Rule string
 
 // The rules a Server knows.
 const (
@@ -22,15 +18,26 @@ const (
 	// FedAdam is Algorithm 2 of Reddi et al. 2021. It divides by the second
 	// moment, so it blows up coordinates that hold only noise.
 	FedAdam Rule = "fedadam"
+	// FedYogi is the same with a second moment that grows by a bounded step (Zaheer
+	// et al. 2018): it forgets a burst of large updates slowly.
+	FedYogi Rule = "fedyogi"
+	// FedAdagrad is the same with the sum of squares as its second moment.
+	FedAdagrad Rule = "fedadagrad"
 )
+
+// adaptive says whether a rule is a line of Algorithm 2 of Reddi et al. 2021.
+func (r Rule) adaptive() bool { return r == FedAdam || r == FedYogi || r == FedAdagrad }
 
 // ServerConfig chooses a rule and its constants.
 type ServerConfig struct {
 	Rule         Rule
 	LearningRate float64 // > 0
 	Momentum     float64 // FedSGD only, in [0, 1)
-	Beta1, Beta2 float64 // FedAdam only, in [0, 1); both 0 means .9 and .99
-	Tau          float64 // FedAdam only, > 0; 0 means 1e-3
+	// Beta1 and Beta2, in [0, 1), are the decays of the moments. FedAdam and
+	// FedYogi: both 0 means .9 and .99. FedAdagrad has no Beta2, and a Beta1 of 0
+	// as in the paper's experiments unless one is given.
+	Beta1, Beta2 float64
+	Tau          float64 // the adaptive rules, > 0; 0 means 1e-3
 }
 
 // Server applies the mean update of each round to the global weights. It draws
@@ -38,15 +45,6 @@ type ServerConfig struct {
 type Server struct {
 	cfg   ServerConfig
 	state State
-}
-
-// State is what a Server remembers between rounds, for the server to persist.
-// Vectors a rule does not use are nil.
-type State struct {
-	Rule   Rule
-	Steps  uint64
-	First  []float32 // momentum or first moment
-	Second []float32 // second moment
 }
 
 // NewServer checks cfg and returns an optimiser for size weights.
@@ -62,7 +60,7 @@ func NewServer(cfg ServerConfig, size int) (*Server, error) {
 	if cfg.Rule != FedAvg {
 		s.state.First = make([]float32, size)
 	}
-	if cfg.Rule == FedAdam {
+	if cfg.Rule.adaptive() {
 		s.state.Second = make([]float32, size)
 	}
 	return s, nil
@@ -79,18 +77,21 @@ func (c ServerConfig) checked() (ServerConfig, error) {
 		if !fraction(c.Momentum) {
 			return c, fmt.Errorf("momentum %v outside [0, 1)", c.Momentum)
 		}
-	case FedAdam:
-		if c.Beta1 == 0 && c.Beta2 == 0 {
+	case FedAdam, FedYogi, FedAdagrad:
+		if c.Beta1 == 0 && c.Beta2 == 0 && c.Rule != FedAdagrad {
 			c.Beta1, c.Beta2 = 0.9, 0.99
 		}
 		if c.Tau == 0 {
 			c.Tau = 1e-3
 		}
-		if !fraction(c.Beta1) || !fraction(c.Beta2) || !(c.Tau > 0) {
+		if !fraction(c.Beta1) || !fraction(c.Beta2) || !(c.Tau > 0) || math.IsInf(c.Tau, 0) {
 			return c, fmt.Errorf("betas %v and %v outside [0, 1), or tau %v not positive", c.Beta1, c.Beta2, c.Tau)
 		}
+		if c.Rule == FedAdagrad && c.Beta2 != 0 {
+			return c, fmt.Errorf("%s has no second beta", c.Rule)
+		}
 	default:
-		return c, fmt.Errorf("rule %q: want %s, %s or %s", c.Rule, FedAvg, FedSGD, FedAdam)
+		return c, fmt.Errorf("rule %q: want %s, %s, %s, %s or %s", c.Rule, FedAvg, FedSGD, FedAdam, FedYogi, FedAdagrad)
 	}
 	return c, nil
 }
@@ -116,15 +117,14 @@ func (s *Server) Step(weights, mean []float32) error {
 		kernel.Scale(s.state.First, float32(s.cfg.Momentum))
 		kernel.Axpy(s.state.First, 1, mean)
 		kernel.Axpy(weights, rate, s.state.First)
-	case FedAdam:
-		s.fedAdam(weights, mean)
+	default:
+		s.adapt(weights, mean)
 	}
 	return nil
 }
 
-// fedAdam is Algorithm 2 of Reddi et al. 2021 (FedAdam line, no bias
-// correction, v_{-1} = tau^2).
-func (s *Server) fedAdam(weights, mean []float32) {
+// adapt is Algorithm 2 of Reddi et al. 2021: no bias correction, v_{-1} = tau^2.
+func (s *Server) adapt(weights, mean []float32) {
 	rate, tau := s.cfg.LearningRate, s.cfg.Tau
 	b1, b2 := s.cfg.Beta1, s.cfg.Beta2
 	m, v := s.state.First, s.state.Second
@@ -135,18 +135,32 @@ func (s *Server) fedAdam(weights, mean []float32) {
 	}
 	for i, d := range mean {
 		m1 := b1*float64(m[i]) + (1-b1)*float64(d)
-		v1 := b2*float64(v[i]) + (1-b2)*float64(d)*float64(d)
+		v1, square := float64(v[i]), float64(d)*float64(d)
+		switch s.cfg.Rule {
+		case FedAdam:
+			v1 = b2*v1 + (1-b2)*square
+		case FedYogi:
+			v1 -= (1 - b2) * square * sign(v1-square)
+		case FedAdagrad:
+			v1 += square
+		}
 		m[i], v[i] = float32(m1), float32(v1)
 		weights[i] += float32(rate * m1 / (math.Sqrt(v1) + tau))
 	}
 }
 
-// State returns a copy of what the server must remember.
-func (s *Server) State() State {
-	out := s.state
-	out.First, out.Second = slices.Clone(out.First), slices.Clone(out.Second)
-	return out
+func sign(x float64) float64 {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return 0
 }
+
+// State returns a copy of what the server must remember.
+func (s *Server) State() State { return s.state.clone() }
 
 // Restore continues from a state that State returned, under the same rule and
 // size.
@@ -155,10 +169,9 @@ func (s *Server) Restore(state State) error {
 		return fmt.Errorf("server optimiser: state of %s with %d values does not fit %s with %d",
 			state.Rule, len(state.First), s.cfg.Rule, len(s.state.First))
 	}
-	if !kernel.Finite(state.First) || !kernel.Finite(state.Second) {
-		return errors.New("server optimiser: state is not finite")
+	if err := state.check(); err != nil {
+		return fmt.Errorf("server optimiser: %w", err)
 	}
-	s.state = state
-	s.state.First, s.state.Second = slices.Clone(state.First), slices.Clone(state.Second)
+	s.state = state.clone()
 	return nil
 }

@@ -137,7 +137,7 @@ func compareWithReference(t *testing.T, c referenceCase) {
 	step := 0
 	_, _, err = seqrec.FitSource(context.Background(), engine, params,
 		func(int) ([]seqrec.Sequence, error) { return batch, nil },
-		seqrec.FitConfig{Steps: 10, LearningRate: 0.01, Constant: true, Progress: func(_ int, loss float64) {
+		seqrec.FitConfig{Steps: 10, LearningRate: 0.01, Schedule: "constant", Progress: func(_ int, loss float64) {
 			if want := c.Losses[step]; math.Abs(loss-want) > 1e-5*want {
 				t.Errorf("loss %v before step %d, want %v", loss, step, want)
 			}

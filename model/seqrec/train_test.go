@@ -218,7 +218,7 @@ func TestFitRefuses(t *testing.T) {
 		"rate":         {data, seqrec.FitConfig{Steps: 1, Batch: 1, LearningRate: -1}},
 		"warm-up":      {data, seqrec.FitConfig{Steps: 1, Batch: 1, LearningRate: 1, WarmUp: -1}},
 		"weight decay": {data, seqrec.FitConfig{Steps: 1, Batch: 1, LearningRate: 1, WeightDecay: math.NaN()}},
-		"diverges":     {data, seqrec.FitConfig{Steps: 2, Batch: 1, LearningRate: 1e38, Constant: true}},
+		"diverges":     {data, seqrec.FitConfig{Steps: 2, Batch: 1, LearningRate: 1e38, Schedule: "constant"}},
 	} {
 		if _, _, err := seqrec.Fit(context.Background(), seqrec.NewEngine(m), m.Init(1), c.data, c.cfg); err == nil {
 			t.Errorf("%s: no error", name)
