@@ -1,0 +1,315 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// wasmModule is the binary of a WebAssembly module (core specification 2.0,
+// chapter 5) that imports a memory and exports one function per program.
+func wasmModule(programs []*program) []byte {
+	var types, funcs, exports, code section
+	for i, p := range programs {
+		types.add(wasmType(p)...)
+		funcs.add(leb(uint32(i))...)
+		exports.add(append(wasmName(p.name), append([]byte{0}, leb(uint32(i))...)...)...)
+		code.add(sized(wasmBody(p))...)
+	}
+	var memory section
+	memory.add(append(append(wasmName("go"), wasmName("mem")...), 2, 0, 0)...)
+	out := []byte("\x00asm\x01\x00\x00\x00")
+	for _, s := range []struct {
+		id   byte
+		what section
+	}{{1, types}, {2, memory}, {3, funcs}, {7, exports}, {10, code}} {
+		out = append(append(out, s.id), sized(append(leb(s.what.items), s.what.bytes...))...)
+	}
+	return out
+}
+
+// section is a vector of items.
+type section struct {
+	items uint32
+	bytes []byte
+}
+
+func (s *section) add(item ...byte) {
+	s.items++
+	s.bytes = append(s.bytes, item...)
+}
+
+func leb(n uint32) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+
+func signedLEB(n int64) []byte {
+	var out []byte
+	for {
+		b := byte(n & 0x7f)
+		n >>= 7
+		if n == 0 && b&0x40 == 0 || n == -1 && b&0x40 != 0 {
+			return append(out, b)
+		}
+		out = append(out, b|0x80)
+	}
+}
+
+func sized(b []byte) []byte { return append(leb(uint32(len(b))), b...) }
+
+func wasmName(s string) []byte { return sized([]byte(s)) }
+
+const (
+	wasmI32  = 0x7f
+	wasmF32  = 0x7d
+	wasmV128 = 0x7b
+)
+
+func wasmType(p *program) []byte {
+	out := append([]byte{0x60}, leb(uint32(len(p.params)))...)
+	for _, q := range p.params {
+		if q.kind == "float32" {
+			out = append(out, wasmF32)
+		} else {
+			out = append(out, wasmI32)
+		}
+	}
+	if p.outcome.has {
+		return append(out, 1, wasmF32)
+	}
+	return append(out, 0)
+}
+
+// wasmCode writes one function: parameters, then the copied general registers,
+// then the values are its locals.
+type wasmCode struct {
+	*program
+	gpLocal []uint32
+	first   uint32 // local of value 0
+	bytes   []byte
+}
+
+func wasmBody(p *program) []byte {
+	c := &wasmCode{program: p, gpLocal: make([]uint32, p.gps)}
+	next := uint32(len(p.params))
+	own := map[int]bool{}
+	for i, q := range p.params {
+		if q.gp >= 0 {
+			c.gpLocal[q.gp], own[q.gp] = uint32(i), true
+		}
+	}
+	copies := uint32(0)
+	for gp := range p.gps {
+		if !own[gp] {
+			c.gpLocal[gp] = next
+			next++
+			copies++
+		}
+	}
+	c.first = next
+	c.bytes = append(leb(2), append(leb(copies), wasmI32)...)
+	c.bytes = append(c.bytes, append(leb(uint32(p.values)), wasmV128)...)
+	for i, q := range p.params {
+		if q.val >= 0 {
+			c.local(get, uint32(i))
+			if q.kind == "float32" {
+				c.simd(0x13) // f32x4.splat
+			} else {
+				c.simd(0x11) // i32x4.splat
+			}
+			c.setValue(q.val)
+		}
+	}
+	for _, in := range p.list {
+		c.instr(in)
+	}
+	if p.outcome.has {
+		c.value(p.outcome.val)
+		c.simd(0x1f, 0) // f32x4.extract_lane 0
+	}
+	c.raw(0x0b)
+	return c.bytes
+}
+
+const (
+	get = 0x20 // local.get
+	set = 0x21 // local.set
+)
+
+func (c *wasmCode) raw(b ...byte) { c.bytes = append(c.bytes, b...) }
+
+func (c *wasmCode) local(how byte, n uint32) { c.raw(append([]byte{how}, leb(n)...)...) }
+
+func (c *wasmCode) value(v value) { c.local(get, c.first+uint32(v)) }
+
+func (c *wasmCode) setValue(v value) { c.local(set, c.first+uint32(v)) }
+
+func (c *wasmCode) gp(id int) { c.local(get, c.gpLocal[id]) }
+
+func (c *wasmCode) setGP(id int) { c.local(set, c.gpLocal[id]) }
+
+func (c *wasmCode) number(n int) { c.raw(append([]byte{0x41}, signedLEB(int64(n))...)...) } // i32.const
+
+// simd emits a vector instruction and what follows its code.
+func (c *wasmCode) simd(code uint32, rest ...byte) {
+	c.raw(0xfd)
+	c.raw(leb(code)...)
+	c.raw(rest...)
+}
+
+// memory is the immediate of loads and stores: alignment 4, and an offset.
+func memory(off int) []byte { return append([]byte{2}, leb(uint32(off))...) }
+
+func (c *wasmCode) instr(in instr) {
+	switch in.op {
+	case opConst, opLoad, opLoadOne, opSplat, opStore, opStoreOne, opMove:
+		c.movement(in)
+		return
+	case opCopyGP, opAddGP, opAddImm, opLoop, opEndLoop, opIf, opEndIf:
+		c.control(in)
+		return
+	case opMulAdd, opMulAddOne, opMulSub:
+		c.value(in.args[0])
+		c.value(in.args[1])
+		c.value(in.args[2])
+		c.simd(wasmPlain[opMul])
+		if in.op == opMulSub {
+			c.simd(wasmPlain[opSub])
+		} else {
+			c.simd(wasmPlain[opAdd])
+		}
+	case opSelect:
+		c.value(in.args[1])
+		c.value(in.args[2])
+		c.value(in.args[0])
+		c.simd(0x52) // v128.bitselect
+	case opPairAdd, opIntPairAdd:
+		c.pairs(in)
+	case opDotInt8:
+		c.dotInt8(in)
+	case opShiftLeft, opShiftRight:
+		c.value(in.args[0])
+		c.number(in.imm)
+		c.simd(wasmPlain[in.op])
+	default:
+		code, ok := wasmPlain[in.op]
+		if !ok {
+			panic(fmt.Sprintf("%s: no code for operation %d", c.name, in.op))
+		}
+		for _, v := range in.args {
+			c.value(v)
+		}
+		c.simd(code)
+	}
+	c.setValue(in.dst)
+}
+
+var wasmPlain = map[op]uint32{
+	opAdd: 0xe4, opSub: 0xe5, opMul: 0xe6, opDiv: 0xe7, opSqrt: 0xe3, // f32x4
+	opGreater: 0x44,                              // f32x4.gt
+	opAnd:     0x4e, opAndNot: 0x4f, opXor: 0x51, // v128
+	opIntAdd: 0xae, opIntMul: 0xb5, opAbove: 0x3b, // i32x4; gt_u
+	opShiftLeft: 0xab, opShiftRight: 0xad, // i32x4.shl, shr_u
+}
+
+func (c *wasmCode) movement(in instr) {
+	switch in.op {
+	case opConst:
+		c.simd(0x0c) // v128.const
+		for _, w := range in.lanes {
+			c.raw(binary.LittleEndian.AppendUint32(nil, w)...)
+		}
+	case opLoad, opSplat, opLoadOne:
+		c.gp(in.gp)
+		if in.indexed {
+			c.gp(in.by)
+			c.raw(0x6a) // i32.add
+		}
+		if in.op == opLoad {
+			c.simd(0x00, memory(in.off)...) // v128.load
+		} else {
+			c.simd(0x09, memory(in.off)...) // v128.load32_splat
+		}
+	case opMove:
+		c.value(in.args[0])
+	case opStore, opStoreOne:
+		c.gp(in.gp)
+		c.value(in.args[0])
+		if in.op == opStore {
+			c.simd(0x0b, memory(in.off)...) // v128.store
+		} else {
+			c.simd(0x5a, append(memory(in.off), 0)...) // v128.store32_lane 0
+		}
+		return
+	}
+	c.setValue(in.dst)
+}
+
+func (c *wasmCode) control(in instr) {
+	const empty = 0x40 // the type of a block without results
+	switch in.op {
+	case opCopyGP:
+		if in.by == zero {
+			c.number(0)
+		} else {
+			c.gp(in.by)
+		}
+		c.setGP(in.gp)
+	case opAddGP:
+		c.gp(in.gp)
+		c.gp(in.by)
+		c.raw(0x6a) // i32.add
+		c.setGP(in.gp)
+	case opAddImm:
+		c.gp(in.gp)
+		c.number(in.off)
+		c.raw(0x6a)
+		c.setGP(in.gp)
+	case opLoop: // block; skip it if too few; loop
+		c.raw(0x02, empty)
+		c.gp(in.gp)
+		c.number(in.off)
+		c.raw(0x48, 0x0d, 0) // i32.lt_s, br_if the block
+		c.raw(0x03, empty)
+	case opEndLoop:
+		c.gp(in.gp)
+		c.number(in.off)
+		c.raw(0x6b)                     // i32.sub
+		c.local(0x22, c.gpLocal[in.gp]) // local.tee
+		c.number(in.off)
+		c.raw(0x4e, 0x0d, 0, 0x0b, 0x0b) // i32.ge_s, br_if the loop, end, end
+	case opIf:
+		c.gp(in.gp)
+		c.raw(0x04, empty)
+	case opEndIf:
+		c.raw(0x0b)
+	}
+}
+
+// pairs gathers the even and the odd lanes of two vectors and adds them.
+func (c *wasmCode) pairs(in instr) {
+	for odd := range 2 {
+		c.value(in.args[0])
+		c.value(in.args[1])
+		var lanes []byte
+		for i := range 4 {
+			for b := range 4 {
+				lanes = append(lanes, byte(8*i+4*odd+b))
+			}
+		}
+		c.simd(0x0d, lanes...) // i8x16.shuffle
+	}
+	if in.op == opPairAdd {
+		c.simd(wasmPlain[opAdd])
+	} else {
+		c.simd(wasmPlain[opIntAdd])
+	}
+}
+
+func (c *wasmCode) dotInt8(in instr) {
+	c.value(in.args[0])
+	for _, half := range []uint32{0x9c, 0x9d} { // i16x8.extmul_low, high _i8x16_s
+		c.value(in.args[1])
+		c.value(in.args[2])
+		c.simd(half)
+		c.simd(0x7e) // i32x4.extadd_pairwise_i16x8_s
+		c.simd(wasmPlain[opIntAdd])
+	}
+}
