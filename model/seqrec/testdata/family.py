@@ -44,13 +44,14 @@ def tensor(seed, *shape):
     return torch.tensor(draws(seed, math.prod(shape))).reshape(shape)
 
 
-def case(name, blocks=1, arch="causal", norm="pre", positions="learned", activation="gelu", buckets=0, user=0, features=0,
-         hybrid=False, rating=0.0, click=0.0, loss="softmax", calibration=0.0, negatives=None):
+def case(name, blocks=1, arch="causal", norm="pre", positions="learned", activation="gelu", buckets=0, user=0,
+         features=0, hybrid=False, rating=0.0, click=0.0, loss="softmax", calibration=0.0, negatives=None):
     return dict(locals())
 
 
 CASES = [
-    case("bidirectional, post-norm, ReLU, times", blocks=2, arch="bidirectional", norm="post", activation="relu", buckets=9),
+    case("bidirectional, post-norm, ReLU, times", blocks=2, arch="bidirectional", norm="post", activation="relu",
+         buckets=9),
     case("rotary, SwiGLU, times, users", blocks=2, positions="rotary", activation="swiglu", buckets=20, user=USER),
     case("hybrid, post-norm, ratings and clicks", norm="post", features=FEATURES, hybrid=True, rating=0.5, click=2.0),
     case("bidirectional, rotary, post-norm, SwiGLU, features, users, clicks", arch="bidirectional", norm="post",
