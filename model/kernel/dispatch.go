@@ -7,11 +7,18 @@ type set struct {
 	name string
 
 	// Matrices. m, n, k, rows and cols are positive.
-	gemm      func(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool)
+	gemm func(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool)
+	// gemmBias is Gemm with csa 1 where every row of C starts with bias. It may be
+	// nil.
+	gemmBias  func(m, n, k int, a []float32, rsa int, b []float32, ldb int, c []float32, ldc int, bias []float32)
 	matVec    func(y, a []float32, lda int, x []float32)
 	transpose func(dst []float32, ldd int, x []float32, ldx, rows, cols int)
 	addRows   func(x, b []float32, rows int)
 	sumRows   func(sum, x []float32, rows int)
+	// onlineSoftmax and scaleRows: len(top) = len(sum), and len(factor), are the
+	// rows; at least one.
+	onlineSoftmax func(x []float32, cols int, top, sum []float32)
+	scaleRows     func(x []float32, cols int, factor, sum []float32)
 
 	// Vectors.
 	dot    func(x, y []float32) float32
@@ -45,11 +52,13 @@ type set struct {
 var portable = set{
 	name: "portable",
 
-	gemm:      gemmPortable,
-	matVec:    matVecPortable,
-	transpose: transposePortable,
-	addRows:   addRowsPortable,
-	sumRows:   sumRowsPortable,
+	gemm:          gemmPortable,
+	matVec:        matVecPortable,
+	transpose:     transposePortable,
+	addRows:       addRowsPortable,
+	sumRows:       sumRowsPortable,
+	onlineSoftmax: onlineSoftmaxPortable,
+	scaleRows:     scaleRowsPortable,
 
 	dot:    dotPortable,
 	axpy:   axpyPortable,

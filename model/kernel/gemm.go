@@ -31,6 +31,21 @@ func Gemm(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []floa
 	active.gemm(m, n, k, a, rsa, csa, b, ldb, c, ldc, acc)
 }
 
+// GemmBias computes C = A*B with bias (n values) added to every row, for A with
+// contiguous rows lda apart. C must not overlap the others.
+func GemmBias(m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, bias []float32) {
+	if active.gemmBias != nil && m > 0 && n > 0 && k > 0 && lda >= k && ldb >= n && ldc >= n {
+		_, _ = a[(m-1)*lda+k-1], b[(k-1)*ldb+n-1]
+		_, _ = c[(m-1)*ldc+n-1], bias[n-1]
+		active.gemmBias(m, n, k, a, lda, b, ldb, c, ldc, bias)
+		return
+	}
+	for i := range m {
+		copy(c[i*ldc:i*ldc+n], bias[:n])
+	}
+	Gemm(m, n, k, a, lda, 1, b, ldb, c, ldc, true)
+}
+
 // MatVec adds A*x to y, for A of len(y) rows of len(x) values, lda apart.
 func MatVec(y, a []float32, lda int, x []float32) {
 	if len(y) == 0 || len(x) == 0 {

@@ -10,6 +10,9 @@ const NormEpsilon = 1e-5
 // NormBackward. y may be x.
 func NormForward(y, x, gain, bias []float32, rows int, mean, rstd []float32) {
 	sameLength(gain, bias)
+	if rows <= 0 {
+		return
+	}
 	n := rows * len(gain)
 	active.normForward(y[:n], x[:n], gain, bias, mean[:rows], rstd[:rows])
 }
@@ -20,6 +23,9 @@ func NormForward(y, x, gain, bias []float32, rows int, mean, rstd []float32) {
 func NormBackward(dx, dGain, dBias, dy, x, gain, mean, rstd []float32, rows int) {
 	sameLength(dGain, gain)
 	sameLength(dBias, gain)
+	if rows <= 0 {
+		return
+	}
 	n := rows * len(gain)
 	active.normBackward(dx[:n], dGain, dBias, dy[:n], x[:n], gain, mean[:rows], rstd[:rows])
 }

@@ -41,11 +41,17 @@ func Finite(x []float32) bool {
 
 // AddRows adds the vector b to each of the rows of x, which is rows x len(b).
 func AddRows(x, b []float32, rows int) {
+	if rows <= 0 {
+		return
+	}
 	active.addRows(x[:rows*len(b)], b, rows)
 }
 
 // SumRows adds the sum of the rows of x, which is rows x len(sum), to sum.
 func SumRows(sum, x []float32, rows int) {
+	if rows <= 0 {
+		return
+	}
 	active.sumRows(sum, x[:rows*len(sum)], rows)
 }
 
@@ -72,6 +78,9 @@ func ExpShifted(dst, x []float32, shift float32) float32 {
 // ExpColumns replaces the rows x cols matrix x (contiguous) by
 // exp(x[r][c]-shift[c]) and adds the sum of each column c to sum[c].
 func ExpColumns(x []float32, rows, cols int, shift, sum []float32) {
+	if rows <= 0 {
+		return
+	}
 	active.expColumns(x[:rows*cols], rows, cols, shift[:cols], sum[:cols])
 }
 

@@ -1,0 +1,136 @@
+//go:build !purego
+
+package kernel
+
+import "unsafe"
+
+// gemmJob is what the assembly needs for one column panel of C and a run of
+// tiles down it. Its fields are 8 bytes each and in the order that
+// tools/kernelgen knows; strides are in bytes. c, from and tiles move on.
+type gemmJob struct {
+	a        *float32
+	rsa, csa int
+	b        *float32
+	ldb      int
+	c        *float32
+	ldc      int
+	from     *float32 // what C starts with: row i is ldf*i after it; nil is zero
+	ldf      int
+	k        int
+	tiles    int
+	cols     int
+}
+
+var _ [96]byte = [unsafe.Sizeof(gemmJob{})]byte{}
+
+const (
+	// deepest is how far the sum over p runs before C is written, so that a panel
+	// of B stays in the cache for all the tiles that meet it.
+	deepest = 384
+	// blockTiles tiles of A meet all of B, panel by panel, before the next ones.
+	blockTiles = 10
+)
+
+// gemmCall is one Gemm with A, B and C by their first elements.
+type gemmCall struct {
+	wide    bool // AVX-512
+	m, n, k int
+	a       *float32
+	rsa     int // these and the other strides in elements
+	csa     int
+	b       *float32
+	ldb     int
+	c       *float32
+	ldc     int
+	from    *float32
+	ldf     int
+}
+
+func elements(p *float32, n int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*n)) }
+
+// run cuts C into tiles of two heights, one row apart, that cover m exactly: 2
+// vectors wide, or 4 and lower where C is flat.
+func (g *gemmCall) run() {
+	height, panel := 6, 16
+	if g.wide {
+		height, panel = 12, 32
+	}
+	if g.m <= height/2 && g.n > panel {
+		height, panel = height/2, 2*panel
+	}
+	count := (g.m + height - 1) / height
+	low, higher := g.m/count, g.m%count
+	chunks := (g.k + deepest - 1) / deepest
+	for chunk := range chunks {
+		p0, p1 := chunk*g.k/chunks, (chunk+1)*g.k/chunks
+		if p0 > 0 {
+			g.from, g.ldf = g.c, g.ldc
+		}
+		for row, done := 0, 0; done < count; {
+			h, tiles := low, count-done
+			if done < higher {
+				h, tiles = low+1, higher-done
+			}
+			tiles = min(tiles, blockTiles)
+			g.strip(row, h, tiles, p0, p1-p0, panel)
+			row, done = row+h*tiles, done+tiles
+		}
+	}
+}
+
+// strip is tiles of one height from row on, for all columns, over k values of p
+// from p0 on.
+func (g *gemmCall) strip(row, height, tiles, p0, k, panel int) {
+	for j := 0; j < g.n; {
+		cols := min(panel, g.n-j)
+		job := gemmJob{
+			a: elements(g.a, row*g.rsa+p0*g.csa), rsa: 4 * g.rsa, csa: 4 * g.csa,
+			b: elements(g.b, p0*g.ldb+j), ldb: 4 * g.ldb,
+			c: elements(g.c, row*g.ldc+j), ldc: 4 * g.ldc, ldf: 4 * g.ldf,
+			k: k, tiles: tiles,
+		}
+		if g.from != nil {
+			job.from = elements(g.from, row*g.ldf+j)
+		}
+		if g.wide {
+			cols = job.runAVX512(height, cols)
+		} else {
+			cols = job.runAVX2(height, cols)
+		}
+		j += cols
+	}
+}
+
+// runAVX512 does cols columns or, where another width suits the last ones, fewer,
+// and returns how many.
+func (j *gemmJob) runAVX512(height, cols int) int {
+	j.cols = cols
+	switch {
+	case cols > 32:
+		gemm4PartAVX512(j, height)
+	case cols > 16:
+		gemm2PartAVX512(j, height)
+	default:
+		gemm1PartAVX512(j, height)
+	}
+	return cols
+}
+
+func (j *gemmJob) runAVX2(height, cols int) int {
+	switch {
+	case cols == 32:
+		gemm4AVX2(j, height)
+	case cols >= 16:
+		cols = 16
+		gemm2AVX2(j, height)
+	case cols > 8:
+		j.cols = cols
+		gemm2PartAVX2(j, height)
+	case cols == 8:
+		gemm1AVX2(j, height)
+	default:
+		j.cols = cols
+		gemm1PartAVX2(j, height)
+	}
+	return cols
+}

@@ -1,0 +1,78 @@
+//go:build !purego
+
+package kernel
+
+// avx512 is AVX-512 (F, BW, DQ, VL), in assembly that tools/kernelgen writes.
+var avx512 = set{
+	name: "avx512",
+
+	gemm:          gemmAVX512,
+	gemmBias:      gemmBiasAVX512,
+	transpose:     transposeAVX512,
+	matVec:        matVecAVX512,
+	addRows:       addRowsAVX512,
+	sumRows:       sumRowsAVX512,
+	onlineSoftmax: onlineSoftmaxAVX512,
+	scaleRows:     scaleRowsAVX512,
+
+	dot:    dotAVX512,
+	axpy:   axpyAVX512,
+	add:    addAVX512,
+	scale:  scaleAVX512,
+	max:    maxAVX512,
+	finite: finiteAVX512,
+	adam:   adamStepAVX512,
+
+	expShifted:       expShiftedAVX512,
+	expColumns:       expColumnsAVX512,
+	softmaxExp:       softmaxExpAVX512,
+	softmaxBackward:  softmaxBackwardAVX512,
+	gelu:             geluAVX512,
+	geluBackward:     geluBackwardAVX512,
+	relu:             reluAVX512,
+	reluBackward:     reluBackwardAVX512,
+	siluGate:         siluGateAVX512,
+	siluGateBackward: siluGateBackwardAVX512,
+	dropout:          dropoutMaskAVX512,
+
+	normForward:  normForwardAVX512,
+	normBackward: normBackwardAVX512,
+}
+
+func gemmAVX512(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	g := gemmCall{wide: true, m: m, n: n, k: k, a: &a[0], rsa: rsa, csa: csa, b: &b[0], ldb: ldb, c: &c[0], ldc: ldc}
+	if acc {
+		g.from, g.ldf = g.c, ldc
+	}
+	g.run()
+}
+
+func gemmBiasAVX512(m, n, k int, a []float32, rsa int, b []float32, ldb int, c []float32, ldc int, bias []float32) {
+	g := gemmCall{wide: true, m: m, n: n, k: k, a: &a[0], rsa: rsa, csa: 1, b: &b[0], ldb: ldb, c: &c[0], ldc: ldc, from: &bias[0]}
+	g.run()
+}
+
+// transposeAVX512 leaves what is beyond whole squares to the portable loop.
+func transposeAVX512(dst []float32, ldd int, x []float32, ldx, rows, cols int) {
+	const lanes = 16
+	r, c := rows&^(lanes-1), cols&^(lanes-1)
+	if r > 0 && c > 0 {
+		transposeSquaresAVX512(&dst[0], ldd, &x[0], ldx, r, c)
+	} else {
+		r, c = 0, 0
+	}
+	if c < cols && r > 0 {
+		transposePortable(dst[c*ldd:], ldd, x[c:], ldx, r, cols-c)
+	}
+	if r < rows {
+		transposePortable(dst[r:], ldd, x[r*ldx:], ldx, rows-r, cols)
+	}
+}
+
+func adamStepAVX512(w, g, m, v []float32, c AdamStep) {
+	adamAVX512(w, g, m, v, c.Beta1, 1-c.Beta1, c.Beta2, 1-c.Beta2, c.Epsilon, c.Rate, c.SecondScale, c.DecayPerStep)
+}
+
+func dropoutMaskAVX512(dst, x []float32, d mask) {
+	dropoutAVX512(dst, x, d.from, d.key0, d.key1, d.below, d.scale)
+}
