@@ -40,9 +40,6 @@ var four = set{
 	normBackward: normBackwardFour,
 }
 
-// sets are the implementations that this machine can run, the fastest first.
-func sets() []set { return []set{four, portable} }
-
 // fours is the largest multiple of four that is not above n.
 func fours(n int) int { return n &^ 3 }
 

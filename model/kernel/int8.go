@@ -21,8 +21,19 @@ func MatVecInt8(y []int32, a []int8, lda int, x []int8) {
 		return
 	}
 	_ = a[(len(y)-1)*lda+len(x)-1]
-	matVecInt8(y, a, lda, x)
+	activeInt8.matVec(y, a, lda, x)
 }
+
+// int8Set is one implementation of the loop over int8; y, x and a are not empty.
+type int8Set struct {
+	name   string
+	matVec func(y []int32, a []int8, lda int, x []int8)
+}
+
+var portableInt8 = int8Set{"portable", matVecInt8Portable}
+
+// activeInt8 is chosen once, before main; nothing changes it later.
+var activeInt8 = int8Sets()[0]
 
 func matVecInt8Portable(y []int32, a []int8, lda int, x []int8) {
 	for i := range y {

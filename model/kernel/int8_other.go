@@ -2,4 +2,5 @@
 
 package kernel
 
-var matVecInt8 = matVecInt8Portable
+// int8Sets are the implementations that this machine can run, the fastest first.
+func int8Sets() []int8Set { return []int8Set{portableInt8} }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -33,26 +34,15 @@ func checkInt8(t *testing.T, mul func(y []int32, a []int8, lda int, x []int8), r
 	}
 }
 
-// int8Sets are all implementations that this machine can run.
-func int8Sets() map[string]func(y []int32, a []int8, lda int, x []int8) {
-	all := map[string]func(y []int32, a []int8, lda int, x []int8){
-		"exported": MatVecInt8, "portable": matVecInt8Portable,
-	}
-	for name, mul := range fasterInt8() {
-		all[name] = mul
-	}
-	return all
-}
-
 func TestMatVecInt8(t *testing.T) {
-	for name, mul := range int8Sets() {
-		t.Run(name, func(t *testing.T) {
+	for _, set := range int8Sets() {
+		t.Run(set.name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(8, 8))
 			for n := 1; n <= 200; n++ {
 				rows := 1 + rng.IntN(9)
 				lda := n + rng.IntN(3)
 				// Not one value more than the function may read.
-				checkInt8(t, mul, rows, randomInt8(rng, (rows-1)*lda+n), lda, randomInt8(rng, n))
+				checkInt8(t, set.matVec, rows, randomInt8(rng, (rows-1)*lda+n), lda, randomInt8(rng, n))
 			}
 		})
 	}
@@ -60,21 +50,17 @@ func TestMatVecInt8(t *testing.T) {
 
 // The extremes: the largest sums, of either sign, at the greatest length.
 func TestMatVecInt8AtItsBounds(t *testing.T) {
-	for name, mul := range int8Sets() {
-		for _, n := range []int{1, 63, 64, 1000, MaxInt8} {
-			for _, u := range []int8{-128, 127} {
-				for _, v := range []int8{-128, 127} {
-					a, x := make([]int8, 5*n), make([]int8, n)
-					for i := range a {
-						a[i] = u
+	filled := func(n int, v int8) []int8 { return slices.Repeat([]int8{v}, n) }
+	for _, set := range int8Sets() {
+		t.Run(set.name, func(t *testing.T) {
+			for _, n := range []int{1, 63, 64, 1000, MaxInt8} {
+				for _, u := range []int8{-128, 127} {
+					for _, v := range []int8{-128, 127} {
+						checkInt8(t, set.matVec, 5, filled(5*n, u), n, filled(n, v))
 					}
-					for i := range x {
-						x[i] = v
-					}
-					t.Run(name, func(t *testing.T) { checkInt8(t, mul, 5, a, n, x) })
 				}
 			}
-		}
+		})
 	}
 }
 
@@ -106,13 +92,13 @@ func TestMatVecInt8Refuses(t *testing.T) {
 }
 
 func BenchmarkMatVecInt8(b *testing.B) {
-	for name, mul := range int8Sets() {
-		b.Run(name, func(b *testing.B) {
+	for _, set := range int8Sets() {
+		b.Run(set.name, func(b *testing.B) {
 			rng := rand.New(rand.NewPCG(9, 9))
 			const rows, n = 4000, 64
 			a, x, y := randomInt8(rng, rows*n), randomInt8(rng, n), make([]int32, rows)
 			for b.Loop() {
-				mul(y, a, n, x)
+				set.matVec(y, a, n, x)
 			}
 			b.ReportMetric(float64(rows*n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
 		})

@@ -5,24 +5,56 @@ import (
 	"fmt"
 )
 
-// wasmModule is the binary of a WebAssembly module (core specification 2.0,
-// chapter 5) that imports a memory and exports one function per program.
-func wasmModule(programs []*program) []byte {
-	var types, funcs, exports, code section
+// The two modules of WebAssembly (core specification 2.0, chapter 5). A Go
+// program exports its memory, so a module that works on that memory starts
+// after it; but what the program imports must exist before. The gate closes the
+// circle: it exports one function per program, which calls through a table, and
+// the side module puts its functions into that table when it starts.
+
+// gateModule exports the functions, by name, and the table.
+func gateModule(programs []*program) []byte {
+	var types, funcs, tables, exports, code section
+	tables.add(append([]byte{wasmFuncRef, 0}, leb(uint32(len(programs)))...)...)
 	for i, p := range programs {
 		types.add(wasmType(p)...)
 		funcs.add(leb(uint32(i))...)
-		exports.add(append(wasmName(p.name), append([]byte{0}, leb(uint32(i))...)...)...)
+		exports.add(append(append(wasmName(p.name), 0), leb(uint32(i))...)...)
+		body := []byte{0} // no locals
+		for j := range p.params {
+			body = append(append(body, get), leb(uint32(j))...)
+		}
+		body = append(append(body, 0x41), signedLEB(int64(i))...)       // i32.const: place in the table
+		body = append(append(append(body, 0x11), leb(uint32(i))...), 0) // call_indirect type i, table 0
+		code.add(sized(append(body, 0x0b))...)
+	}
+	exports.add(append(wasmName("table"), 1, 0)...)
+	return wasmModule(map[byte]section{1: types, 3: funcs, 4: tables, 7: exports, 10: code})
+}
+
+// sideModule holds the functions themselves.
+func sideModule(programs []*program) []byte {
+	var types, imports, funcs, elements, code section
+	imports.add(append(append(wasmName("go"), wasmName("mem")...), 2, 0, 0)...)
+	table := append(append(wasmName("gate"), wasmName("table")...), 1, wasmFuncRef, 0)
+	imports.add(append(table, leb(uint32(len(programs)))...)...)
+	all := []byte{0, 0x41, 0, 0x0b} // into table 0, from place 0 on
+	all = append(all, leb(uint32(len(programs)))...)
+	for i, p := range programs {
+		types.add(wasmType(p)...)
+		funcs.add(leb(uint32(i))...)
+		all = append(all, leb(uint32(i))...)
 		code.add(sized(wasmBody(p))...)
 	}
-	var memory section
-	memory.add(append(append(wasmName("go"), wasmName("mem")...), 2, 0, 0)...)
+	elements.add(all...)
+	return wasmModule(map[byte]section{1: types, 2: imports, 3: funcs, 9: elements, 10: code})
+}
+
+func wasmModule(sections map[byte]section) []byte {
 	out := []byte("\x00asm\x01\x00\x00\x00")
-	for _, s := range []struct {
-		id   byte
-		what section
-	}{{1, types}, {2, memory}, {3, funcs}, {7, exports}, {10, code}} {
-		out = append(append(out, s.id), sized(append(leb(s.what.items), s.what.bytes...))...)
+	for id := byte(1); id <= 10; id++ {
+		if s, ok := sections[id]; ok {
+			out = append(append(out, id), sized(append(leb(s.items), s.bytes...))...)
+		}
 	}
 	return out
 }
@@ -57,9 +89,10 @@ func sized(b []byte) []byte { return append(leb(uint32(len(b))), b...) }
 func wasmName(s string) []byte { return sized([]byte(s)) }
 
 const (
-	wasmI32  = 0x7f
-	wasmF32  = 0x7d
-	wasmV128 = 0x7b
+	wasmI32     = 0x7f
+	wasmF32     = 0x7d
+	wasmV128    = 0x7b
+	wasmFuncRef = 0x70
 )
 
 func wasmType(p *program) []byte {
@@ -205,7 +238,7 @@ var wasmPlain = map[op]uint32{
 	opAdd: 0xe4, opSub: 0xe5, opMul: 0xe6, opDiv: 0xe7, opSqrt: 0xe3, // f32x4
 	opGreater: 0x44,                              // f32x4.gt
 	opAnd:     0x4e, opAndNot: 0x4f, opXor: 0x51, // v128
-	opIntAdd: 0xae, opIntMul: 0xb5, opAbove: 0x3b, // i32x4; gt_u
+	opIntAdd: 0xae, opIntMul: 0xb5, opAbove: 0x3c, // i32x4; gt_u
 	opShiftLeft: 0xab, opShiftRight: 0xad, // i32x4.shl, shr_u
 }
 
