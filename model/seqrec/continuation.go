@@ -33,7 +33,7 @@ func Continuations(histories [][]int32, maxLen, horizon, batch int, seed uint64)
 	return func(step int) ([]Sequence, error) {
 		for i := range out {
 			h := usable[walk.at(step*len(out)+i)]
-			own := seedAt(seed, step, i)
+			own := seedAt(seed, 0, step*len(out)+i)
 			out[i] = Continuation(h, splitOf(len(h), horizon, own), maxLen, horizon)
 			out[i].Seed = own
 		}
