@@ -8,9 +8,26 @@ import "math/rand/v2"
 // last one. The same seed gives the same batches. Histories of fewer than two
 // items are left out; if none is left, the source returns ErrNothingToLearn.
 func Crops(histories [][]int32, maxLen, batch int, random float64, seed uint64) Source {
-	var usable [][]int32
+	return CropHistories(Histories(histories), maxLen, batch, random, seed)
+}
+
+// CropHistories is Crops of all that is known of the users.
+func CropHistories(histories []History, maxLen, batch int, random float64, seed uint64) Source {
+	return drawHistories(histories, batch, seed, func(h History, own uint64) Sequence {
+		rng := rand.New(rand.NewPCG(own, 0x63726f7073)) // "crops"
+		if spare := len(h.Items) - maxLen - 1; spare > 0 && rng.Float64() < random {
+			h = h.part(0, len(h.Items)-rng.IntN(spare+1))
+		}
+		return h.Predictions(maxLen)
+	})
+}
+
+// drawHistories makes batches of what cut makes of a history and the seed of its
+// sequence.
+func drawHistories(histories []History, batch int, seed uint64, cut func(h History, own uint64) Sequence) Source {
+	var usable []History
 	for _, h := range histories {
-		if len(h) >= 2 {
+		if len(h.Items) >= 2 {
 			usable = append(usable, h)
 		}
 	}
@@ -22,13 +39,9 @@ func Crops(histories [][]int32, maxLen, batch int, random float64, seed uint64) 
 	return func(step int) ([]Sequence, error) {
 		for i := range out {
 			position := step*len(out) + i
-			h, drawn := usable[walk.at(position)], seedAt(seed, 0, position)
-			rng := rand.New(rand.NewPCG(drawn, 0x63726f7073)) // "crops"
-			if spare := len(h) - maxLen - 1; spare > 0 && rng.Float64() < random {
-				h = h[:len(h)-rng.IntN(spare+1)]
-			}
-			out[i] = FromHistory(h, maxLen)
-			out[i].Seed = drawn
+			own := seedAt(seed, 0, position)
+			out[i] = cut(usable[walk.at(position)], own)
+			out[i].Seed = own
 		}
 		return out, nil
 	}

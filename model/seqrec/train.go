@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"tutti/model"
 	"tutti/model/kernel"
@@ -16,9 +17,16 @@ type Engine interface {
 	// Layout is the layout of params and grad.
 	Layout() model.Layout
 	// LossGrad returns the mean loss per token, in nats, over the positions that
-	// have a target, and how many they are. It overwrites grad with the gradient
-	// of that mean; with a nil grad it computes the loss only. A batch without
-	// any target is ErrNothingToLearn.
+	// have a target, and how many they are. Where the model also has a head for
+	// ratings or clicks, the loss is that mean + RatingWeight * the mean squared
+	// error of the batch's ratings + ClickWeight * the mean logistic loss of its
+	// clicks; a mean of nothing is 0, and tokens counts the items only.
+	//
+	// With a grad it is training: dropout is on, and grad is overwritten with the
+	// gradient of the loss. With a nil grad it computes the loss only, without
+	// dropout. Dropout and negatives follow from the Seeds of the sequences: the
+	// same call gives the same result. A batch with nothing to learn is
+	// ErrNothingToLearn.
 	LossGrad(params []float32, batch []Sequence, grad []float32) (loss float64, tokens int, err error)
 }
 
@@ -44,7 +52,8 @@ type TrainStats struct {
 var ErrDiverged = errors.New("training diverged")
 
 // Train makes cfg.Steps full-batch steps from the global weights over one
-// user's sequences and returns what changed. Global is left alone. Without any
+// user's sequences and returns what changed. Global is left alone. What is drawn
+// at random in a step follows from the sequences' Seeds and the step. Without any
 // target it returns ErrNothingToLearn, with a loss or weight that is not finite
 // ErrDiverged.
 func Train(engine Engine, global model.Params, sequences []Sequence, cfg TrainConfig) (model.Update, TrainStats, error) {
@@ -63,9 +72,13 @@ func Train(engine Engine, global model.Params, sequences []Sequence, cfg TrainCo
 	}
 	local := global.Clone()
 	grad := make([]float32, local.Layout().Size())
+	batch := slices.Clone(sequences)
 	var stats TrainStats
 	for step := range cfg.Steps {
-		loss, tokens, err := checkedStep(engine, local, sequences, grad)
+		for i, s := range sequences {
+			batch[i].Seed = seedAt(s.Seed, step, i)
+		}
+		loss, tokens, err := checkedStep(engine, local, batch, grad)
 		if err != nil {
 			return model.Update{}, TrainStats{}, fmt.Errorf("train: step %d: %w", step, err)
 		}
