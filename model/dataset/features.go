@@ -1,108 +1,113 @@
 package dataset
 
 import (
-	"hash/fnv"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// The public features of an item, in the order of the columns.
+// Columns of a catalogue's Rows.
 const (
-	firstCentre, centreStep, centres = 1930, 12, 8 // years of the radial basis: 1930 to 2014
-	seriesBuckets                    = 32
+	ColumnGenre    = "genre"  // labels
+	ColumnYear     = "year"   // number; missing when unknown
+	ColumnSeries   = "series" // label: what the titles of a series share; missing for titles that stand alone
+	ColumnTitle    = "title"  // text
+	ColumnConstant = "constant"
 )
 
-// Features describes every item by public knowledge alone: its genres (one
-// column for each genre of the catalogue), its year (a radial basis over
-// decades), its series (a hashed token of the title that the parts of a series
-// share; 0 for titles that stand alone) and a constant. Shape Len() x dim, row
-// after row. Each of the four parts has L2 norm at most 1/2, so a row has at
-// most 1.
-func (c *Catalogue) Features() (dim int, rows []float32) {
-	genres := c.genres()
-	dim = len(genres) + centres + seriesBuckets + 1
-	rows = make([]float32, len(c.Items)*dim)
-	series := c.seriesOf()
-	for i, item := range c.Items {
-		row := rows[i*dim : (i+1)*dim]
-		for _, g := range item.Genres {
-			at, _ := slices.BinarySearch(genres, g)
-			row[at] = 1
-		}
-		scaleToHalf(row[:len(genres)])
-		years, rest := row[len(genres):len(genres)+centres], row[len(genres)+centres:]
-		if item.Year > 0 {
-			for j := range years {
-				distance := float64(item.Year-firstCentre-j*centreStep) / centreStep
-				years[j] = float32(math.Exp(-distance * distance / 2))
-			}
-			scaleToHalf(years)
-		}
-		if series[i] != "" {
-			for _, bucket := range buckets(series[i]) {
-				rest[bucket]++
-			}
-			scaleToHalf(rest[:seriesBuckets])
-		}
-		rest[seriesBuckets] = 0.5
+// ItemSchema declares the public features of an item: its genres (a number for
+// each genre of the catalogue), its year (a radial basis from 1930 to 2014), its
+// series (hashed) and a constant. Each of the four parts has L2 norm at most
+// 1/2, so a row has at most 1.
+func ItemSchema() Schema {
+	return Schema{
+		{Name: ColumnGenre, Kind: MultiHot, Size: maxSize, Norm: 0.5},
+		{Name: ColumnYear, Kind: Radial, Size: 8, First: 1930, Step: 12, Norm: 0.5},
+		{Name: ColumnSeries, Kind: Hashed, Size: 32, Hashes: 2, Norm: 0.5},
+		{Name: ColumnConstant, Kind: Constant, Norm: 0.5},
 	}
-	return dim, rows
+}
+
+// TitleColumn adds the words of the title and their parts to an ItemSchema.
+func TitleColumn(size int) Column {
+	return Column{Name: ColumnTitle, Kind: Text, Size: size, MinGram: 3, MaxGram: 4, IDF: true, Norm: 0.5}
+}
+
+// UserSchema declares the features of a user who told their groups: gender, age
+// (a radial basis from 15 to 65) and occupation, each with a mark where it is
+// unknown, and a constant; four parts of L2 norm at most 1/2.
+func UserSchema() Schema {
+	return Schema{
+		{Name: GroupGender, Kind: Categorical, Size: 16, Missing: true, Norm: 0.5},
+		{Name: GroupAge, Kind: Radial, Size: 6, First: 15, Step: 10, Missing: true, Norm: 0.5},
+		{Name: GroupOccupation, Kind: Categorical, Size: 64, Other: true, Missing: true, Norm: 0.5},
+		{Name: ColumnConstant, Kind: Constant, Norm: 0.5},
+	}
+}
+
+// Rows are the items with the columns above.
+func (c *Catalogue) Rows() Rows { return catalogueRows{c, c.seriesOf()} }
+
+type catalogueRows struct {
+	*Catalogue
+	series []string
+}
+
+func (r catalogueRows) Value(row int, column string) Value {
+	switch item := &r.Items[row]; column {
+	case ColumnGenre:
+		return Labels(item.Genres...)
+	case ColumnYear:
+		if item.Year > 0 {
+			return Number(float64(item.Year))
+		}
+	case ColumnSeries:
+		return Labels(r.series[row])
+	case ColumnTitle:
+		return Words(item.Title)
+	}
+	return Value{}
+}
+
+// UserRows are the users with the columns gender, age and occupation.
+func (d *Dataset) UserRows() Rows { return userRows(d.Users) }
+
+type userRows []User
+
+func (r userRows) Len() int { return len(r) }
+
+func (r userRows) Value(row int, column string) Value {
+	switch u := &r[row]; column {
+	case GroupGender, GroupOccupation:
+		return Labels(u.Group(column))
+	case GroupAge:
+		if u.Age > 0 {
+			return Number(float64(u.Age))
+		}
+	}
+	return Value{}
+}
+
+// Features describes every item by public knowledge alone, as ItemSchema
+// declares. Shape Len() x dim, row after row.
+func (c *Catalogue) Features() (dim int, rows []float32) {
+	e := c.encoder()
+	rows, err := e.Matrix(c.Rows())
+	if err != nil {
+		panic(err) // the rows above hold what the schema above asks for
+	}
+	return e.Dim(), rows
 }
 
 // FeatureNames names the columns of Features, such as "genre Drama", "year
 // 1990", "series 7", "constant".
-func (c *Catalogue) FeatureNames() []string {
-	var names []string
-	for _, g := range c.genres() {
-		names = append(names, "genre "+g)
-	}
-	for j := range centres {
-		names = append(names, "year "+strconv.Itoa(firstCentre+j*centreStep))
-	}
-	for b := range seriesBuckets {
-		names = append(names, "series "+strconv.Itoa(b))
-	}
-	return append(names, "constant")
-}
+func (c *Catalogue) FeatureNames() []string { return c.encoder().Names() }
 
-// genres lists those of the catalogue in alphabetical order.
-func (c *Catalogue) genres() []string {
-	seen := map[string]bool{}
-	var all []string
-	for _, item := range c.Items {
-		for _, g := range item.Genres {
-			if !seen[g] {
-				seen[g] = true
-				all = append(all, g)
-			}
-		}
+func (c *Catalogue) encoder() *Encoder {
+	e, err := ItemSchema().Fit(c.Rows(), nil)
+	if err != nil {
+		panic(err) // as in Features
 	}
-	slices.Sort(all)
-	return all
-}
-
-// scaleToHalf gives a part of a row L2 norm 1/2, or leaves it 0.
-func scaleToHalf(part []float32) {
-	square := 0.0
-	for _, v := range part {
-		square += float64(v) * float64(v)
-	}
-	if square == 0 {
-		return
-	}
-	for i := range part {
-		part[i] = float32(float64(part[i]) / math.Sqrt(square) / 2)
-	}
-}
-
-// buckets hashes a series to two columns, so that few series share both.
-func buckets(series string) [2]int {
-	h := fnv.New64a()
-	h.Write([]byte(series))
-	sum := h.Sum64()
-	return [2]int{int(sum % seriesBuckets), int(sum >> 32 % seriesBuckets)}
+	return e
 }
 
 // seriesOf gives each item the stem of its title when another item shares it,
