@@ -24,11 +24,6 @@ func expColumnsAVX512(x []float32, rows int, cols int, shift []float32, sum []fl
 //go:noescape
 func matVecAVX512(y []float32, a []float32, lda int, x []float32)
 
-// transposeSquaresAVX512 transposes whole squares; rows and cols are multiples of the vector's length.
-//
-//go:noescape
-func transposeSquaresAVX512(dst *float32, ldd int, x *float32, ldx int, rows int, cols int)
-
 // onlineSoftmaxAVX512 lifts top, turns x into exp(x-top), adds to sum; at least one row.
 //
 //go:noescape

@@ -618,231 +618,6 @@ fewer28:
 	VZEROUPPER
 	RET
 
-// func transposeSquaresAVX512(dst *float32, ldd int, x *float32, ldx int, rows int, cols int)
-// Requires: AVX, AVX512F
-TEXT ·transposeSquaresAVX512(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ x+16(FP), CX
-	MOVQ ldd+8(FP), DX
-	SHLQ $0x02, DX
-	MOVQ ldx+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ rows+32(FP), SI
-	MOVQ cols+40(FP), DI
-
-across32:
-	MOVQ DI, R8
-	MOVQ CX, R9
-	MOVQ AX, R10
-
-down33:
-	MOVQ         R9, R11
-	VMOVUPS      (R11), X0
-	ADDQ         BX, R11
-	VMOVUPS      (R11), X1
-	ADDQ         BX, R11
-	VMOVUPS      (R11), X2
-	ADDQ         BX, R11
-	VMOVUPS      (R11), X3
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, (R11), Z0, Z0
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, (R11), Z1, Z1
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, (R11), Z2, Z2
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, (R11), Z3, Z3
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, (R11), Z0, Z0
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, (R11), Z1, Z1
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, (R11), Z2, Z2
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, (R11), Z3, Z3
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, (R11), Z0, Z0
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, (R11), Z1, Z1
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, (R11), Z2, Z2
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, (R11), Z3, Z3
-	ADDQ         BX, R11
-	VUNPCKLPS    Z1, Z0, Z4
-	VUNPCKHPS    Z1, Z0, Z5
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z4, Z0
-	VUNPCKHPD    Z1, Z4, Z1
-	VUNPCKLPD    Z3, Z5, Z2
-	VUNPCKHPD    Z3, Z5, Z3
-	VMOVUPS      Z0, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z1, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z2, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z3, (R10)
-	ADDQ         DX, R10
-	MOVQ         R9, R11
-	VMOVUPS      16(R11), X6
-	ADDQ         BX, R11
-	VMOVUPS      16(R11), X7
-	ADDQ         BX, R11
-	VMOVUPS      16(R11), X8
-	ADDQ         BX, R11
-	VMOVUPS      16(R11), X9
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 16(R11), Z6, Z6
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 16(R11), Z7, Z7
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 16(R11), Z8, Z8
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 16(R11), Z9, Z9
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 16(R11), Z6, Z6
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 16(R11), Z7, Z7
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 16(R11), Z8, Z8
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 16(R11), Z9, Z9
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 16(R11), Z6, Z6
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 16(R11), Z7, Z7
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 16(R11), Z8, Z8
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 16(R11), Z9, Z9
-	ADDQ         BX, R11
-	VUNPCKLPS    Z7, Z6, Z4
-	VUNPCKHPS    Z7, Z6, Z5
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z4, Z6
-	VUNPCKHPD    Z7, Z4, Z7
-	VUNPCKLPD    Z9, Z5, Z8
-	VUNPCKHPD    Z9, Z5, Z9
-	VMOVUPS      Z6, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z7, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z8, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z9, (R10)
-	ADDQ         DX, R10
-	MOVQ         R9, R11
-	VMOVUPS      32(R11), X10
-	ADDQ         BX, R11
-	VMOVUPS      32(R11), X11
-	ADDQ         BX, R11
-	VMOVUPS      32(R11), X12
-	ADDQ         BX, R11
-	VMOVUPS      32(R11), X13
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 32(R11), Z10, Z10
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 32(R11), Z11, Z11
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 32(R11), Z12, Z12
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 32(R11), Z13, Z13
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 32(R11), Z10, Z10
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 32(R11), Z11, Z11
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 32(R11), Z12, Z12
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 32(R11), Z13, Z13
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 32(R11), Z10, Z10
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 32(R11), Z11, Z11
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 32(R11), Z12, Z12
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 32(R11), Z13, Z13
-	ADDQ         BX, R11
-	VUNPCKLPS    Z11, Z10, Z4
-	VUNPCKHPS    Z11, Z10, Z5
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z4, Z10
-	VUNPCKHPD    Z11, Z4, Z11
-	VUNPCKLPD    Z13, Z5, Z12
-	VUNPCKHPD    Z13, Z5, Z13
-	VMOVUPS      Z10, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z11, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z12, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z13, (R10)
-	ADDQ         DX, R10
-	MOVQ         R9, R11
-	VMOVUPS      48(R11), X14
-	ADDQ         BX, R11
-	VMOVUPS      48(R11), X15
-	ADDQ         BX, R11
-	VMOVUPS      48(R11), X16
-	ADDQ         BX, R11
-	VMOVUPS      48(R11), X17
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 48(R11), Z14, Z14
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 48(R11), Z15, Z15
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 48(R11), Z16, Z16
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x01, 48(R11), Z17, Z17
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 48(R11), Z14, Z14
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 48(R11), Z15, Z15
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 48(R11), Z16, Z16
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x02, 48(R11), Z17, Z17
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 48(R11), Z14, Z14
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 48(R11), Z15, Z15
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 48(R11), Z16, Z16
-	ADDQ         BX, R11
-	VINSERTF32X4 $0x03, 48(R11), Z17, Z17
-	ADDQ         BX, R11
-	VUNPCKLPS    Z15, Z14, Z4
-	VUNPCKHPS    Z15, Z14, Z5
-	VUNPCKLPS    Z17, Z16, Z15
-	VUNPCKHPS    Z17, Z16, Z17
-	VUNPCKLPD    Z15, Z4, Z14
-	VUNPCKHPD    Z15, Z4, Z15
-	VUNPCKLPD    Z17, Z5, Z16
-	VUNPCKHPD    Z17, Z5, Z17
-	VMOVUPS      Z14, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z15, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z16, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      Z17, (R10)
-	ADDQ         DX, R10
-	ADDQ         $+64, R9
-	SUBQ         $+16, R8
-	JG           down33
-	IMUL3Q       $+16, BX, R8
-	ADDQ         R8, CX
-	ADDQ         $+64, AX
-	SUBQ         $+16, SI
-	JG           across32
-	VZEROUPPER
-	RET
-
 // func onlineSoftmaxAVX512(x []float32, cols int, top []float32, sum []float32)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, FMA3
 TEXT ·onlineSoftmaxAVX512(SB), NOSPLIT, $0-80
@@ -867,39 +642,39 @@ TEXT ·onlineSoftmaxAVX512(SB), NOSPLIT, $0-80
 	SHLQ    $0x02, SI
 	MOVQ    top_len+40(FP), DI
 
-row34:
+row32:
 	VBROADCASTSS (DX), Z13
 	VMOVAPS      Z13, Z14
 	VMOVAPS      Z0, Z15
 	XORQ         R8, R8
 	MOVQ         CX, R9
 	SUBQ         $+32, R9
-	JL           next37
+	JL           next35
 
-loop36:
+loop34:
 	VMOVUPS (AX)(R8*4), Z16
 	VMAXPS  Z14, Z16, Z14
 	VMOVUPS 64(AX)(R8*4), Z16
 	VMAXPS  Z15, Z16, Z15
 	ADDQ    $+32, R8
 	SUBQ    $+32, R9
-	JGE     loop36
+	JGE     loop34
 
-next37:
+next35:
 	ADDQ $+32, R9
 	SUBQ $+16, R9
-	JL   next39
+	JL   next37
 
-loop38:
+loop36:
 	VMOVUPS (AX)(R8*4), Z16
 	VMAXPS  Z14, Z16, Z14
 	ADDQ    $+16, R8
 	SUBQ    $+16, R9
-	JGE     loop38
+	JGE     loop36
 
-next39:
+next37:
 	ADDQ    $+16, R9
-	JZ      done35
+	JZ      done33
 	MOVQ    $-1, R10
 	BZHIQ   R9, R10, R10
 	KMOVW   R10, K1
@@ -907,7 +682,7 @@ next39:
 	VMOVUPS (AX)(R8*4), K1, Z16
 	VMAXPS  Z14, Z16, Z14
 
-done35:
+done33:
 	VMAXPS        Z15, Z14, Z14
 	VEXTRACTF64X4 $0x01, Z14, Y15
 	VMAXPS        Y15, Y14, Y14
@@ -943,9 +718,9 @@ done35:
 	XORQ          R8, R8
 	MOVQ          CX, R9
 	SUBQ          $+32, R9
-	JL            next42
+	JL            next40
 
-loop41:
+loop39:
 	VMOVUPS      (AX)(R8*4), Z13
 	VSUBPS       Z14, Z13, Z13
 	VMOVAPS      Z5, Z15
@@ -992,14 +767,14 @@ loop41:
 	VADDPS       Z19, Z18, Z18
 	ADDQ         $+32, R8
 	SUBQ         $+32, R9
-	JGE          loop41
+	JGE          loop39
 
-next42:
+next40:
 	ADDQ $+32, R9
 	SUBQ $+16, R9
-	JL   next44
+	JL   next42
 
-loop43:
+loop41:
 	VMOVUPS      (AX)(R8*4), Z13
 	VSUBPS       Z14, Z13, Z13
 	VMOVAPS      Z5, Z15
@@ -1024,11 +799,11 @@ loop43:
 	VADDPS       Z19, Z17, Z17
 	ADDQ         $+16, R8
 	SUBQ         $+16, R9
-	JGE          loop43
+	JGE          loop41
 
-next44:
+next42:
 	ADDQ         $+16, R9
-	JZ           done40
+	JZ           done38
 	MOVQ         $-1, R10
 	BZHIQ        R9, R10, R10
 	KMOVW        R10, K1
@@ -1056,7 +831,7 @@ next44:
 	VMOVAPS.Z    Z15, K1, Z15
 	VADDPS       Z15, Z17, Z17
 
-done40:
+done38:
 	VADDPS        Z18, Z17, Z17
 	VEXTRACTF64X4 $0x01, Z17, Y13
 	VADDPS        Y13, Y17, Y17
@@ -1072,7 +847,7 @@ done40:
 	ADDQ          $+4, DX
 	ADDQ          $+4, BX
 	DECQ          DI
-	JNZ           row34
+	JNZ           row32
 	VZEROUPPER
 	RET
 
@@ -1106,9 +881,9 @@ TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-80
 	SHLQ $0x02, DI
 	XORQ R8, R8
 	SUBQ $+64, SI
-	JL   next47
+	JL   next45
 
-loop46:
+loop44:
 	MOVQ    BX, R9
 	LEAQ    (AX)(R8*4), R10
 	VMOVUPS (DX)(R8*4), Z0
@@ -1117,7 +892,7 @@ loop46:
 	VMOVUPS 128(DX)(R8*4), Z2
 	VMOVUPS 192(DX)(R8*4), Z3
 
-row48:
+row46:
 	VBROADCASTSS (R11), Z4
 	ADDQ         $+4, R11
 	VMOVUPS      (R10), Z5
@@ -1138,27 +913,27 @@ row48:
 	VADDPS       Z5, Z3, Z3
 	ADDQ         DI, R10
 	DECQ         R9
-	JNZ          row48
+	JNZ          row46
 	VMOVUPS      Z0, (DX)(R8*4)
 	VMOVUPS      Z1, 64(DX)(R8*4)
 	VMOVUPS      Z2, 128(DX)(R8*4)
 	VMOVUPS      Z3, 192(DX)(R8*4)
 	ADDQ         $+64, R8
 	SUBQ         $+64, SI
-	JGE          loop46
+	JGE          loop44
 
-next47:
+next45:
 	ADDQ $+64, SI
 	SUBQ $+16, SI
-	JL   next50
+	JL   next48
 
-loop49:
+loop47:
 	MOVQ    BX, R9
 	LEAQ    (AX)(R8*4), R10
 	VMOVUPS (DX)(R8*4), Z0
 	MOVQ    CX, R11
 
-row51:
+row49:
 	VBROADCASTSS (R11), Z1
 	ADDQ         $+4, R11
 	VMOVUPS      (R10), Z2
@@ -1167,22 +942,22 @@ row51:
 	VADDPS       Z2, Z0, Z0
 	ADDQ         DI, R10
 	DECQ         R9
-	JNZ          row51
+	JNZ          row49
 	VMOVUPS      Z0, (DX)(R8*4)
 	ADDQ         $+16, R8
 	SUBQ         $+16, SI
-	JGE          loop49
+	JGE          loop47
 
-next50:
+next48:
 	ADDQ      $+16, SI
-	JZ        done45
+	JZ        done43
 	MOVQ      $-1, R9
 	BZHIQ     SI, R9, R9
 	KMOVW     R9, K1
 	LEAQ      (AX)(R8*4), AX
 	VMOVUPS.Z (DX)(R8*4), K1, Z0
 
-row52:
+row50:
 	VBROADCASTSS (CX), Z1
 	ADDQ         $+4, CX
 	VMOVUPS.Z    (AX), K1, Z2
@@ -1191,9 +966,9 @@ row52:
 	VADDPS       Z2, Z0, Z0
 	ADDQ         DI, AX
 	DECQ         BX
-	JNZ          row52
+	JNZ          row50
 	VMOVUPS      Z0, K1, (DX)(R8*4)
 
-done45:
+done43:
 	VZEROUPPER
 	RET

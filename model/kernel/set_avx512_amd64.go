@@ -8,7 +8,7 @@ var avx512 = set{
 
 	gemm:          gemmAVX512,
 	gemmBias:      gemmBiasAVX512,
-	transpose:     transposeAVX512,
+	transpose:     transposeAVX2, // in vectors of 16 it is slower
 	matVec:        matVecAVX512,
 	addRows:       addRowsAVX512,
 	sumRows:       sumRowsAVX512,
@@ -50,23 +50,6 @@ func gemmAVX512(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c 
 func gemmBiasAVX512(m, n, k int, a []float32, rsa int, b []float32, ldb int, c []float32, ldc int, bias []float32) {
 	g := gemmCall{wide: true, m: m, n: n, k: k, a: &a[0], rsa: rsa, csa: 1, b: &b[0], ldb: ldb, c: &c[0], ldc: ldc, from: &bias[0]}
 	g.run()
-}
-
-// transposeAVX512 leaves what is beyond whole squares to the portable loop.
-func transposeAVX512(dst []float32, ldd int, x []float32, ldx, rows, cols int) {
-	const lanes = 16
-	r, c := rows&^(lanes-1), cols&^(lanes-1)
-	if r > 0 && c > 0 {
-		transposeSquaresAVX512(&dst[0], ldd, &x[0], ldx, r, c)
-	} else {
-		r, c = 0, 0
-	}
-	if c < cols && r > 0 {
-		transposePortable(dst[c*ldd:], ldd, x[c:], ldx, r, cols-c)
-	}
-	if r < rows {
-		transposePortable(dst[r:], ldd, x[r*ldx:], ldx, rows-r, cols)
-	}
 }
 
 func adamStepAVX512(w, g, m, v []float32, c AdamStep) {

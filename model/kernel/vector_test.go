@@ -179,13 +179,3 @@ func TestSmallOnes(t *testing.T) {
 		t.Errorf("rows sum to %v", sum)
 	}
 }
-
-func BenchmarkExpColumns(b *testing.B) {
-	x := make([]float32, 128*64)
-	shift, sum := make([]float32, 64), make([]float32, 64)
-	for b.Loop() {
-		clear(x)
-		ExpColumns(x, 128, 64, shift, sum)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(x)), "ns/value")
-}

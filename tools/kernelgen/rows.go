@@ -13,7 +13,9 @@ func rows(g *gen) {
 	sumRows(g)
 	expColumns(g)
 	matVec(g)
-	transpose(g)
+	if !g.wide {
+		transpose(g)
+	}
 	onlineSoftmax(g)
 	scaleRows(g)
 }
@@ -209,8 +211,6 @@ func (g *gen) square(from, ldx reg.GPVirtual, disp int, to, ldd reg.GPVirtual) {
 			switch {
 			case block == 0:
 				g.VMOVUPS(m, r[q].AsX())
-			case g.wide:
-				g.VINSERTF32X4(operand.U8(block), m, r[q], r[q])
 			default:
 				g.VINSERTF128(operand.U8(block), m, r[q], r[q])
 			}
