@@ -169,9 +169,5 @@ func matVecInt8Four(y []int32, a []int8, lda int, x []int8) {
 		last := len(y) - 4
 		fourMatVecInt8(&y[last], &a[last*lda], uintptr(lda), &x[0], 4, size(n))
 	}
-	if n < len(x) {
-		for i := range y {
-			y[i] += dotInt8(a[i*lda+n:i*lda+len(x)], x[n:])
-		}
-	}
+	addInt8Tail(y, a, lda, x, n)
 }

@@ -41,6 +41,16 @@ func matVecInt8Portable(y []int32, a []int8, lda int, x []int8) {
 	}
 }
 
+// addInt8Tail adds the products of the columns from n on.
+func addInt8Tail(y []int32, a []int8, lda int, x []int8, n int) {
+	if n == len(x) {
+		return
+	}
+	for i := range y {
+		y[i] += dotInt8(a[i*lda+n:i*lda+len(x)], x[n:])
+	}
+}
+
 func dotInt8(x, y []int8) int32 {
 	var s0, s1 int32
 	for len(x) >= 4 && len(y) >= 4 {

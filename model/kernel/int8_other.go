@@ -1,4 +1,4 @@
-//go:build purego || (!arm64 && !(js && tuttisimd))
+//go:build purego || (!amd64 && !arm64 && !(js && tuttisimd))
 
 package kernel
 
