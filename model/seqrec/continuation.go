@@ -19,26 +19,17 @@ import "math/rand/v2"
 // the item before it in the same way. A short one, of the length of the lists
 // that will be generated, spends most of the work on the encoder.
 func Continuations(histories [][]int32, maxLen, horizon, batch int, seed uint64) Source {
-	var usable [][]int32
-	for _, h := range histories {
-		if len(h) >= 2 {
-			usable = append(usable, h)
-		}
+	return ContinueHistories(Histories(histories), maxLen, horizon, batch, seed)
+}
+
+// ContinueHistories is Continuations of all that is known of the users.
+func ContinueHistories(histories []History, maxLen, horizon, batch int, seed uint64) Source {
+	if maxLen < 1 || horizon < 1 {
+		histories = nil
 	}
-	if len(usable) == 0 || maxLen < 1 || horizon < 1 || batch < 1 {
-		return func(int) ([]Sequence, error) { return nil, ErrNothingToLearn }
-	}
-	walk := newOrder(len(usable), seed)
-	out := make([]Sequence, min(batch, len(usable)))
-	return func(step int) ([]Sequence, error) {
-		for i := range out {
-			h := usable[walk.at(step*len(out)+i)]
-			own := seedAt(seed, 0, step*len(out)+i)
-			out[i] = Continuation(h, splitOf(len(h), horizon, own), maxLen, horizon)
-			out[i].Seed = own
-		}
-		return out, nil
-	}
+	return drawHistories(histories, batch, seed, func(h History, own uint64) Sequence {
+		return h.Continuation(splitOf(len(h.Items), horizon, own), maxLen, horizon)
+	})
 }
 
 // splitOf draws a split of a history of n >= 2 items, in [1, n-1].

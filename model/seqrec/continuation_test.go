@@ -118,3 +118,32 @@ func TestContinuationsWithoutAnything(t *testing.T) {
 		}
 	}
 }
+
+func TestContinueHistoriesKeepsWhatIsKnown(t *testing.T) {
+	h := seqrec.History{Items: counting(0, 12), User: []float32{2}}
+	for _, item := range h.Items {
+		h.Times = append(h.Times, int64(10*item))
+		h.Feedback = append(h.Feedback, seqrec.Feedback{Item: item, Rating: float32(item), Click: -1})
+	}
+	source := seqrec.ContinueHistories([]seqrec.History{h}, 5, 4, 1, 3)
+	for step := range 50 {
+		batch, err := source(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := batch[0]
+		if len(s.Times) != len(s.Items)+1 || len(s.Feedback) != len(s.Next) || s.User[0] != 2 {
+			t.Fatalf("%+v", s)
+		}
+		for i, item := range append(slices.Clone(s.Items), s.Next[0]) {
+			if s.Times[i] != int64(10*item) {
+				t.Errorf("item %d happened at %d", item, s.Times[i])
+			}
+		}
+		for i, item := range s.Next {
+			if s.Feedback[i].Item != item {
+				t.Errorf("the user said something of item %d, it is given to %d", s.Feedback[i].Item, item)
+			}
+		}
+	}
+}
