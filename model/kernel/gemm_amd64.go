@@ -104,9 +104,12 @@ func (g *gemmCall) strip(row, height, tiles, p0, k, panel int) {
 // runAVX512 does cols columns or, where another width suits the last ones, fewer,
 // and returns how many.
 func (j *gemmJob) runAVX512(height, cols int) int {
-	j.cols = cols
+	if cols > 32 && cols <= 48 {
+		cols = 32
+	}
+	j.cols = cols // more than all vectors but the last hold
 	switch {
-	case cols > 32:
+	case cols > 48:
 		gemm4PartAVX512(j, height)
 	case cols > 16:
 		gemm2PartAVX512(j, height)
