@@ -47,14 +47,16 @@ type CrossEntropy struct {
 	active []int32   // tokens that have a loss
 	tokens []int32   // those of this tile
 	t      int       // len(tokens)
-	h, hT  []float32 // t x D and D x t: their rows of H
-	dh     []float32 // t x D
-	score  []float32 // V x t: logits, then exponentials, then dlogits
+	keep   bool      // gradients are asked for, so the scores of all blocks stay
+	h, dh  []float32 // t x D: their rows of H
+	items  []float32 // D x itemBlock: a block of Table, transposed
+	score  []float32 // t x rows of each block: logits, then exponentials, then dlogits
 
-	shift          []float32 // blocks x t: what each block's logits were lowered by
-	top, sum, mass []float32 // t: running maximum, sum of exponentials, sum of the target
-	was, factor    []float32 // t
-	hit            []float64 // t: inner product of target and logits
+	shift           []float32 // blocks x t: what each block's logits were lowered by
+	top, sum, mass  []float32 // t: running maximum, sum of exponentials, sum of the target
+	weight, factors []float32 // t
+	hit             []float64 // t: inner product of target and logits
+	unused          []float32 // itemBlock: column sums that nobody asked for
 }
 
 const (
@@ -72,6 +74,7 @@ func NewCrossEntropy() *CrossEntropy { return &CrossEntropy{} }
 func (c *CrossEntropy) Run(in CrossEntropyArgs) (loss float64, err error) {
 	c.in = in
 	defer func() { c.in = CrossEntropyArgs{} }()
+	c.keep = in.DH != nil || in.DTable != nil || in.DBias != nil
 	c.active = c.active[:0]
 	for i := range in.N {
 		if HasTarget(in.Targets, in.Soft, i) {
@@ -84,7 +87,7 @@ func (c *CrossEntropy) Run(in CrossEntropyArgs) (loss float64, err error) {
 			return 0, err
 		}
 		loss += c.loss()
-		if in.DH != nil || in.DTable != nil || in.DBias != nil {
+		if c.keep {
 			c.backward()
 		}
 	}
@@ -115,11 +118,15 @@ func tileWidth(left, v int) int {
 func (c *CrossEntropy) startTile(tokens []int32) {
 	d, t := c.in.D, len(tokens)
 	c.tokens, c.t = tokens, t
-	c.h, c.hT, c.dh = kernel.Grow(c.h, t*d), kernel.Grow(c.hT, t*d), kernel.Grow(c.dh, t*d)
-	c.score = kernel.Grow(c.score, c.in.V*t)
+	scores := itemBlock
+	if c.keep {
+		scores = c.in.V
+	}
+	c.h, c.dh, c.items = kernel.Grow(c.h, t*d), kernel.Grow(c.dh, t*d), kernel.Grow(c.items, d*itemBlock)
+	c.score, c.unused = kernel.Grow(c.score, scores*t), kernel.Grow(c.unused, itemBlock)
 	c.shift = kernel.Grow(c.shift, (c.in.V+itemBlock-1)/itemBlock*t)
 	c.top, c.sum, c.mass = kernel.Grow(c.top, t), kernel.Grow(c.sum, t), kernel.Grow(c.mass, t)
-	c.was, c.factor = kernel.Grow(c.was, t), kernel.Grow(c.factor, t)
+	c.weight, c.factors = kernel.Grow(c.weight, t), kernel.Grow(c.factors, t)
 	c.hit = kernel.Grow(c.hit, t)
 	clear(c.sum)
 	clear(c.hit)
@@ -128,14 +135,16 @@ func (c *CrossEntropy) startTile(tokens []int32) {
 		c.top[i] = float32(math.Inf(-1))
 	}
 	GatherForward(c.h, c.in.H, tokens, d)
-	kernel.Transpose(c.hT, t, c.h, d, t, d)
 }
 
-// block is items [v0, v1) and their part of score, shift.
+// block is items [v0, v1) and their part of score, t x (v1-v0), and of shift.
 func (c *CrossEntropy) block(v0 int) (v1 int, score, shift []float32) {
 	v1 = min(v0+itemBlock, c.in.V)
-	b := v0 / itemBlock
-	return v1, c.score[v0*c.t : v1*c.t], c.shift[b*c.t : (b+1)*c.t]
+	b, at := v0/itemBlock, v0*c.t
+	if !c.keep {
+		at = 0
+	}
+	return v1, c.score[at : at+(v1-v0)*c.t], c.shift[b*c.t : (b+1)*c.t]
 }
 
 // forward leaves exp(logit - shift) in score and the softmax's denominators in
@@ -144,44 +153,26 @@ func (c *CrossEntropy) forward() error {
 	d, t := c.in.D, c.t
 	for v0 := 0; v0 < c.in.V; v0 += itemBlock {
 		v1, score, shift := c.block(v0)
-		rows := v1 - v0
-		kernel.Gemm(rows, t, d, c.in.Table[v0*d:v1*d], d, 1, c.hT, t, score, t, false)
-		copy(c.was, c.top)
-		for r := range rows {
-			var bias float32
-			if c.in.Bias != nil {
-				bias = c.in.Bias[v0+r]
-			}
-			raise(score[r*t:(r+1)*t], c.top, bias)
+		n := v1 - v0
+		kernel.Transpose(c.items, n, c.in.Table[v0*d:v1*d], d, n, d)
+		if c.in.Bias != nil {
+			kernel.GemmBias(t, n, d, c.h, d, c.items, n, score, n, c.in.Bias[v0:v1])
+		} else {
+			kernel.Gemm(t, n, d, c.h, d, 1, c.items, n, score, n, false)
 		}
 		for i, token := range c.tokens {
-			if c.soft(token) == nil {
-				if target := int(c.in.Targets[token]); target >= v0 && target < v1 {
-					c.hit[i], c.mass[i] = float64(score[(target-v0)*t+i]), 1
+			if q := c.soft(token); q != nil {
+				if err := c.softHits(i, q[v0:v1], score[i*n:(i+1)*n]); err != nil {
+					return err
 				}
-			} else if err := c.softHits(i, c.soft(token)[v0:v1], score); err != nil {
-				return err
-			}
-			if c.was[i] != c.top[i] {
-				c.sum[i] *= kernel.Exp(c.was[i] - c.top[i])
+			} else if target := int(c.in.Targets[token]); target >= v0 && target < v1 {
+				c.hit[i], c.mass[i] = float64(score[i*n+target-v0]), 1
 			}
 		}
+		kernel.OnlineSoftmax(score, n, c.top, c.sum)
 		copy(shift, c.top)
-		kernel.ExpColumns(score, rows, t, shift, c.sum)
 	}
 	return c.checkSoft()
-}
-
-// raise adds bias to a row of logits and lifts the running maxima to it.
-func raise(row, top []float32, bias float32) {
-	top = top[:len(row)]
-	for i, v := range row {
-		v += bias
-		row[i] = v
-		if v > top[i] {
-			top[i] = v
-		}
-	}
 }
 
 func (c *CrossEntropy) soft(token int32) []float32 {
@@ -192,10 +183,10 @@ func (c *CrossEntropy) soft(token int32) []float32 {
 }
 
 // softHits adds one block of a soft target's inner product with the logits.
-func (c *CrossEntropy) softHits(i int, q, score []float32) error {
+func (c *CrossEntropy) softHits(i int, q, logits []float32) error {
 	hit, mass, lowest := 0.0, float32(0), float32(0)
 	for r, p := range q {
-		hit += float64(p) * float64(score[r*c.t+i])
+		hit += float64(p) * float64(logits[r])
 		mass += p
 		lowest = min(lowest, p)
 	}
@@ -225,29 +216,26 @@ func (c *CrossEntropy) loss() (sum float64) {
 	return sum
 }
 
+// backward takes the blocks in the opposite order: the last ones are still hot.
 func (c *CrossEntropy) backward() {
 	d, t := c.in.D, c.t
 	clear(c.dh)
-	for v0 := 0; v0 < c.in.V; v0 += itemBlock {
+	for i := range c.weight {
+		c.weight[i] = c.in.Scale * c.mass[i] / c.sum[i]
+	}
+	for v0 := (c.in.V - 1) / itemBlock * itemBlock; v0 >= 0; v0 -= itemBlock {
 		v1, score, shift := c.block(v0)
-		rows := v1 - v0
-		for i := range c.factor {
-			c.factor[i] = c.in.Scale * c.mass[i] * kernel.Exp(shift[i]-c.top[i]) / c.sum[i]
-		}
-		for r := range rows {
-			scaleColumns(score[r*t:(r+1)*t], c.factor)
-		}
-		c.subtractTargets(score, v0, v1)
+		n := v1 - v0
+		dBias := c.unused[:n]
 		if c.in.DBias != nil {
-			for r := range rows {
-				c.in.DBias[v0+r] += total(score[r*t : (r+1)*t])
-			}
+			dBias = c.in.DBias[v0:v1]
 		}
+		c.gradients(score, shift, dBias, v0)
 		if c.in.DH != nil {
-			kernel.Gemm(t, d, rows, score, 1, t, c.in.Table[v0*d:v1*d], d, c.dh, d, true)
+			kernel.Gemm(t, d, n, score, n, 1, c.in.Table[v0*d:v1*d], d, c.dh, d, true)
 		}
 		if c.in.DTable != nil {
-			kernel.Gemm(rows, d, t, score, t, 1, c.h, d, c.in.DTable[v0*d:v1*d], d, true)
+			kernel.Gemm(n, d, t, score, 1, n, c.h, d, c.in.DTable[v0*d:v1*d], d, true)
 		}
 	}
 	if c.in.DH != nil {
@@ -255,10 +243,25 @@ func (c *CrossEntropy) backward() {
 	}
 }
 
-func scaleColumns(row, factor []float32) {
-	factor = factor[:len(row)]
-	for i := range row {
-		row[i] *= factor[i]
+// gradients turns a block's exponentials into dlogits = Scale*(mass*softmax -
+// target) and adds their sums over the tokens to dBias.
+func (c *CrossEntropy) gradients(score, shift, dBias []float32, v0 int) {
+	for i, weight := range c.weight {
+		if shift[i] != c.top[i] {
+			weight *= kernel.Exp(shift[i] - c.top[i])
+		}
+		c.factors[i] = weight
+	}
+	kernel.ScaleRows(score, c.factors, dBias)
+	n := len(dBias)
+	for i, token := range c.tokens {
+		if q := c.soft(token); q != nil {
+			kernel.Axpy(score[i*n:(i+1)*n], -c.in.Scale, q[v0:v0+n])
+			kernel.Axpy(dBias, -c.in.Scale, q[v0:v0+n])
+		} else if target := int(c.in.Targets[token]) - v0; target >= 0 && target < n {
+			score[i*n+target] -= c.in.Scale
+			dBias[target] -= c.in.Scale
+		}
 	}
 }
 
@@ -267,17 +270,4 @@ func total(row []float32) (sum float32) {
 		sum += v
 	}
 	return sum
-}
-
-// subtractTargets finishes dlogits = Scale*(mass*softmax - target).
-func (c *CrossEntropy) subtractTargets(score []float32, v0, v1 int) {
-	for i, token := range c.tokens {
-		if q := c.soft(token); q != nil {
-			for r, p := range q[v0:v1] {
-				score[r*c.t+i] -= c.in.Scale * p
-			}
-		} else if target := int(c.in.Targets[token]); target >= v0 && target < v1 {
-			score[(target-v0)*c.t+i] -= c.in.Scale
-		}
-	}
 }
