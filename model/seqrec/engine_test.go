@@ -132,33 +132,18 @@ func TestRaggedEqualsOneByOne(t *testing.T) {
 	}
 }
 
-func TestParallelEqualsOne(t *testing.T) {
+// A batch that is not worth splitting is what one engine computes, to the bit.
+func TestSmallBatchesAreNotSplit(t *testing.T) {
 	for name, m := range smallModels(t) {
 		params, batch := lively(t, m), mixedBatch(small.Items)
-		want := make([]float32, m.Layout().Size())
-		loss, tokens, err := seqrec.NewEngine(m).LossGrad(params.Values(), batch, want)
+		want, grad := make([]float32, m.Layout().Size()), make([]float32, m.Layout().Size())
+		loss, _, err := seqrec.NewEngine(m).LossGrad(params.Values(), batch, want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for workers := range 7 {
-			engine := seqrec.NewParallelEngine(m, workers)
-			var first []float32
-			for range 2 {
-				grad := make([]float32, len(want))
-				l, n, err := engine.LossGrad(params.Values(), batch, grad)
-				if err != nil || n != tokens || math.Abs(l-loss) > 1e-6*loss {
-					t.Fatalf("%s: %d workers: loss %v over %d tokens (%v), want %v over %d", name, workers, l, n, err, loss, tokens)
-				}
-				for i := range grad {
-					if math.Abs(float64(grad[i]-want[i])) > 1e-6 {
-						t.Fatalf("%s: %d workers: gradient %d is %v, want %v", name, workers, i, grad[i], want[i])
-					}
-				}
-				if first != nil && !slices.Equal(first, grad) {
-					t.Errorf("%s: %d workers: the second run differs", name, workers)
-				}
-				first = grad
-			}
+		l, _, err := seqrec.NewParallelEngine(m, 4).LossGrad(params.Values(), batch, grad)
+		if err != nil || l != loss || !slices.Equal(grad, want) {
+			t.Errorf("%s: loss %v (%v), want %v; equal gradients: %v", name, l, err, loss, slices.Equal(grad, want))
 		}
 	}
 }

@@ -36,12 +36,20 @@ const familyItems = 13
 
 var familyLengths = []int{7, 1, 4}
 
-func (c familyCase) model(t *testing.T) (*seqrec.Model, model.Params) {
+func (c familyCase) batch() (batch []seqrec.Sequence) {
+	for i := range familyLengths {
+		s, _ := c.sequence(i)
+		batch = append(batch, s)
+	}
+	return batch
+}
+
+func (c familyCase) model(t *testing.T, dropout float64) (*seqrec.Model, model.Params) {
 	cfg := seqrec.Config{
 		Items: familyItems, Dim: 8, Blocks: c.Blocks, Heads: 2, Hidden: 6, MaxLen: 7, FeatureDim: c.Features, Hybrid: c.Hybrid,
 		Arch: c.Arch, Norm: c.Norm, Positions: c.Positions, Activation: c.Activation,
 		TimeBuckets: c.Buckets, UserDim: c.User, RatingWeight: c.Rating, ClickWeight: c.Click,
-		Loss: seqrec.Loss{Kind: c.Kind, Calibration: c.Calibration},
+		Dropout: dropout, Loss: seqrec.Loss{Kind: c.Kind, Calibration: c.Calibration},
 	}
 	switch c.Kind {
 	case seqrec.SampledSoftmax:
@@ -124,7 +132,7 @@ func (c familyCase) feedback(i, n int) (out []seqrec.Feedback) {
 	return out
 }
 
-func TestFamilyAgainstPyTorch(t *testing.T) {
+func family(t *testing.T) []familyCase {
 	file, err := os.ReadFile("testdata/family.json")
 	if err != nil {
 		t.Fatal(err)
@@ -133,18 +141,18 @@ func TestFamilyAgainstPyTorch(t *testing.T) {
 	if err := json.Unmarshal(file, &ref); err != nil || len(ref.Cases) != 7 {
 		t.Fatalf("%d cases, %v", len(ref.Cases), err)
 	}
-	for _, c := range ref.Cases {
+	return ref.Cases
+}
+
+func TestFamilyAgainstPyTorch(t *testing.T) {
+	for _, c := range family(t) {
 		t.Run(c.Name, func(t *testing.T) { c.compare(t) })
 	}
 }
 
 func (c familyCase) compare(t *testing.T) {
-	m, params := c.model(t)
-	var batch []seqrec.Sequence
-	for i := range familyLengths {
-		s, _ := c.sequence(i)
-		batch = append(batch, s)
-	}
+	m, params := c.model(t, 0)
+	batch := c.batch()
 	if got := drawn(m, batch); !slices.Equal(got, c.Negatives) {
 		t.Fatalf("the model draws %v, the reference has %v", got, c.Negatives)
 	}
@@ -199,7 +207,7 @@ func (c familyCase) compareScores(t *testing.T, m *seqrec.Model, params model.Pa
 }
 
 func (c familyCase) compareSteps(t *testing.T, engine seqrec.Engine, params model.Params, batch []seqrec.Sequence) {
-	adam, err := optim.New("adam")
+	adam, err := optimAdam()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,3 +220,5 @@ func (c familyCase) compareSteps(t *testing.T, engine seqrec.Engine, params mode
 		adam.Step(params.Values(), grad, 0.01)
 	}
 }
+
+func optimAdam() (optim.Optimizer, error) { return optim.New("adam") }

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"tutti/model"
+	"tutti/model/kernel"
+	"tutti/model/layer"
 	"tutti/model/seqrec"
 )
 
@@ -13,6 +15,8 @@ type oracle struct {
 	cfg      seqrec.Config
 	features []float64
 	p        map[string][]float64
+	dropping bool   // as in training
+	seed     uint64 // of the sequence at hand
 }
 
 func newOracle(m *seqrec.Model, params model.Params) *oracle {
@@ -82,8 +86,28 @@ func (o *oracle) itemVector(id int) (vector []float64, bias float64) {
 	return affine(row, o.p[seqrec.TensorProjection], make([]float64, d)), dot(row, o.p[seqrec.TensorItemBias])
 }
 
+// kept is what dropout multiplies number at of a site with: it asks the kernel
+// for the one number.
+func (o *oracle) kept(site, at int, more uint64) float64 {
+	if !o.dropping {
+		return 1
+	}
+	x := []float32{1}
+	kernel.Dropout(x, x, layer.DropoutKey(o.seed, site)+more, uint32(at), float32(o.cfg.Dropout))
+	return float64(x[0])
+}
+
+// drop is row i of a sequence after dropout.
+func (o *oracle) drop(row []float64, site, i int) []float64 {
+	out := make([]float64, len(row))
+	for j, v := range row {
+		out[j] = v * o.kept(site, i*len(row)+j, 0)
+	}
+	return out
+}
+
 // attend is causal multi-head attention over the rows q|k|v of one sequence.
-func (o *oracle) attend(qkv [][]float64) [][]float64 {
+func (o *oracle) attend(qkv [][]float64, site int) [][]float64 {
 	d, w := o.cfg.Dim, o.cfg.Dim/o.cfg.Heads
 	out := make([][]float64, len(qkv))
 	for i := range qkv {
@@ -94,6 +118,7 @@ func (o *oracle) attend(qkv [][]float64) [][]float64 {
 			for j := 0; j <= i; j++ {
 				e := math.Exp(dot(qkv[i][h*w:(h+1)*w], qkv[j][d+h*w:d+(h+1)*w]) / math.Sqrt(float64(w)))
 				total += e
+				e *= o.kept(site, i*len(qkv)+j, uint64(h)*0xd1342543de82ef95)
 				for c := range sum {
 					sum[c] += e * qkv[j][2*d+h*w+c]
 				}
@@ -112,7 +137,7 @@ func (o *oracle) outputs(items []int32) [][]float64 {
 	x := make([][]float64, len(items))
 	for i, id := range items {
 		vector, _ := o.itemVector(int(id))
-		x[i] = plus(vector, o.p[seqrec.TensorPosition][i*d:(i+1)*d])
+		x[i] = o.drop(plus(vector, o.p[seqrec.TensorPosition][i*d:(i+1)*d]), 0, i)
 	}
 	for b := range o.cfg.Blocks {
 		in := func(name string) []float64 { return o.p[seqrec.BlockTensor(b, name)] }
@@ -121,13 +146,14 @@ func (o *oracle) outputs(items []int32) [][]float64 {
 			normed := normalise(row, in(seqrec.TensorNorm1Gain), in(seqrec.TensorNorm1Bias))
 			qkv[i] = affine(normed, in(seqrec.TensorQKV), in(seqrec.TensorQKVBias))
 		}
-		for i, att := range o.attend(qkv) {
-			mid := plus(x[i], affine(att, in(seqrec.TensorOut), in(seqrec.TensorOutBias)))
+		site := 1 + 5*b // of the block: probabilities, attention, feed-forward
+		for i, att := range o.attend(qkv, site) {
+			mid := plus(x[i], o.drop(affine(att, in(seqrec.TensorOut), in(seqrec.TensorOutBias)), site+1, i))
 			up := affine(normalise(mid, in(seqrec.TensorNorm2Gain), in(seqrec.TensorNorm2Bias)), in(seqrec.TensorUp), in(seqrec.TensorUpBias))
 			for j, u := range up {
 				up[j] = 0.5 * u * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(u+0.044715*u*u*u)))
 			}
-			x[i] = plus(mid, affine(up, in(seqrec.TensorDown), in(seqrec.TensorDownBias)))
+			x[i] = plus(mid, o.drop(affine(up, in(seqrec.TensorDown), in(seqrec.TensorDownBias)), site+2, i))
 		}
 	}
 	for i := range x {
@@ -154,6 +180,7 @@ func (o *oracle) logits(items []int32) [][]float64 {
 func (o *oracle) loss(batch []seqrec.Sequence) float64 {
 	sum, tokens := 0.0, 0
 	for _, s := range batch {
+		o.seed = s.Seed
 		for i, logits := range o.logits(s.Items) {
 			total := 0.0
 			for _, l := range logits {
