@@ -64,7 +64,11 @@ func bprRow(own float32, score, _ []float32, hits []int32) (loss float64, dOwn f
 	leaveOut(score, hits)
 	loss = logisticRow(score) / float64(pairs)
 	kernel.Scale(score, 1/float32(pairs))
-	return loss, -total(score)
+	slope := 0.0
+	for _, g := range score {
+		slope += float64(g)
+	}
+	return loss, float32(-slope)
 }
 
 // logisticRow replaces every z by sigmoid(z) and returns the sum of
