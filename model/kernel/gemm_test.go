@@ -34,43 +34,133 @@ func gemmNaive(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c [
 	return out
 }
 
+// product is a multiplication that a test or the fuzzer chose. What lies between
+// the rows of A and B is not a number, so that reading it shows.
+type product struct {
+	m, n, k            int
+	rsa, csa, ldb, ldc int
+	acc                bool
+	seed               uint64
+}
+
+func spaced(rng *rand.Rand, size int, fill func(set func(at int))) []float32 {
+	x := make([]float32, size)
+	for i := range x {
+		x[i] = float32(math.NaN())
+	}
+	fill(func(at int) { x[at] = float32(rng.NormFloat64()) })
+	return x
+}
+
+func (p product) check(t *testing.T, s set) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(p.seed, 1))
+	a := spaced(rng, (p.m-1)*p.rsa+max(0, p.k-1)*p.csa+1, func(set func(int)) {
+		for i := range p.m {
+			for q := range p.k {
+				set(i*p.rsa + q*p.csa)
+			}
+		}
+	})
+	b := spaced(rng, max(0, p.k-1)*p.ldb+p.n, func(set func(int)) {
+		for q := range p.k {
+			for j := range p.n {
+				set(q*p.ldb + j)
+			}
+		}
+	})
+	c, intact := guarded(rng, (p.m-1)*p.ldc+p.n)
+	before, bias := slices.Clone(c), random(rng, p.n)
+	want := gemmNaive(p.m, p.n, p.k, a, p.rsa, p.csa, b, p.ldb, c, p.ldc, p.acc)
+	chosen := active
+	active = s
+	defer func() { active = chosen }()
+	Gemm(p.m, p.n, p.k, a, p.rsa, p.csa, b, p.ldb, c, p.ldc, p.acc)
+	p.compare(t, s.name, c, before, want)
+	if p.csa == 1 {
+		for i := range want {
+			want[i] += float64(bias[i%p.n])
+			if p.acc {
+				want[i] -= float64(before[i/p.n*p.ldc+i%p.n])
+			}
+		}
+		copy(c, before)
+		GemmBias(p.m, p.n, p.k, a, p.rsa, b, p.ldb, c, p.ldc, bias)
+		p.compare(t, s.name+" with bias", c, before, want)
+	}
+	if !intact() {
+		t.Fatalf("%s: %+v: wrote around C", s.name, p)
+	}
+}
+
+func (p product) compare(t *testing.T, name string, c, before []float32, want []float64) {
+	t.Helper()
+	for at, got := range c {
+		i, j := at/p.ldc, at%p.ldc
+		if j >= p.n {
+			if got != before[at] {
+				t.Fatalf("%s: %+v: wrote between the rows of C at (%d,%d)", name, p, i, j)
+			}
+		} else if diff := math.Abs(float64(got) - want[i*p.n+j]); !(diff <= 1e-6*float64(p.k+4)) {
+			t.Fatalf("%s: %+v: C(%d,%d) = %v, want %v", name, p, i, j, got, want[i*p.n+j])
+		}
+	}
+}
+
+func newProduct(m, n, k, layout, gap int, acc bool, seed uint64) product {
+	p := product{m: m, n: n, k: k, rsa: k + gap, csa: 1, ldb: n + gap, ldc: n + gap, acc: acc, seed: seed}
+	switch layout {
+	case 1: // transposed
+		p.rsa, p.csa = 1, m+gap
+	case 2: // neither rows nor columns contiguous
+		p.rsa, p.csa = 2*k+1+gap, 2
+	}
+	p.rsa, p.csa = max(1, p.rsa), max(1, p.csa)
+	return p
+}
+
 func TestGemmAgainstDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	sizes := []int{1, 2, 3, 4, 5, 7, 8, 9, 31, 64}
-	deep := []int{0, 1, 3, 8, 9, 50, 255, 256, 257, 600}
-	for range 600 {
-		m, n, k := sizes[rng.IntN(len(sizes))], sizes[rng.IntN(len(sizes))], deep[rng.IntN(len(deep))]
-		if rng.IntN(40) == 0 {
+	deep := []int{0, 1, 3, 8, 9, 50, 255, 256, 257, 383, 384, 385, 800}
+	for range 500 {
+		m, n, k := 1+rng.IntN(30), 1+rng.IntN(80), deep[rng.IntN(len(deep))]
+		switch rng.IntN(40) {
+		case 0:
 			m = blockRows + rng.IntN(40)
+		case 1:
+			n = 130 + rng.IntN(80)
 		}
-		ldb, ldc := n+rng.IntN(5), n+rng.IntN(5)
-		rsa, csa := k+rng.IntN(5), 1
-		switch rng.IntN(3) {
-		case 0: // transposed
-			rsa, csa = 1, m+rng.IntN(5)
-		case 1: // neither rows nor columns contiguous
-			rsa, csa = 2*k+1, 2
+		p := newProduct(m, n, k, rng.IntN(3), rng.IntN(5), rng.IntN(2) == 0, rng.Uint64())
+		for _, s := range sets() {
+			p.check(t, s)
 		}
-		a, b := random(rng, m*rsa+k*csa+1), random(rng, k*ldb+n)
-		c := random(rng, m*ldc)
-		acc := rng.IntN(2) == 0
-		before := slices.Clone(c)
-		want := gemmNaive(m, n, k, a, rsa, csa, b, ldb, c, ldc, acc)
-		Gemm(m, n, k, a, rsa, csa, b, ldb, c, ldc, acc)
-		name := fmt.Sprintf("m=%d n=%d k=%d rsa=%d csa=%d acc=%v", m, n, k, rsa, csa, acc)
-		for i := range m {
-			for j := range ldc {
-				got := c[i*ldc+j]
-				if j >= n {
-					if got != before[i*ldc+j] {
-						t.Fatalf("%s: wrote outside C at (%d,%d)", name, i, j)
-					}
-				} else if diff := math.Abs(float64(got) - want[i*n+j]); diff > 1e-6*float64(k+1) {
-					t.Fatalf("%s: C(%d,%d) = %v, want %v", name, i, j, got, want[i*n+j])
-				}
+	}
+}
+
+// Every height and width of tile, exactly.
+func TestGemmTiles(t *testing.T) {
+	for m := 1; m <= 26; m++ {
+		for n := 1; n <= 70; n++ {
+			p := newProduct(m, n, 3, (m+n)%3, n%2, m%2 == 0, uint64(m*100+n))
+			for _, s := range sets() {
+				p.check(t, s)
 			}
 		}
 	}
+}
+
+func FuzzGemm(f *testing.F) {
+	f.Add(uint8(12), uint8(32), uint16(64), uint8(0), uint8(0), false, uint64(1))
+	f.Add(uint8(1), uint8(63), uint16(400), uint8(1), uint8(3), true, uint64(2))
+	f.Fuzz(func(t *testing.T, m, n uint8, k uint16, layout, gap uint8, acc bool, seed uint64) {
+		if m == 0 || n == 0 || k > 1000 {
+			t.Skip()
+		}
+		p := newProduct(int(m), int(n), int(k), int(layout%3), int(gap%8), acc, seed)
+		for _, s := range sets() {
+			p.check(t, s)
+		}
+	})
 }
 
 func TestGemmRefusesShortSlices(t *testing.T) {

@@ -64,9 +64,7 @@ func onlineSoftmaxPortable(x []float32, cols int, top, sum []float32) {
 	for r, was := range top {
 		row := x[r*cols : (r+1)*cols]
 		top[r] = max(was, maxPortable(row))
-		if was != top[r] {
-			sum[r] *= Exp(was - top[r])
-		}
+		sum[r] *= Exp(was - top[r])
 		sum[r] += expShiftedPortable(row, row, top[r])
 	}
 }
