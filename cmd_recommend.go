@@ -12,42 +12,84 @@ import (
 
 func (a *app) recommendCommand() *cobra.Command {
 	var f deviceFlags
-	count := 5
+	var clear askFlags
+	count, repeat := 5, false
 	cmd := &cobra.Command{
-		Use:     "recommend",
-		Short:   "Recommend on a device, offline, with a reason for each item",
-		Long:    "Opens a device's directory and ranks with the last model that it accepted. Nothing is sent and nothing is asked.",
-		Example: "  tutti recommend --dir phone1 --task task.json --catalogue movies -n 5",
+		Use:   "recommend",
+		Short: "Recommend, with a reason for each item: on a device, offline, or in the clear with a trained run",
+		Long: `With --dir, opens a device's directory and ranks with the last model that it accepted. Nothing is sent and nothing is
+asked. With --run, ranks with the best weights of tutti train for a person of the data or for a list of items; the
+reason is the event of the history without which the item would have lost most.`,
+		Example: "  tutti recommend --dir phone1 --task task.json --catalogue movies -n 5\n  tutti recommend --run run1 --user 17\n  tutti recommend --run run1 --items 1,260,1196 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, shared, err := a.openDevice(f, nil)
+			if count < 1 {
+				return usageError("-n %d: want 1 or more", count)
+			}
+			inClear := cmd.Flags().Changed("run")
+			for _, name := range []string{"user", "items", "data", "repeat"} {
+				if cmd.Flags().Changed(name) && !inClear {
+					return usageError("--%s belongs to --run", name)
+				}
+			}
+			for _, name := range []string{"dir", "task", "catalogue"} {
+				if cmd.Flags().Changed(name) && inClear {
+					return usageError("--run is in the clear and --%s is a device's: give one of them", name)
+				}
+			}
+			list, about, err := a.recommendations(cmd, f, clear, count, repeat)
 			if err != nil {
 				return err
-			}
-			defer d.Close()
-			list, err := d.Recommend(cmd.Context(), client.Request{Count: count})
-			if errors.Is(err, client.ErrNoModel) {
-				return fmt.Errorf("this device has no model yet: run tutti device on %s once, with a network", f.dir)
-			}
-			if err != nil {
-				return err
-			}
-			lines := make([]recommendation, len(list))
-			rows := make([]table.Row, len(list))
-			for i, r := range list {
-				lines[i] = recommendation{Item: r.Item, Title: displayTitle(shared.Catalogue(), r.Item), Score: r.Score, Reason: reasonSentence(shared.Catalogue(), r.Why)}
-				rows[i] = table.Row{i + 1, lines[i].Title, fmt.Sprintf("%.4f", r.Score), lines[i].Reason}
 			}
 			if a.json {
-				return a.emit(lines)
+				return a.emit(list)
 			}
 			u := a.newUI()
 			defer u.close()
+			u.close()
+			if about != "" {
+				u.say("%s", about)
+			}
+			rows := make([]table.Row, len(list))
+			for i, r := range list {
+				rows[i] = table.Row{i + 1, r.Title, fmt.Sprintf("%.4f", r.Score), r.Reason}
+			}
 			u.print(table.Row{"", "item", "probability", "reason"}, rows)
 			return nil
 		},
 	}
 	f.identity(cmd)
+	clear.add(cmd)
 	cmd.Flags().IntVarP(&count, "count", "n", count, "how many")
+	cmd.Flags().BoolVar(&repeat, "repeat", false, "with --run: items of the history may come again")
 	return cmd
+}
+
+// recommendations asks the device, or the run.
+func (a *app) recommendations(cmd *cobra.Command, f deviceFlags, clear askFlags, count int, repeat bool) ([]recommendation, string, error) {
+	if clear.run != "" {
+		t, q, err := clear.ask(cmd)
+		if err != nil {
+			return nil, "", err
+		}
+		list, err := t.recommend(q.query, count, repeat)
+		return list, q.sentence(), err
+	}
+	d, shared, err := a.openDevice(f, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	defer d.Close()
+	list, err := d.Recommend(cmd.Context(), client.Request{Count: count})
+	if errors.Is(err, client.ErrNoModel) {
+		return nil, "", fmt.Errorf("this device has no model yet: run tutti device on %s once, with a network", f.dir)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	lines := make([]recommendation, len(list))
+	for i, r := range list {
+		lines[i] = recommendation{Item: r.Item, Title: displayTitle(shared.Catalogue(), r.Item), Score: r.Score, Reason: reasonSentence(shared.Catalogue(), r.Why)}
+	}
+	return lines, "", nil
 }

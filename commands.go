@@ -5,7 +5,8 @@ import "github.com/spf13/cobra"
 // commands lists the verbs, in the order of a first encounter.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.demoCommand(), a.dataCommand(), a.serverCommand(), a.committeeCommand(), a.deviceCommand(), a.recommendCommand(),
+		a.demoCommand(), a.dataCommand(), a.serverCommand(), a.committeeCommand(), a.deviceCommand(), a.trainCommand(), a.evaluateCommand(),
+		a.generateCommand(), a.recommendCommand(),
 		a.reportCommand(), a.verifyCommand(), a.certsCommand(), a.versionCommand(),
 	}
 }

@@ -1,5 +1,7 @@
 package run
 
+import "tutti/model/seqrec"
+
 // Config is everything that decides the outcome of a run. Default fills it by
 // recipe; Set changes one field by its name in the file. What a value means for
 // the model is checked where the model is built.
@@ -30,20 +32,20 @@ type Model struct {
 	Dim, Blocks, Heads, Hidden int
 	MaxLen                     int    // events that are read
 	Items                      string // ItemsTable, ItemsFeatures or ItemsHybrid
-	Norm                       string // "pre" or "post"
-	Positions                  string // "learned" or "rotary"
-	Activation                 string // "gelu", "relu" or "swiglu"
-	TimeBuckets                int    // 0: times are not read
-	User                       bool   // attributes of the user are read, where the data have them
+	Norm                       seqrec.Norm
+	Positions                  seqrec.Positions
+	Activation                 seqrec.Activation
+	TimeBuckets                int  // 0: times are not read
+	User                       bool // attributes of the user are read, where the data have them
 	Dropout                    float64
 	DecoderBlocks, Horizon     int // recipe encdec only
 }
 
 // Loss is what is minimised.
 type Loss struct {
-	Kind         string // "full", "sampled", "gbce" or "bpr"
-	Negatives    int    // not for "full"
-	Calibration  float64
+	Kind         seqrec.LossKind
+	Negatives    int     // not for seqrec.FullSoftmax
+	Calibration  float64 // seqrec.GBCE only
 	RatingWeight float64
 	ClickWeight  float64
 }
@@ -93,3 +95,34 @@ const (
 	ItemsFeatures = "features"
 	ItemsHybrid   = "hybrid"
 )
+
+// Recommender is the configuration of the model for a catalogue of items with
+// features public numbers each (read unless Items is ItemsTable), and people
+// described by user numbers (read if User is set).
+func (c Config) Recommender(items, features, user int) seqrec.Config {
+	m := c.Model
+	out := seqrec.Config{
+		Items: items, Dim: m.Dim, Blocks: m.Blocks, Heads: m.Heads, Hidden: m.Hidden, MaxLen: m.MaxLen,
+		Norm: m.Norm, Positions: m.Positions, Activation: m.Activation, TimeBuckets: m.TimeBuckets, Dropout: m.Dropout,
+		Loss: seqrec.Loss{Kind: c.Loss.Kind}, RatingWeight: c.Loss.RatingWeight, ClickWeight: c.Loss.ClickWeight,
+	}
+	if m.Items != ItemsTable {
+		out.FeatureDim, out.Hybrid = features, m.Items == ItemsHybrid
+	}
+	if m.User {
+		out.UserDim = user
+	}
+	if c.Loss.Kind != seqrec.FullSoftmax {
+		out.Loss.Negatives = c.Loss.Negatives
+	}
+	if c.Loss.Kind == seqrec.GBCE {
+		out.Loss.Calibration = c.Loss.Calibration
+	}
+	switch c.Recipe {
+	case Bidirectional:
+		out.Arch = seqrec.Bidirectional
+	case EncDec:
+		out.Arch, out.DecoderBlocks, out.Horizon = seqrec.EncoderDecoder, m.DecoderBlocks, m.Horizon
+	}
+	return out
+}

@@ -52,9 +52,9 @@ func Default(r Recipe) (Config, bool) {
 		Split: Split{Kind: SplitLeaveOneOut, Quantile: 0.9},
 		Model: Model{
 			Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 64, Items: ItemsTable,
-			Norm: "pre", Positions: "learned", Activation: "gelu", Dropout: 0.2,
+			Dropout: 0.2,
 		},
-		Loss:     Loss{Kind: "full", Negatives: 256, Calibration: 0.75},
+		Loss:     Loss{Negatives: 256, Calibration: 0.75},
 		Batch:    Batch{Size: 128, Random: 0.6},
 		Fit:      Fit{Epochs: 60, Optimiser: "adam", Rate: 1.5e-3, Schedule: "cosine", WarmUp: 0.05, Accumulate: 1},
 		Validate: Validate{Users: 2000, Patience: 10},

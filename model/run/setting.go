@@ -1,6 +1,7 @@
 package run
 
 import (
+	"encoding"
 	"fmt"
 	"math"
 	"slices"
@@ -39,17 +40,17 @@ func Settings(c *Config) []Setting {
 		whole("model.hidden", &c.Model.Hidden, 1, 1<<12, "width of the feed-forward layer"),
 		whole("model.length", &c.Model.MaxLen, 1, 1<<12, "events that are read"),
 		choice("model.items", &c.Model.Items, "a learned row per item, a projection of its public features, or the sum of both", ItemsTable, ItemsFeatures, ItemsHybrid),
-		choice("model.norm", &c.Model.Norm, "layer norm before or after each part of a block", "pre", "post"),
-		choice("model.positions", &c.Model.Positions, "learned vectors, or rotations of queries and keys", "learned", "rotary"),
-		choice("model.activation", &c.Model.Activation, "of the feed-forward layer", "gelu", "relu", "swiglu"),
+		enum("model.norm", &c.Model.Norm, "layer norm before or after each part of a block"),
+		enum("model.positions", &c.Model.Positions, "learned vectors, or rotations of queries and keys"),
+		enum("model.activation", &c.Model.Activation, "of the feed-forward layer"),
 		whole("model.time_buckets", &c.Model.TimeBuckets, 0, 64, "learned vectors for the time since the event before; 0: none"),
 		flag("model.user", &c.Model.User, "read the user's attributes, where the data have them"),
 		decimal("model.dropout", &c.Model.Dropout, 0, 0.99, "share of activations that training drops"),
 		whole("model.decoder_blocks", &c.Model.DecoderBlocks, 0, 64, "encdec only"),
 		whole("model.horizon", &c.Model.Horizon, 0, 1<<12, "encdec only: longest continuation"),
 
-		choice("loss.kind", &c.Loss.Kind, "over all items, or over sampled negatives", "full", "sampled", "gbce", "bpr"),
-		whole("loss.negatives", &c.Loss.Negatives, 1, 1<<20, "not for full"),
+		enum("loss.kind", &c.Loss.Kind, "softmax: over all items; the others compare with sampled negatives"),
+		whole("loss.negatives", &c.Loss.Negatives, 1, 1<<20, "not for softmax"),
 		decimal("loss.calibration", &c.Loss.Calibration, 0, 1, "gbce only: t of gSASRec"),
 		decimal("loss.rating_weight", &c.Loss.RatingWeight, 0, 1e6, "of predicting the rating beside the item; 0: not"),
 		decimal("loss.click_weight", &c.Loss.ClickWeight, 0, 1e6, "of predicting a click beside the item; 0: not"),
@@ -119,6 +120,33 @@ func choice[T ~string](name string, field *T, help string, words ...string) Sett
 		*field = T(s)
 		return nil
 	}}
+}
+
+// enum is a choice among the words of a type that writes and reads itself.
+func enum[T ~uint8, P interface {
+	*T
+	encoding.TextUnmarshaler
+	encoding.TextMarshaler
+}](name string, field P, help string) Setting {
+	var words []string
+	for n := T(0); ; n++ {
+		word, err := P(&n).MarshalText()
+		if err != nil {
+			break
+		}
+		words = append(words, string(word))
+	}
+	value, _ := field.MarshalText()
+	word := string(value)
+	s := choice(name, &word, help, words...)
+	check := s.set
+	s.set = func(text string) error {
+		if err := check(text); err != nil {
+			return err
+		}
+		return field.UnmarshalText([]byte(text))
+	}
+	return s
 }
 
 func flag(name string, field *bool, help string) Setting {

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"tutti/model"
+	"tutti/model/dataset"
+	"tutti/model/metric"
+	"tutti/model/run"
+	"tutti/model/seqrec"
+)
+
+// material is what a run in the clear learns from and is asked about.
+type material struct {
+	data  *dataset.Dataset
+	split dataset.Split
+	about run.Data
+}
+
+// invented is what a run without --data says of its source.
+const invented = "invented behaviour (seeded generator)"
+
+// loadMaterial reads the data of a configuration, or invents what the demo invents, and splits it.
+func loadMaterial(c run.Config) (*material, error) {
+	m := &material{about: run.Data{Source: invented}}
+	var err error
+	if c.Data == "" {
+		config := dataset.DefaultGenerator()
+		config.Seed = c.Seed
+		m.data, err = dataset.Generate(config)
+	} else {
+		m.about.Source = filepath.Base(filepath.Clean(c.Data))
+		m.data, _, err = loadData(c.Data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.split, err = splitBehaviour(m.data, c.Split); err != nil {
+		return nil, err
+	}
+	m.about.Digest = run.DataDigest(m.data)
+	m.about.Catalogue = model.Digest(m.data.Catalogue.Digest())
+	m.about.Users, m.about.Items, m.about.Events = len(m.data.Users), m.data.Catalogue.Len(), m.data.Events()
+	for _, h := range m.split.Train {
+		m.about.Training += len(h)
+	}
+	return m, nil
+}
+
+func splitBehaviour(ds *dataset.Dataset, s run.Split) (dataset.Split, error) {
+	if s.Kind == run.SplitLeaveOneOut {
+		return dataset.LeaveOneOut(ds), nil
+	}
+	split, _, err := dataset.GlobalTime(ds, s.Quantile, dataset.TargetFirst)
+	if errors.Is(err, dataset.ErrNoTimes) {
+		return split, usageError("split.kind: %s, but %v: use %s", s.Kind, err, run.SplitLeaveOneOut)
+	}
+	return split, err
+}
+
+// same checks that data are those of a run.
+func (m *material) same(about run.Data, name string) error {
+	switch {
+	case m.about.Digest == about.Digest:
+		return nil
+	case m.about.Catalogue == about.Catalogue:
+		return usageError("the behaviour in %s is not what %s was trained on (%s)", m.about.Source, name, about.Source)
+	}
+	return usageError("the items in %s are not those of %s (%s): give the same data with --data", m.about.Source, name, about.Source)
+}
+
+// build makes the recommender that a configuration describes.
+func (m *material) build(c run.Config) (*seqrec.Model, error) {
+	catalogue := m.data.Catalogue
+	dim, rows := 0, []float32(nil)
+	if c.Model.Items != run.ItemsTable {
+		dim, rows = catalogue.Features()
+	}
+	built, err := seqrec.New(c.Recommender(catalogue.Len(), dim, 0), rows)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("the configuration makes no model: %w", err)}
+	}
+	if built.Config().Loss.Kind == seqrec.FullSoftmax {
+		return built, nil
+	}
+	return built.WithFrequency(m.counts())
+}
+
+// sample picks a fixed number of cases, evenly over all people.
+func sample(cases []metric.Case, most int) []metric.Case {
+	if most == 0 || len(cases) <= most {
+		return cases
+	}
+	out := make([]metric.Case, most)
+	for i := range out {
+		out[i] = cases[i*len(cases)/most]
+	}
+	return out
+}
+
+// person finds somebody by the number in the data.
+func (m *material) person(id int64) (int, error) {
+	for i := range m.data.Users {
+		if m.data.Users[i].ID == id {
+			return i, nil
+		}
+	}
+	return 0, usageError("%s has nobody with number %d", m.about.Source, id)
+}
+
+// trained is a run with its best weights, ready to rank.
+type trained struct {
+	*material
+	dir      run.Dir
+	manifest run.Manifest
+	config   run.Config
+	model    *seqrec.Model
+	params   model.Params
+	scorer   *seqrec.Scorer
+}
+
+// openTrained loads the best weights of a run and the data; another data set with the same items may be given.
+func openTrained(dir, data string) (*trained, error) {
+	if dir == "" {
+		return nil, usageError("--run is needed: the folder that tutti train wrote")
+	}
+	d, m, c, err := openRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	if data != "" {
+		c.Data = data
+	}
+	t := &trained{dir: d, manifest: m, config: c}
+	if t.material, err = loadMaterial(c); err != nil {
+		return nil, fmt.Errorf("%w (--data says where the data are now)", err)
+	}
+	if t.about.Catalogue != m.Data.Catalogue {
+		return nil, t.same(m.Data, d.Name)
+	}
+	if t.model, err = t.build(c); err != nil {
+		return nil, err
+	}
+	if t.params, _, err = d.Best(); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s has no weights yet: let tutti train run until its first validation", d.Name)
+	} else if err != nil {
+		return nil, err
+	}
+	if t.params.Layout().Digest() != t.model.Layout().Digest() {
+		return nil, fmt.Errorf("%s/%s holds weights of another model than %s describes", d.Name, run.BestName, run.ConfigName)
+	}
+	t.scorer, err = seqrec.NewScorer(t.model, t.params)
+	return t, err
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"tutti/model/dataset"
+	"tutti/model/metric"
+	"tutti/model/run"
+	"tutti/model/stats"
+)
+
+// shown are the columns of a table, in its order, with what each means.
+var shown = []run.Metric{
+	{Name: "NDCG@10", Better: 1, Means: "1 where what came next is first of the ten, less the lower it stands, 0 where it is missing"},
+	{Name: "HR@10", Better: 1, Means: "share of people for whom what came next is among the ten"},
+	{Name: "MRR", Better: 1, Means: "one over the place of what came next, in the whole catalogue"},
+	{Name: "precision@10", Better: 1, Means: "share of the ten that came next; with one right item at most 0.1"},
+	{Name: "recall@10", Better: 1, Means: "share of what came next that is among the ten; with one right item the same as HR"},
+	{Name: "accuracy", Better: 1, Means: "share of people for whom what came next stands first"},
+	{Name: "AUC", Better: 1, Means: "how often what came next stands before another item"},
+	{Name: metric.CoverageName, Better: 1, Means: "share of the catalogue that is in anybody's ten"},
+	{Name: metric.NoveltyName, Means: "bits of surprise of a recommended item: 1 more for each halving of its popularity"},
+	{Name: metric.DiversityName, Means: "how little two items of one list have in common, by their genres: 1 nothing, 0 everything"},
+	{Name: metric.GiniName, Means: "how unequally the lists show the items: 0 all alike, 1 always the same few"},
+}
+
+// measured is a recommender with the name that a table gives it.
+type measured struct {
+	name  string
+	score func(user int, history []int32, out []float32) error
+}
+
+// asks measures recommenders on the same cases: leave-one-out or after the cut, full ranking, seen items masked.
+func (m *material) asks(name string, cases []metric.Case, recommenders []measured, progress func(done int)) (*run.Evaluation, error) {
+	begun := time.Now()
+	e := &run.Evaluation{Split: name, Users: len(cases)}
+	facts := m.facts()
+	for i, r := range recommenders {
+		result, err := m.ask(cases, r)
+		if err != nil {
+			return nil, err
+		}
+		figures := map[string]metric.Figure{}
+		for _, f := range append(result.Figures(bootstrapDraws, 1), result.Beyond(facts, bootstrapDraws/5, 1)...) {
+			figures[f.Name] = f
+		}
+		row := run.Measured{Name: r.name}
+		for _, s := range shown {
+			f, ok := figures[s.Name]
+			if !ok {
+				continue // no genres, no diversity
+			}
+			if i == 0 {
+				e.Metrics = append(e.Metrics, s)
+			}
+			row.Values = append(row.Values, run.Value{Value: f.Value, Low: f.Low, High: f.High})
+		}
+		e.Rows = append(e.Rows, row)
+		if i == 0 {
+			e.Groups = m.breakdowns(cases, result)
+		}
+		progress(i + 1)
+	}
+	e.Seconds = time.Since(begun).Seconds()
+	return e, nil
+}
+
+// ask ranks the catalogue for every case; ties count half, which matters for counts and not for networks.
+func (m *material) ask(cases []metric.Case, r measured) (metric.Result, error) {
+	var failed atomic.Pointer[error]
+	result, err := metric.Evaluate(cases, m.data.Catalogue.Len(), func(user int, history []int32, out []float32) {
+		if err := r.score(user, history, out); err != nil {
+			failed.Store(&err)
+		}
+	}, metric.Options{MaskSeen: true, Ties: metric.TiesHalf})
+	if p := failed.Load(); err == nil && p != nil {
+		err = *p
+	}
+	if err != nil {
+		return result, fmt.Errorf("measuring %s: %w", r.name, err)
+	}
+	return result, nil
+}
+
+// facts are the popularity and the genres of the items.
+func (m *material) facts() metric.ItemFacts {
+	items := m.data.Catalogue.Len()
+	f := metric.ItemFacts{Items: items, Counts: m.counts()}
+	labels, any := make([][]string, items), false
+	for i, item := range m.data.Catalogue.Items {
+		labels[i] = item.Genres
+		any = any || len(item.Genres) > 0
+	}
+	if any {
+		f.Similarity = metric.Jaccard(labels)
+	}
+	return f
+}
+
+// counts is how many histories of the training data hold each item.
+func (m *material) counts() []int {
+	out := make([]int, m.data.Catalogue.Len())
+	for i, n := range stats.CountPopularity(m.split.Train, len(out)) {
+		out[i] = int(n)
+	}
+	return out
+}
+
+// baselines are what every Transformer must beat: popularity, and which item follows which.
+func (m *material) baselines() ([]measured, error) {
+	items := m.data.Catalogue.Len()
+	popularity := stats.CountPopularity(m.split.Train, items)
+	follow, err := stats.NewItemItem(m.split.Train, items, stats.DefaultWindow, stats.ForwardOnly)
+	if err != nil {
+		return nil, err
+	}
+	return []measured{
+		{"item transitions", func(_ int, h []int32, out []float32) error { follow.Scores(h, out); return nil }},
+		{"popularity", func(_ int, _ []int32, out []float32) error { copy(out, popularity); return nil }},
+	}, nil
+}
+
+// breakdowns tell for whom the model works: by length of history, popularity of what came next, and what is known of
+// the people.
+func (m *material) breakdowns(cases []metric.Case, result metric.Result) []run.Breakdown {
+	counts := m.counts()
+	lengths, popular := bins{10, 20, 50, 100, 200}, bins{1, 10, 50, 200}
+	all := []struct {
+		name  string
+		label func(c metric.Case) string
+		order []string
+	}{
+		{"length of the history", func(c metric.Case) string { return lengths.of(len(c.History)) }, lengths.labels()},
+		{"popularity of what came next (people who had it)", func(c metric.Case) string { return popular.of(counts[c.Target]) }, popular.labels()},
+	}
+	for _, group := range []string{dataset.GroupGender, dataset.GroupAge, dataset.GroupOccupation} {
+		all = append(all, struct {
+			name  string
+			label func(c metric.Case) string
+			order []string
+		}{group, func(c metric.Case) string { return m.data.Users[c.User].Group(group) }, nil})
+	}
+	var out []run.Breakdown
+	for _, b := range all {
+		groups := result.By(func(i int) string { return b.label(cases[i]) })
+		if len(groups) < 2 {
+			continue
+		}
+		if b.order != nil {
+			slices.SortFunc(groups, func(x, y metric.Group) int {
+				return cmp.Compare(slices.Index(b.order, x.Label), slices.Index(b.order, y.Label))
+			})
+		}
+		breakdown := run.Breakdown{Name: b.name}
+		for _, g := range groups {
+			ndcg, hr := g.NDCGInterval(bootstrapDraws, 1), g.HRInterval(bootstrapDraws, 1)
+			breakdown.Rows = append(breakdown.Rows, run.Group{
+				Label: g.Label, Users: len(g.Ranks),
+				NDCG: run.Value{Value: g.NDCG, Low: ndcg.Low, High: ndcg.High}, HR: run.Value{Value: g.HR, Low: hr.Low, High: hr.High},
+			})
+		}
+		out = append(out, breakdown)
+	}
+	return out
+}
+
+// bins are the lower ends of ranges of whole numbers, after a first range from 0.
+type bins []int
+
+func (b bins) of(n int) string {
+	i := 0
+	for i < len(b) && n >= b[i] {
+		i++
+	}
+	return b.labels()[i]
+}
+
+func (b bins) labels() []string {
+	out := []string{span(0, b[0])}
+	for i := range b {
+		if i+1 < len(b) {
+			out = append(out, span(b[i], b[i+1]))
+		}
+	}
+	return append(out, fmt.Sprintf("%d or more", b[len(b)-1]))
+}
+
+func span(low, end int) string {
+	if end-low == 1 {
+		return fmt.Sprint(low)
+	}
+	return fmt.Sprintf("%d to %d", low, end-1)
+}
