@@ -232,11 +232,8 @@ func (a *Attention) forwardHead(y, lse []float32, h attentionHead) {
 		kernel.Gemm(rows, cols, w, h.q.X[r0*h.q.Step:], h.q.Step, 1, a.keysT, h.m, p, cols, false)
 		for i := range rows {
 			row, seen := p[i*cols:(i+1)*cols], h.seen(r0+i)
-			top := kernel.Max(row[:seen])
-			sum := kernel.ExpShifted(row[:seen], row[:seen], top)
+			lse[(h.query+r0+i)*a.heads+h.head] = kernel.Softmax(row[:seen], 1)
 			clear(row[seen:])
-			kernel.Scale(row[:seen], 1/sum)
-			lse[(h.query+r0+i)*a.heads+h.head] = top + float32(math.Log(float64(sum)))
 			if h.drop > 0 {
 				h.dropout(row[:seen], r0+i)
 			}
@@ -266,8 +263,9 @@ func (a *Attention) backwardHead(dy, y, lse []float32, h attentionHead) {
 			if h.drop > 0 {
 				h.dropout(dRow[:seen], r0+i)
 			}
+			// The sum of P*dP over the row, also where weights were dropped.
 			inner := kernel.Dot(dy[at*d+h.at:at*d+h.at+w], y[at*d+h.at:at*d+h.at+w])
-			softmaxGradient(dRow, row, inner, a.scale)
+			kernel.SoftmaxBackward(dRow, row, inner, a.scale)
 			if h.drop > 0 {
 				h.dropout(row[:seen], r0+i)
 			}
@@ -275,15 +273,5 @@ func (a *Attention) backwardHead(dy, y, lse []float32, h attentionHead) {
 		kernel.Gemm(rows, w, cols, ds, cols, 1, h.k.X, h.k.Step, h.dq.X[r0*h.dq.Step:], h.dq.Step, true)
 		kernel.Gemm(cols, w, rows, ds, 1, cols, q, h.q.Step, h.dk.X, h.dk.Step, true)
 		kernel.Gemm(cols, w, rows, p, 1, cols, up, d, h.dv.X, h.dv.Step, true)
-	}
-}
-
-// softmaxGradient turns dP into dS*scale = P*(dP - inner)*scale, inner being the
-// sum of P*dP over the row; where weights were dropped that is still the inner
-// product of y and dy.
-func softmaxGradient(ds, p []float32, inner, scale float32) {
-	p = p[:len(ds)]
-	for j, g := range ds {
-		ds[j] = p[j] * (g - inner) * scale
 	}
 }
