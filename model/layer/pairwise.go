@@ -22,10 +22,9 @@ import (
 // adds the gradients of Scale times that sum.
 func (s *Sampled) GBCE(in SampledArgs, t float64) (loss float64) {
 	beta := GBCEBeta(in.count(), in.V, t)
-	return s.run(in, func(own float32, score, _ []float32, hits []int32) (float64, float32) {
-		leaveOut(score, hits)
+	return s.run(in, func(own float32, score []float32, hits int) (float64, float32) {
 		negative := logisticRow(score)
-		share := 1 / float64(len(score)-len(hits)+1)
+		share := 1 / float64(len(score)-hits+1)
 		kernel.Scale(score, float32(share))
 		positive, slope := softplus(-float64(own))
 		return share * (beta*positive + negative), float32(-share * beta * slope)
@@ -52,8 +51,8 @@ func GBCEBeta(k, v int, t float64) float64 {
 // Scale times that sum.
 func (s *Sampled) BPR(in SampledArgs) (loss float64) { return s.run(in, bprRow) }
 
-func bprRow(own float32, score, _ []float32, hits []int32) (loss float64, dOwn float32) {
-	pairs := len(score) - len(hits)
+func bprRow(own float32, score []float32, hits int) (loss float64, dOwn float32) {
+	pairs := len(score) - hits
 	if pairs == 0 {
 		clear(score)
 		return 0, 0
@@ -61,7 +60,6 @@ func bprRow(own float32, score, _ []float32, hits []int32) (loss float64, dOwn f
 	for j := range score {
 		score[j] -= own
 	}
-	leaveOut(score, hits)
 	loss = logisticRow(score) / float64(pairs)
 	kernel.Scale(score, 1/float32(pairs))
 	slope := 0.0
@@ -75,27 +73,26 @@ func bprRow(own float32, score, _ []float32, hits []int32) (loss float64, dOwn f
 // softplus(z) = log(1+e^z) = max(z, 0) + log(1 + e^-|z|).
 func logisticRow(z []float32) (sum float64) {
 	const chunk = 256 // a product of 256 values in [1, 2] is far from overflow
-	var side [chunk]bool
+	const sign, one = 1 << 31, 0x3f800000
+	var scratch [chunk]float32
 	for len(z) > 0 {
 		part := z[:min(chunk, len(z))]
+		e := scratch[:len(part)]
+		var above float32
 		for j, v := range part {
-			side[j] = v > 0
-			if side[j] {
-				sum += float64(v)
-				part[j] = -v
-			}
+			above += max(v, 0)
+			e[j] = math.Float32frombits(math.Float32bits(v) | sign) // -|v|
 		}
-		kernel.ExpShifted(part, part, 0)
-		product := 1.0
-		for j, e := range part {
-			product *= 1 + float64(e)
-			if side[j] {
-				part[j] = 1 / (1 + e)
-			} else {
-				part[j] = e / (1 + e)
-			}
+		kernel.ExpShifted(e, e, 0)
+		product := [2]float64{1, 1}
+		for j, v := range part {
+			// sigmoid is 1/(1+e) above 0 and e/(1+e) below, chosen without a branch.
+			below := uint32(int32(math.Float32bits(v)) >> 31)
+			top := math.Float32frombits(math.Float32bits(e[j])&below | one&^below)
+			part[j] = top / (1 + e[j])
+			product[j&1] *= float64(1 + e[j])
 		}
-		sum += math.Log(product)
+		sum += float64(above) + math.Log(product[0]*product[1])
 		z = z[len(part):]
 	}
 	return sum

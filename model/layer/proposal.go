@@ -14,7 +14,8 @@ import (
 // integer arithmetic: the same seed gives the same items on every machine.
 type Proposal struct {
 	items      int
-	cumulative []uint64 // cumulative[i] = weights up to and with i; nil: uniform
+	cumulative []uint64  // cumulative[i] = weights up to and with i; nil: uniform
+	logWeight  []float64 // nil: uniform
 }
 
 // Negatives are what a Proposal drew; a Draw reuses their memory.
@@ -33,7 +34,7 @@ func NewProposal(weights []uint64) (*Proposal, error) {
 	if len(weights) == 0 || len(weights) > math.MaxInt32 {
 		return nil, fmt.Errorf("proposal: %d weights", len(weights))
 	}
-	cumulative := make([]uint64, len(weights))
+	cumulative, logWeight := make([]uint64, len(weights)), make([]float64, len(weights))
 	sum := uint64(0)
 	for i, w := range weights {
 		if w < 1 {
@@ -43,9 +44,9 @@ func NewProposal(weights []uint64) (*Proposal, error) {
 			return nil, errors.New("proposal: the weights sum to 2^63 or more")
 		}
 		sum += w
-		cumulative[i] = sum
+		cumulative[i], logWeight[i] = sum, math.Log(float64(w))
 	}
-	return &Proposal{items: len(weights), cumulative: cumulative}, nil
+	return &Proposal{items: len(weights), cumulative: cumulative, logWeight: logWeight}, nil
 }
 
 // Items is the size of the catalogue.
@@ -83,9 +84,10 @@ func (p *Proposal) Draw(n *Negatives, m int, seed uint64) {
 			n.IDs = append(n.IDs, p.one(rng))
 		}
 	}
+	_, total := p.weight(0)
+	each := math.Log(float64(m) / float64(total))
 	for _, id := range n.IDs {
-		w, total := p.weight(id)
-		n.LogCount = append(n.LogCount, logCount(m, w, total))
+		n.LogCount = append(n.LogCount, p.logCount(each, id))
 	}
 }
 
@@ -104,10 +106,10 @@ func (p *Proposal) AppendEach(n *Negatives, targets []int32, m int, seed uint64)
 			continue
 		}
 		own, total := p.weight(target)
+		each := math.Log(float64(m) / float64(total-own))
 		for range m {
 			id := p.other(rng, target)
-			w, _ := p.weight(id)
-			n.IDs, n.LogCount = append(n.IDs, id), append(n.LogCount, logCount(m, w, total-own))
+			n.IDs, n.LogCount = append(n.IDs, id), append(n.LogCount, p.logCount(each, id))
 		}
 	}
 }
@@ -116,8 +118,12 @@ func generator(seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0x6e656761746976)) // "negativ"
 }
 
-func logCount(m int, w, total uint64) float32 {
-	return float32(math.Log(float64(m) * float64(w) / float64(total)))
+// logCount is item id's, each being that of a weight of 1.
+func (p *Proposal) logCount(each float64, id int32) float32 {
+	if p.logWeight == nil {
+		return float32(each)
+	}
+	return float32(each + p.logWeight[id])
 }
 
 // one draws an item from q.

@@ -41,14 +41,16 @@ type SampledArgs struct {
 //
 // It owns scratch memory: one goroutine uses it at a time.
 type Sampled struct {
-	in SampledArgs
-	m  int // negatives of a token
+	in      SampledArgs
+	m       int  // negatives of a token
+	correct bool // take LogCount off the scores
 
 	active []int32 // tokens that have a loss
 	tokens []int32 // those of this tile
 	rule   rowRule
 
-	rows, rowsT []float32 // m x D and D x m: shared negatives' rows of the table
+	rows, rowsT []float32 // m x D and D x m: negatives' rows of the table
+	shift       []float32 // m: what their scores get on top, bias and correction
 	dRows       []float32 // m x D
 	dBias       []float32 // m
 	h, dh       []float32 // t x D
@@ -57,14 +59,13 @@ type Sampled struct {
 }
 
 // rowRule turns one token's scores, of its target and of its m negatives, into
-// their gradients, in place, and returns the loss. logCount is nil unless the
-// call has it. hits lists the negatives to leave out; their gradient must
-// become 0.
-type rowRule func(own float32, score, logCount []float32, hits []int32) (loss float64, dOwn float32)
+// their gradients, in place, and returns the loss. hits is how many negatives are
+// left out: their scores are outside, their gradient must become 0.
+type rowRule func(own float32, score []float32, hits int) (loss float64, dOwn float32)
 
 // sampledBudget is the most scores in a tile, if 8 tokens fit: they stay in a
 // second-level cache.
-const sampledBudget = 1 << 17
+const sampledBudget = 1 << 16
 
 // NewSampled returns an operation without any memory yet.
 func NewSampled() *Sampled { return &Sampled{} }
@@ -98,15 +99,12 @@ func (s *Sampled) Softmax(in SampledArgs) (loss float64) {
 	if len(in.LogCount) != len(in.Negatives) {
 		panic("layer: sampled softmax without the log of the expected counts")
 	}
+	s.correct = true
+	defer func() { s.correct = false }()
 	return s.run(in, softmaxRow)
 }
 
-func softmaxRow(own float32, score, logCount []float32, hits []int32) (loss float64, dOwn float32) {
-	logCount = logCount[:len(score)]
-	for j, c := range logCount {
-		score[j] -= c
-	}
-	leaveOut(score, hits)
+func softmaxRow(own float32, score []float32, _ int) (loss float64, dOwn float32) {
 	top := max(own, kernel.Max(score))
 	others := kernel.ExpShifted(score, score, top)
 	sum := others + kernel.Exp(own-top)
@@ -117,9 +115,3 @@ func softmaxRow(own float32, score, logCount []float32, hits []int32) (loss floa
 // outside is a score that no exponential sees: e^(outside-x) = 0 for any score x
 // that training can meet.
 const outside = -1e30
-
-func leaveOut(score []float32, hits []int32) {
-	for _, j := range hits {
-		score[j] = outside
-	}
-}

@@ -24,7 +24,10 @@ func (s *Sampled) run(in SampledArgs, rule rowRule) (loss float64) {
 		s.m = 0
 	}
 	if !in.Each {
-		s.gatherShared()
+		s.gather(in.Negatives[:s.m], in.LogCount)
+		s.rowsT = kernel.Grow(s.rowsT, s.m*in.D)
+		kernel.Transpose(s.rowsT, s.m, s.rows, in.D, s.m, in.D)
+		s.clearShared()
 	}
 	for rest := s.active; len(rest) > 0; rest = rest[len(s.tokens):] {
 		s.startTile(rest[:s.tileWidth(len(rest))])
@@ -38,19 +41,34 @@ func (s *Sampled) run(in SampledArgs, rule rowRule) (loss float64) {
 	return loss
 }
 
+// tileWidth is one token where every token has rows of its own.
 func (s *Sampled) tileWidth(left int) int {
+	if s.in.Each {
+		return 1
+	}
 	return min(left, tokenTile, max(8, sampledBudget/max(1, s.m)))
 }
 
-// gatherShared copies the shared negatives' rows together.
-func (s *Sampled) gatherShared() {
+// gather copies negatives' rows together, and what their scores get on top.
+func (s *Sampled) gather(ids []int32, logCount []float32) {
 	d := s.in.D
-	s.rows, s.rowsT = kernel.Grow(s.rows, s.m*d), kernel.Grow(s.rowsT, s.m*d)
-	ids := s.in.Negatives[:s.m]
+	s.rows, s.shift = kernel.Grow(s.rows, s.m*d), kernel.Grow(s.shift, s.m)
 	GatherForward(s.rows, s.in.Table, ids, d)
-	kernel.Transpose(s.rowsT, s.m, s.rows, d, s.m, d)
+	clear(s.shift)
+	if s.in.Bias != nil {
+		for j, id := range ids {
+			s.shift[j] = s.in.Bias[id]
+		}
+	}
+	if s.correct {
+		kernel.Axpy(s.shift, -1, logCount[:s.m])
+	}
+}
+
+// clearShared starts the gradients of shared negatives.
+func (s *Sampled) clearShared() {
 	if s.in.DTable != nil {
-		s.dRows = kernel.Grow(s.dRows, s.m*d)
+		s.dRows = kernel.Grow(s.dRows, s.m*s.in.D)
 		clear(s.dRows)
 	}
 	if s.in.DBias != nil {
@@ -108,44 +126,40 @@ func (s *Sampled) negatives(token int32) (ids []int32, logCount []float32) {
 	return s.in.Negatives[lo : lo+s.m], logCount
 }
 
-// forward fills score and own.
+// forward fills score and own. The products add to bias and correction, which
+// stand in the rows first.
 func (s *Sampled) forward() {
 	d, t := s.in.D, len(s.tokens)
-	if !s.in.Each {
-		kernel.Gemm(t, s.m, d, s.h, d, 1, s.rowsT, s.m, s.score, s.m, false)
-	}
 	for i, token := range s.tokens {
 		h, score := s.row(i)
 		vector, bias := s.item(s.in.Targets[token])
 		s.own[i] = kernel.Dot(h, vector) + bias
-		ids, _ := s.negatives(token)
-		switch {
-		case s.in.Each:
-			for j, id := range ids {
-				vector, bias := s.item(id)
-				score[j] = kernel.Dot(h, vector) + bias
-			}
-		case s.in.Bias != nil:
-			for j, id := range ids {
-				score[j] += s.in.Bias[id]
-			}
+		if s.in.Each {
+			s.gather(s.negatives(token))
 		}
+		copy(score, s.shift)
+	}
+	if s.in.Each {
+		kernel.MatVec(s.score, s.rows, d, s.h)
+	} else {
+		kernel.Gemm(t, s.m, d, s.h, d, 1, s.rowsT, s.m, s.score, s.m, true)
 	}
 }
 
 // apply turns scores into gradients and returns the tile's loss.
 func (s *Sampled) apply() (loss float64) {
-	var hits []int32
 	for i, token := range s.tokens {
-		ids, logCount := s.negatives(token)
-		hits = hits[:0]
+		target := s.in.Targets[token]
+		ids, _ := s.negatives(token)
+		_, score := s.row(i)
+		hits := 0
 		for j, id := range ids {
-			if id == s.in.Targets[token] {
-				hits = append(hits, int32(j))
+			if id == target {
+				score[j] = outside
+				hits++
 			}
 		}
-		_, score := s.row(i)
-		one, dOwn := s.rule(s.own[i], score, logCount, hits)
+		one, dOwn := s.rule(s.own[i], score, hits)
 		loss += one
 		s.dOwn[i] = dOwn * s.in.Scale
 	}
@@ -160,31 +174,34 @@ func (s *Sampled) backward() {
 		return
 	}
 	kernel.Scale(s.score, in.Scale)
-	clear(s.dh)
-	if !in.Each {
+	if in.DH != nil {
+		kernel.Gemm(t, d, s.m, s.score, s.m, 1, s.rows, d, s.dh, d, false)
+	}
+	if in.Each {
+		ids, _ := s.negatives(s.tokens[0])
+		for j, id := range ids {
+			s.backwardItem(s.h, id, s.score[j])
+		}
+	} else {
 		s.backwardShared(t)
 	}
 	for i, token := range s.tokens {
-		h, ds := s.row(i)
-		if in.Each {
-			ids, _ := s.negatives(token)
-			for j, id := range ids {
-				s.backwardItem(s.dh[i*d:(i+1)*d], h, id, ds[j])
-			}
+		h, _ := s.row(i)
+		target, g := in.Targets[token], s.dOwn[i]
+		if in.DH != nil {
+			vector, _ := s.item(target)
+			kernel.Axpy(s.dh[i*d:(i+1)*d], g, vector)
 		}
-		s.backwardItem(s.dh[i*d:(i+1)*d], h, in.Targets[token], s.dOwn[i])
+		s.backwardItem(h, target, g)
 	}
 	if in.DH != nil {
 		GatherBackward(in.DH, s.dh, s.tokens, d)
 	}
 }
 
+// backwardShared adds the gradients of the shared negatives' vectors and biases.
 func (s *Sampled) backwardShared(t int) {
-	d := s.in.D
-	if s.in.DH != nil {
-		kernel.Gemm(t, d, s.m, s.score, s.m, 1, s.rows, d, s.dh, d, false)
-	}
-	if s.in.DTable != nil {
+	if d := s.in.D; s.in.DTable != nil {
 		kernel.Gemm(s.m, d, t, s.score, 1, s.m, s.h, d, s.dRows, d, true)
 	}
 	if s.in.DBias != nil {
@@ -192,20 +209,14 @@ func (s *Sampled) backwardShared(t int) {
 	}
 }
 
-// backwardItem adds the gradients of the score of one item against h.
-func (s *Sampled) backwardItem(dh, h []float32, id int32, ds float32) {
+// backwardItem adds the gradients of the vector and bias of one item, whose score
+// against h has the gradient g.
+func (s *Sampled) backwardItem(h []float32, id int32, g float32) {
 	d := s.in.D
-	if ds == 0 {
-		return
-	}
-	if s.in.DH != nil {
-		vector, _ := s.item(id)
-		kernel.Axpy(dh, ds, vector)
-	}
 	if s.in.DTable != nil {
-		kernel.Axpy(s.in.DTable[int(id)*d:(int(id)+1)*d], ds, h)
+		kernel.Axpy(s.in.DTable[int(id)*d:(int(id)+1)*d], g, h)
 	}
 	if s.in.DBias != nil {
-		s.in.DBias[id] += ds
+		s.in.DBias[id] += g
 	}
 }

@@ -187,6 +187,7 @@ func TestSampledSoftmaxIsUnbiased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	uniform := float32(math.Log(2.0 / v))
 	z := func(target int32, ids []int32, counts []float32) float64 {
 		in := SampledArgs{
 			N: 1, V: v, D: 1, H: []float32{1}, Table: scores, Targets: []int32{target}, Negatives: ids, LogCount: counts,
@@ -204,9 +205,9 @@ func TestSampledSoftmaxIsUnbiased(t *testing.T) {
 				wi, total := weighted.weight(i)
 				wj, _ := weighted.weight(j)
 				p := float64(wi) / float64(total) * float64(wj) / float64(total)
-				got += p * z(target, []int32{i, j}, []float32{logCount(2, wi, total), logCount(2, wj, total)})
+				got += p * z(target, []int32{i, j}, []float32{weighted.logCount(math.Log(2/float64(total)), i), weighted.logCount(math.Log(2/float64(total)), j)})
 				if i != j { // uniform, without replacement
-					gotDistinct += z(target, []int32{i, j}, []float32{logCount(2, 1, v), logCount(2, 1, v)}) / (v * (v - 1))
+					gotDistinct += z(target, []int32{i, j}, []float32{uniform, uniform}) / (v * (v - 1))
 				}
 			}
 		}
