@@ -8,12 +8,13 @@ import (
 // Masking is which items a Bidirectional model is asked for in training (Sun et
 // al. 2019, BERT4Rec, section 3.6): they are hidden behind MASK, and the model
 // fills them in. Ranking asks for the last one only; so some of the sequences
-// hide just that.
+// hide just that: half of these end with the history, half anywhere in it, since
+// a short history will be asked for too.
 type Masking struct {
 	Items    int     // V: its id is MASK's
 	MaxLen   int     // longest window, at least 2
 	Rate     float64 // part of the items that is hidden, in (0, 1]; at least one is
-	LastOnly float64 // part of the sequences that hide the newest item of a history only, in [0, 1]
+	LastOnly float64 // part of the sequences that hide their last item only, in [0, 1]
 }
 
 // DefaultMasking hides a fifth of the items, and in a tenth of the sequences the
@@ -52,12 +53,14 @@ func ClozeHistories(histories []History, m Masking, batch int, seed uint64) Sour
 	return drawHistories(histories, batch, seed, m.draw)
 }
 
-// draw hides items of one window of a history: of its end where the last item
-// alone is hidden, else of anywhere.
+// draw hides items of one window of a history.
 func (m Masking) draw(h History, seed uint64) Sequence {
 	rng := rand.New(rand.NewPCG(seed, 0x636c6f7a65)) // "cloze"
 	n := len(h.Items)
 	if rng.Float64() < m.LastOnly {
+		if rng.Uint64()&1 == 0 {
+			n = 2 + rng.IntN(n-1)
+		}
 		h = h.part(max(0, n-m.MaxLen), n)
 		return h.masked(int32(m.Items), func(i int) bool { return i == len(h.Items)-1 })
 	}

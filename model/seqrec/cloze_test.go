@@ -24,17 +24,14 @@ func TestCloze(t *testing.T) {
 	histories := []seqrec.History{counted(50), counted(1), counted(4)}
 	source := seqrec.ClozeHistories(histories, m, 2, 7)
 	hidden, shown, lastOnly := 0, 0, 0
-	starts := map[int32]bool{}
+	starts, lengths := map[int32]bool{}, map[int]bool{}
 	for step := range batches {
 		batch, err := source(step)
 		if err != nil || len(batch) != 2 {
 			t.Fatalf("batch of %d, %v", len(batch), err)
 		}
 		for _, s := range batch {
-			if len(s.Items) != maxLen && len(s.Items) != 4 {
-				t.Fatalf("a window of %d", len(s.Items))
-			}
-			masks := 0
+			masks, n := 0, len(s.Items)
 			for i, item := range s.Items {
 				if item == v {
 					masks++
@@ -53,9 +50,12 @@ func TestCloze(t *testing.T) {
 			last := s.Items[len(s.Items)-1] == v
 			if masks == 1 && last {
 				lastOnly++
+				lengths[n] = true
+			} else if n != maxLen && n != 4 {
+				t.Fatalf("a window of %d", n)
 			} else {
 				hidden += masks
-				shown += len(s.Items) - masks
+				shown += n - masks
 			}
 			if masks == 0 {
 				t.Fatal("nothing is hidden")
@@ -73,6 +73,11 @@ func TestCloze(t *testing.T) {
 	}
 	if !starts[40] || len(starts) < 35 {
 		t.Errorf("windows start at %d places of a history", len(starts))
+	}
+	for n := range maxLen - 1 {
+		if !lengths[n+2] {
+			t.Errorf("the last of %d items is never asked for alone", n+2)
+		}
 	}
 	again, _ := seqrec.ClozeHistories(histories, m, 2, 7)(3)
 	same, _ := source(3)
