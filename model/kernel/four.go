@@ -7,37 +7,23 @@ package kernel
 // (tools/fourgen) and take multiples of four values; what is left over goes
 // through the portable forms.
 
-var four = set{
-	name: fourName,
+var four = fourSet()
 
-	gemm:      gemmFour,
-	matVec:    matVecFour,
-	transpose: transposePortable,
-	addRows:   addRowsFour,
-	sumRows:   sumRowsFour,
-
-	dot:    dotFour,
-	axpy:   axpyFour,
-	add:    addFour,
-	scale:  scaleFour,
-	max:    maxFour,
-	finite: finiteFour,
-	adam:   adamFour,
-
-	expShifted:       expShiftedFour,
-	expColumns:       expColumnsFour,
-	softmaxExp:       softmaxExpFour,
-	softmaxBackward:  softmaxBackwardFour,
-	gelu:             geluFour,
-	geluBackward:     geluBackwardFour,
-	relu:             reluFour,
-	reluBackward:     reluBackwardFour,
-	siluGate:         siluGateFour,
-	siluGateBackward: siluGateBackwardFour,
-	dropout:          dropoutFour,
-
-	normForward:  normForwardFour,
-	normBackward: normBackwardFour,
+func fourSet() set {
+	s := portable
+	s.name = fourName
+	s.gemm, s.matVec, s.transpose = gemmFour, matVecFour, transposeFour
+	s.addRows, s.sumRows = addRowsFour, sumRowsFour
+	s.onlineSoftmax, s.scaleRows = onlineSoftmaxFour, scaleRowsFour
+	s.dot, s.axpy, s.add, s.scale, s.max, s.finite, s.adam = dotFour, axpyFour, addFour, scaleFour, maxFour, finiteFour, adamFour
+	s.expShifted, s.expColumns = expShiftedFour, expColumnsFour
+	s.softmaxExp, s.softmaxBackward = softmaxExpFour, softmaxBackwardFour
+	s.gelu, s.geluBackward = geluFour, geluBackwardFour
+	s.relu, s.reluBackward = reluFour, reluBackwardFour
+	s.siluGate, s.siluGateBackward = siluGateFour, siluGateBackwardFour
+	s.dropout = dropoutFour
+	s.normForward, s.normBackward = normForwardFour, normBackwardFour
+	return s
 }
 
 // fours is the largest multiple of four that is not above n.

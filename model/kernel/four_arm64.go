@@ -23,6 +23,15 @@ func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr
 func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
+func fourGemm2x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
 func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
@@ -48,6 +57,15 @@ func fourMatVec(y *float32, a *float32, lda uintptr, x *float32, rows uintptr, n
 
 //go:noescape
 func fourMatVecInt8(y *int32, a *int8, lda uintptr, x *int8, rows uintptr, n uintptr)
+
+//go:noescape
+func fourScaleRows(x *float32, stride uintptr, rows uintptr, cols uintptr, factor *float32, sum *float32)
+
+//go:noescape
+func fourOnlineSoftmax(x *float32, cols uintptr, rows uintptr, top *float32, sum *float32)
+
+//go:noescape
+func fourTranspose(dst *float32, ldd uintptr, x *float32, ldx uintptr, rows uintptr, cols uintptr)
 
 //go:noescape
 func fourNormForward(y *float32, x *float32, gain *float32, bias *float32, mean *float32, rstd *float32, rows uintptr, d uintptr, size float32)
@@ -108,7 +126,7 @@ func fourSiluGateBackward(da *float32, db *float32, dy *float32, a *float32, b *
 
 // The rows and columns of the tiles of fourGemm, the largest first.
 var (
-	fourRows = [...]int{8, 4, 1}
+	fourRows = [...]int{8, 4, 2, 1}
 	fourCols = [...]int{12, 8, 4}
 )
 
@@ -127,6 +145,12 @@ func fourGemm(rows, cols int, blocks uintptr, k uintptr, a *float32, rsa uintptr
 		fourGemm4x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{4, 4}:
 		fourGemm4x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 12}:
+		fourGemm2x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 8}:
+		fourGemm2x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 4}:
+		fourGemm2x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 32}:
 		fourGemm1x32(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 12}:

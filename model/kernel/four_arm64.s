@@ -730,6 +730,213 @@ loop3_done:
 loop1_done:
 	RET
 
+// func fourGemm2x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm2x12(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	CBZ	R9, skip2
+	MOVD	R7, R13
+	FMOVQ	0(R13), F0
+	FMOVQ	16(R13), F1
+	FMOVQ	32(R13), F2
+	ADD	R8, R13
+	FMOVQ	0(R13), F3
+	FMOVQ	16(R13), F4
+	FMOVQ	32(R13), F5
+	ADD	R8, R13
+
+skip2:
+	MOVD	R5, R13
+	MOVD	R1, R14
+	MOVD	ZR, R12
+	CMP	$1, R14
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R13), F6
+	FMOVQ	16(R13), F7
+	FMOVQ	32(R13), F8
+	ADD	R6, R13
+	FMOVS	(R10)(R12), F9
+	FMOVS	(R11)(R12), F10
+	WORD	$0x4f8910c0 // FMLA V0.4S, V6.4S, V9.S[0]
+	WORD	$0x4f8910e1 // FMLA V1.4S, V7.4S, V9.S[0]
+	WORD	$0x4f891102 // FMLA V2.4S, V8.4S, V9.S[0]
+	WORD	$0x4f8a10c3 // FMLA V3.4S, V6.4S, V10.S[0]
+	WORD	$0x4f8a10e4 // FMLA V4.4S, V7.4S, V10.S[0]
+	WORD	$0x4f8a1105 // FMLA V5.4S, V8.4S, V10.S[0]
+	ADD	R4, R12
+	SUB	$1, R14
+	CMP	$1, R14
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	FMOVQ	F2, 32(R7)
+	ADD	R8, R7
+	FMOVQ	F3, 0(R7)
+	FMOVQ	F4, 16(R7)
+	FMOVQ	F5, 32(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm2x8(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	CBZ	R9, skip2
+	MOVD	R7, R13
+	FMOVQ	0(R13), F0
+	FMOVQ	16(R13), F1
+	ADD	R8, R13
+	FMOVQ	0(R13), F2
+	FMOVQ	16(R13), F3
+	ADD	R8, R13
+
+skip2:
+	MOVD	R5, R13
+	MOVD	R1, R14
+	MOVD	ZR, R12
+	CMP	$1, R14
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R13), F4
+	FMOVQ	16(R13), F5
+	ADD	R6, R13
+	FMOVS	(R10)(R12), F6
+	FMOVS	(R11)(R12), F7
+	WORD	$0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
+	WORD	$0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
+	WORD	$0x4f871082 // FMLA V2.4S, V4.4S, V7.S[0]
+	WORD	$0x4f8710a3 // FMLA V3.4S, V5.4S, V7.S[0]
+	ADD	R4, R12
+	SUB	$1, R14
+	CMP	$1, R14
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	ADD	R8, R7
+	FMOVQ	F2, 0(R7)
+	FMOVQ	F3, 16(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm2x4(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	CBZ	R9, skip2
+	MOVD	R7, R13
+	FMOVQ	0(R13), F0
+	ADD	R8, R13
+	FMOVQ	0(R13), F1
+	ADD	R8, R13
+
+skip2:
+	MOVD	R5, R13
+	MOVD	R1, R14
+	MOVD	ZR, R12
+	CMP	$1, R14
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R13), F2
+	ADD	R6, R13
+	FMOVS	(R10)(R12), F3
+	FMOVS	(R11)(R12), F4
+	WORD	$0x4f831040 // FMLA V0.4S, V2.4S, V3.S[0]
+	WORD	$0x4f841041 // FMLA V1.4S, V2.4S, V4.S[0]
+	ADD	R4, R12
+	SUB	$1, R14
+	CMP	$1, R14
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	ADD	R8, R7
+	FMOVQ	F1, 0(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
 // func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm1x32(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0
@@ -1325,6 +1532,288 @@ loop2_done:
 	VADDP	V3.S4, V2.S4, V1.S4
 	VADDP	V1.S4, V0.S4, V0.S4
 	FMOVQ	F0, 0(R0)
+	ADD	$16, R0
+	SUB	$4, R4
+	CMP	$4, R4
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourScaleRows(x *float32, stride uintptr, rows uintptr, cols uintptr, factor *float32, sum *float32)
+TEXT ·fourScaleRows(SB), NOSPLIT, $0-48
+	MOVD	x+0(FP), R0
+	MOVD	stride+8(FP), R1
+	MOVD	rows+16(FP), R2
+	MOVD	cols+24(FP), R3
+	MOVD	factor+32(FP), R4
+	MOVD	sum+40(FP), R5
+	MOVD	R0, R7
+	MOVD	R2, R8
+	CMP	$4, R3
+	BLT	loop1_done
+
+loop1:
+	MOVD	R0, R7
+	MOVD	R2, R8
+	MOVD	R4, R6
+	FMOVQ	0(R5), F0
+	CMP	$1, R8
+	BLT	loop2_done
+
+loop2:
+	FMOVQ	0(R7), F1
+	FMOVS	0(R6), F2
+	VDUP	V2.S[0], V2.S4
+	WORD	$0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
+	FMOVQ	F1, 0(R7)
+	WORD	$0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	ADD	$4, R6
+	ADD	R1, R7
+	SUB	$1, R8
+	CMP	$1, R8
+	BGE	loop2
+
+loop2_done:
+	FMOVQ	F0, 0(R5)
+	ADD	$16, R0
+	ADD	$16, R5
+	SUB	$4, R3
+	CMP	$4, R3
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourOnlineSoftmax(x *float32, cols uintptr, rows uintptr, top *float32, sum *float32)
+TEXT ·fourOnlineSoftmax(SB), NOSPLIT, $0-40
+	MOVD	x+0(FP), R0
+	MOVD	cols+8(FP), R1
+	MOVD	rows+16(FP), R2
+	MOVD	top+24(FP), R3
+	MOVD	sum+32(FP), R4
+	MOVD	$0x7f7fffff, R26
+	VDUP	R26, V0.S4
+	VEOR	V1.B16, V1.B16, V1.B16
+	MOVD	$0x42b17217, R26
+	VDUP	R26, V2.S4
+	MOVD	$0xc2aeac4f, R26
+	VDUP	R26, V3.S4
+	MOVD	$0x3f800000, R26
+	VDUP	R26, V4.S4
+	MOVD	$0x3f000000, R26
+	VDUP	R26, V5.S4
+	MOVD	$0x3e2aaaaa, R26
+	VDUP	R26, V6.S4
+	MOVD	$0x3d2aa9c1, R26
+	VDUP	R26, V7.S4
+	MOVD	$0x3c088908, R26
+	VDUP	R26, V8.S4
+	MOVD	$0x3ab743ce, R26
+	VDUP	R26, V9.S4
+	MOVD	$0x39506967, R26
+	VDUP	R26, V10.S4
+	MOVD	$0xb95e8083, R26
+	VDUP	R26, V11.S4
+	MOVD	$0x3f318000, R26
+	VDUP	R26, V12.S4
+	MOVD	$0x3fb8aa3b, R26
+	VDUP	R26, V13.S4
+	MOVD	$0x4b400000, R26
+	VDUP	R26, V14.S4
+	CMP	$1, R2
+	BLT	loop1_done
+
+loop1:
+	FMOVS	0(R3), F15
+	VDUP	V15.S[0], V15.S4
+	MOVD	R0, R5
+	MOVD	R1, R6
+	VMOV	V15.B16, V16.B16
+	VMOV	V15.B16, V17.B16
+	CMP	$8, R6
+	BLT	loop2_done
+
+loop2:
+	FMOVQ	0(R5), F18
+	WORD	$0x6eb0e653 // FCMGT V19.4S, V18.4S, V16.4S
+	VMOV	V19.B16, V31.B16
+	VBSL	V16.B16, V18.B16, V31.B16
+	VMOV	V31.B16, V16.B16
+	FMOVQ	16(R5), F18
+	WORD	$0x6eb1e653 // FCMGT V19.4S, V18.4S, V17.4S
+	VMOV	V19.B16, V31.B16
+	VBSL	V17.B16, V18.B16, V31.B16
+	VMOV	V31.B16, V17.B16
+	ADD	$32, R5
+	SUB	$8, R6
+	CMP	$8, R6
+	BGE	loop2
+
+loop2_done:
+	CMP	$4, R6
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R5), F18
+	WORD	$0x6eb0e653 // FCMGT V19.4S, V18.4S, V16.4S
+	VMOV	V19.B16, V31.B16
+	VBSL	V16.B16, V18.B16, V31.B16
+	VMOV	V31.B16, V16.B16
+	ADD	$16, R5
+	SUB	$4, R6
+	CMP	$4, R6
+	BGE	loop3
+
+loop3_done:
+	WORD	$0x6eb1e612 // FCMGT V18.4S, V16.4S, V17.4S
+	VBSL	V17.B16, V16.B16, V18.B16
+	WORD	$0x6e32f650 // FMAXP V16.4S, V18.4S, V18.4S
+	WORD	$0x6e30f610 // FMAXP V16.4S, V16.4S, V16.4S
+	FMOVS	F16, 0(R3)
+	MOVD	R1, R6
+	VEOR	V17.B16, V17.B16, V17.B16
+	CMP	$4, R6
+	BLT	loop4_done
+
+loop4:
+	FMOVQ	0(R0), F18
+	WORD	$0x4eb0d652 // FSUB V18.4S, V18.4S, V16.4S
+	VMOV	V14.B16, V19.B16
+	VFMLA	V13.S4, V18.S4, V19.S4
+	WORD	$0x4eaed674 // FSUB V20.4S, V19.4S, V14.4S
+	VMOV	V18.B16, V21.B16
+	VFMLS	V12.S4, V20.S4, V21.S4
+	VFMLS	V11.S4, V20.S4, V21.S4
+	VMOV	V9.B16, V20.B16
+	VFMLA	V21.S4, V10.S4, V20.S4
+	VMOV	V8.B16, V22.B16
+	VFMLA	V21.S4, V20.S4, V22.S4
+	VMOV	V7.B16, V20.B16
+	VFMLA	V21.S4, V22.S4, V20.S4
+	VMOV	V6.B16, V22.B16
+	VFMLA	V21.S4, V20.S4, V22.S4
+	VMOV	V5.B16, V20.B16
+	VFMLA	V21.S4, V22.S4, V20.S4
+	WORD	$0x6e35deb6 // FMUL V22.4S, V21.4S, V21.4S
+	VFMLA	V22.S4, V20.S4, V21.S4
+	WORD	$0x4e24d6b4 // FADD V20.4S, V21.4S, V4.4S
+	VSHL	$23, V19.S4, V19.S4
+	VADD	V19.S4, V20.S4, V19.S4
+	WORD	$0x6ea3e654 // FCMGT V20.4S, V18.4S, V3.4S
+	WORD	$0x6eb2e455 // FCMGT V21.4S, V2.4S, V18.4S
+	VAND	V21.B16, V20.B16, V20.B16
+	WORD	$0x6eb2e435 // FCMGT V21.4S, V1.4S, V18.4S
+	WORD	$0x4e751e52 // BIC V18.16B, V18.16B, V21.16B
+	WORD	$0x6e20de52 // FMUL V18.4S, V18.4S, V0.4S
+	VBSL	V18.B16, V19.B16, V20.B16
+	FMOVQ	F20, 0(R0)
+	WORD	$0x4e34d631 // FADD V17.4S, V17.4S, V20.4S
+	ADD	$16, R0
+	SUB	$4, R6
+	CMP	$4, R6
+	BGE	loop4
+
+loop4_done:
+	WORD	$0x6e31d631 // FADDP V17.4S, V17.4S, V17.4S
+	WORD	$0x6e31d631 // FADDP V17.4S, V17.4S, V17.4S
+	FMOVS	0(R4), F18
+	VDUP	V18.S[0], V18.S4
+	WORD	$0x4eb0d5ef // FSUB V15.4S, V15.4S, V16.4S
+	VMOV	V14.B16, V16.B16
+	VFMLA	V13.S4, V15.S4, V16.S4
+	WORD	$0x4eaed613 // FSUB V19.4S, V16.4S, V14.4S
+	VMOV	V15.B16, V20.B16
+	VFMLS	V12.S4, V19.S4, V20.S4
+	VFMLS	V11.S4, V19.S4, V20.S4
+	VMOV	V9.B16, V19.B16
+	VFMLA	V20.S4, V10.S4, V19.S4
+	VMOV	V8.B16, V21.B16
+	VFMLA	V20.S4, V19.S4, V21.S4
+	VMOV	V7.B16, V19.B16
+	VFMLA	V20.S4, V21.S4, V19.S4
+	VMOV	V6.B16, V21.B16
+	VFMLA	V20.S4, V19.S4, V21.S4
+	VMOV	V5.B16, V19.B16
+	VFMLA	V20.S4, V21.S4, V19.S4
+	WORD	$0x6e34de95 // FMUL V21.4S, V20.4S, V20.4S
+	VFMLA	V21.S4, V19.S4, V20.S4
+	WORD	$0x4e24d693 // FADD V19.4S, V20.4S, V4.4S
+	VSHL	$23, V16.S4, V16.S4
+	VADD	V16.S4, V19.S4, V16.S4
+	WORD	$0x6ea3e5f3 // FCMGT V19.4S, V15.4S, V3.4S
+	WORD	$0x6eafe454 // FCMGT V20.4S, V2.4S, V15.4S
+	VAND	V20.B16, V19.B16, V19.B16
+	WORD	$0x6eafe434 // FCMGT V20.4S, V1.4S, V15.4S
+	WORD	$0x4e741def // BIC V15.16B, V15.16B, V20.16B
+	WORD	$0x6e20ddef // FMUL V15.4S, V15.4S, V0.4S
+	VBSL	V15.B16, V16.B16, V19.B16
+	VFMLA	V19.S4, V18.S4, V17.S4
+	FMOVS	F17, 0(R4)
+	ADD	$4, R3
+	ADD	$4, R4
+	SUB	$1, R2
+	CMP	$1, R2
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourTranspose(dst *float32, ldd uintptr, x *float32, ldx uintptr, rows uintptr, cols uintptr)
+TEXT ·fourTranspose(SB), NOSPLIT, $0-48
+	MOVD	dst+0(FP), R0
+	MOVD	ldd+8(FP), R1
+	MOVD	x+16(FP), R2
+	MOVD	ldx+24(FP), R3
+	MOVD	rows+32(FP), R4
+	MOVD	cols+40(FP), R5
+	CMP	$4, R4
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R6
+	ADD	R3, R2
+	MOVD	R2, R7
+	ADD	R3, R2
+	MOVD	R2, R8
+	ADD	R3, R2
+	MOVD	R2, R9
+	ADD	R3, R2
+	MOVD	R0, R10
+	MOVD	R5, R11
+	CMP	$4, R11
+	BLT	loop2_done
+
+loop2:
+	FMOVQ	0(R6), F0
+	ADD	$16, R6
+	FMOVQ	0(R7), F1
+	ADD	$16, R7
+	FMOVQ	0(R8), F2
+	ADD	$16, R8
+	FMOVQ	0(R9), F3
+	ADD	$16, R9
+	VZIP1	V2.S4, V0.S4, V4.S4
+	VZIP2	V2.S4, V0.S4, V0.S4
+	VZIP1	V3.S4, V1.S4, V2.S4
+	VZIP2	V3.S4, V1.S4, V1.S4
+	VZIP1	V2.S4, V4.S4, V3.S4
+	FMOVQ	F3, 0(R10)
+	ADD	R1, R10
+	VZIP2	V2.S4, V4.S4, V2.S4
+	FMOVQ	F2, 0(R10)
+	ADD	R1, R10
+	VZIP1	V1.S4, V0.S4, V2.S4
+	FMOVQ	F2, 0(R10)
+	ADD	R1, R10
+	VZIP2	V1.S4, V0.S4, V0.S4
+	FMOVQ	F0, 0(R10)
+	ADD	R1, R10
+	SUB	$4, R11
+	CMP	$4, R11
+	BGE	loop2
+
+loop2_done:
 	ADD	$16, R0
 	SUB	$4, R4
 	CMP	$4, R4

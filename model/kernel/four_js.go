@@ -4,14 +4,6 @@
 
 package kernel
 
-//go:wasmimport tuttisimd gemm6x8
-//go:noescape
-func fourGemm6x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:wasmimport tuttisimd gemm6x4
-//go:noescape
-func fourGemm6x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
 //go:wasmimport tuttisimd gemm4x8
 //go:noescape
 func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
@@ -19,6 +11,14 @@ func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr
 //go:wasmimport tuttisimd gemm4x4
 //go:noescape
 func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:wasmimport tuttisimd gemm2x8
+//go:noescape
+func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:wasmimport tuttisimd gemm2x4
+//go:noescape
+func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:wasmimport tuttisimd gemm1x32
 //go:noescape
@@ -51,6 +51,18 @@ func fourMatVec(y *float32, a *float32, lda uintptr, x *float32, rows uintptr, n
 //go:wasmimport tuttisimd matVecInt8
 //go:noescape
 func fourMatVecInt8(y *int32, a *int8, lda uintptr, x *int8, rows uintptr, n uintptr)
+
+//go:wasmimport tuttisimd scaleRows
+//go:noescape
+func fourScaleRows(x *float32, stride uintptr, rows uintptr, cols uintptr, factor *float32, sum *float32)
+
+//go:wasmimport tuttisimd onlineSoftmax
+//go:noescape
+func fourOnlineSoftmax(x *float32, cols uintptr, rows uintptr, top *float32, sum *float32)
+
+//go:wasmimport tuttisimd transpose
+//go:noescape
+func fourTranspose(dst *float32, ldd uintptr, x *float32, ldx uintptr, rows uintptr, cols uintptr)
 
 //go:wasmimport tuttisimd normForward
 //go:noescape
@@ -130,21 +142,21 @@ func fourSiluGateBackward(da *float32, db *float32, dy *float32, a *float32, b *
 
 // The rows and columns of the tiles of fourGemm, the largest first.
 var (
-	fourRows = [...]int{6, 4, 1}
+	fourRows = [...]int{4, 2, 1}
 	fourCols = [...]int{8, 4}
 )
 
 // fourGemm multiplies blocks of rows by a panel of cols columns.
 func fourGemm(rows, cols int, blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr) {
 	switch [2]int{rows, cols} {
-	case [2]int{6, 8}:
-		fourGemm6x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{6, 4}:
-		fourGemm6x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{4, 8}:
 		fourGemm4x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{4, 4}:
 		fourGemm4x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 8}:
+		fourGemm2x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 4}:
+		fourGemm2x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 32}:
 		fourGemm1x32(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 8}:

@@ -136,6 +136,45 @@ func expColumnsFour(x []float32, rows, cols int, shift, sum []float32) {
 	}
 }
 
+func scaleRowsFour(x []float32, cols int, factor, sum []float32) {
+	n := fours(cols)
+	if n > 0 {
+		fourScaleRows(&x[0], bytes(cols), size(len(factor)), size(n), &factor[0], &sum[0])
+	}
+	for c := n; c < cols; c++ {
+		for r, f := range factor {
+			v := x[r*cols+c] * f
+			x[r*cols+c] = v
+			sum[c] += v
+		}
+	}
+}
+
+func onlineSoftmaxFour(x []float32, cols int, top, sum []float32) {
+	if cols%4 == 0 && cols > 0 {
+		fourOnlineSoftmax(&x[0], size(cols), size(len(top)), &top[0], &sum[0])
+		return
+	}
+	for r, was := range top {
+		row := x[r*cols : (r+1)*cols]
+		top[r] = max(was, maxFour(row))
+		sum[r] = sum[r]*Exp(was-top[r]) + expShiftedFour(row, row, top[r])
+	}
+}
+
+func transposeFour(dst []float32, ldd int, x []float32, ldx, rows, cols int) {
+	r, c := fours(rows), fours(cols)
+	if r > 0 && c > 0 {
+		fourTranspose(&dst[0], bytes(ldd), &x[0], bytes(ldx), size(r), size(c))
+	}
+	if c < cols && r > 0 {
+		transposePortable(dst[c*ldd:], ldd, x[c:], ldx, r, cols-c)
+	}
+	if r < rows {
+		transposePortable(dst[r:], ldd, x[r*ldx:], ldx, rows-r, cols)
+	}
+}
+
 func normForwardFour(y, x, gain, bias, mean, rstd []float32) {
 	d := len(gain)
 	if d%4 != 0 || d == 0 || len(mean) == 0 {

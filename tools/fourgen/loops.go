@@ -117,9 +117,8 @@ func vectors() []*program {
 			for i := range best {
 				best[i] = p.variable(p.number(math.Inf(-1)))
 			}
-			larger := func(a, b value) value { return p.choose(p.greater(a, b), a, b) }
-			p.each(n, 4, []pointer{x}, func(off, turn int) { p.set(best[turn], larger(p.load(x, off), best[turn])) })
-			p.store(out, 0, larger(larger(best[0], best[1]), larger(best[2], best[3])))
+			p.each(n, 4, []pointer{x}, func(off, turn int) { p.set(best[turn], p.larger(p.load(x, off), best[turn])) })
+			p.store(out, 0, p.larger(p.larger(best[0], best[1]), p.larger(best[2], best[3])))
 		}),
 		build("defects", func(p *program) { // 0 for finite values, NaN otherwise
 			x, n := p.floats("x"), p.count("n")

@@ -268,6 +268,10 @@ func (e *neon) plain(in instr) {
 		e.line("VADD\tV%d.S4, V%d.S4, V%d.S4", second, first, d)
 	case opIntPairAdd:
 		e.line("VADDP\tV%d.S4, V%d.S4, V%d.S4", second, first, d)
+	case opZipLow:
+		e.line("VZIP1\tV%d.S4, V%d.S4, V%d.S4", second, first, d)
+	case opZipHigh:
+		e.line("VZIP2\tV%d.S4, V%d.S4, V%d.S4", second, first, d)
 	case opShiftLeft:
 		e.line("VSHL\t$%d, V%d.S4, V%d.S4", in.imm, first, d)
 	case opShiftRight:

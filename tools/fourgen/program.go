@@ -52,6 +52,9 @@ const (
 	opMulSub    // args[0] - args[1]*args[2]
 	opMulAddOne // args[0] + args[1]*(lane 0 of args[2])
 	opPairAdd   // sums of neighbours: two of args[0], two of args[1]
+	opPairMax   // the larger of neighbours, likewise; no NaN
+	opZipLow    // lanes 0 and 1 of args[0] and args[1], in turn
+	opZipHigh   // lanes 2 and 3, likewise
 	opAnd
 	opAndNot // args[0] &^ args[1]
 	opXor
@@ -257,6 +260,14 @@ func (p *program) shift(o op, a value, by int) value {
 	v := p.emit(o, a)
 	p.list[len(p.list)-1].imm = by
 	return v
+}
+
+func (p *program) larger(a, b value) value { return p.choose(p.greater(a, b), a, b) }
+
+// largest is the largest of the four lanes, in all four.
+func (p *program) largest(v value) value {
+	pairs := p.emit(opPairMax, v, v)
+	return p.emit(opPairMax, pairs, pairs)
 }
 
 // total is the sum of the four lanes, in all four.

@@ -38,6 +38,24 @@ func matrices() []*program {
 		}),
 		build("matVec", func(p *program) { matVec(p, "float32", "float32", 4, opMulAdd, opPairAdd, opAdd) }),
 		build("matVecInt8", func(p *program) { matVec(p, "int32", "int8", 16, opDotInt8, opIntPairAdd, -1) }),
+		build("scaleRows", func(p *program) {
+			x, stride, rows, cols := p.floats("x"), p.count("stride"), p.count("rows"), p.count("cols")
+			factor, sum := p.floats("factor"), p.floats("sum")
+			by := pointer(p.newGP())
+			p.columns(cols, rows, stride, x, []pointer{sum}, func(at pointer, each func(func())) {
+				p.reset(int(by), int(factor))
+				total := p.variable(p.load(sum, 0))
+				each(func() {
+					v := p.mul(p.load(at, 0), p.splat(by, 0))
+					p.store(at, 0, v)
+					p.set(total, p.add(total, v))
+					p.advance(by, 4)
+				})
+				p.store(sum, 0, total)
+			})
+		}),
+		build("onlineSoftmax", onlineSoftmax),
+		build("transpose", transpose),
 		build("normForward", normForward),
 		build("normBackward", normBackward),
 	}
@@ -95,6 +113,66 @@ func matVec(p *program, result, element string, step int, mulAdd, pairAdd, plus 
 		}
 		p.store(y, 0, four)
 		p.advance(y, 16)
+	})
+}
+
+// onlineSoftmax: see model/kernel's OnlineSoftmax.
+func onlineSoftmax(p *program) {
+	x, cols, rows, top, sum := p.floats("x"), p.count("cols"), p.count("rows"), p.floats("top"), p.floats("sum")
+	at, left := pointer(p.newGP()), count(p.newGP())
+	p.loop(rows, 1, func() {
+		was := p.splat(top, 0)
+		p.reset(int(at), int(x))
+		p.reset(int(left), int(cols))
+		best := []value{p.variable(was), p.variable(was)}
+		p.each(left, 2, []pointer{at}, func(off, turn int) { p.set(best[turn], p.larger(p.load(at, off), best[turn])) })
+		now := p.largest(p.larger(best[0], best[1]))
+		p.storeOne(top, 0, now)
+		p.reset(int(left), int(cols))
+		total := p.zeros(1)
+		p.each(left, 1, []pointer{x}, func(int, int) {
+			e := p.exp(p.sub(p.load(x, 0), now))
+			p.store(x, 0, e)
+			p.set(total[0], p.add(total[0], e))
+		})
+		p.storeOne(sum, 0, p.mulAdd(p.total(total[0]), p.splat(sum, 0), p.exp(p.sub(was, now))))
+		p.advance(top, 4)
+		p.advance(sum, 4)
+	})
+}
+
+// transpose turns squares of 4 x 4; distances are in bytes.
+func transpose(p *program) {
+	dst, ldd, x, ldx := p.floats("dst"), p.count("ldd"), p.floats("x"), p.count("ldx")
+	rows, cols := p.count("rows"), p.count("cols")
+	row := make([]pointer, 4)
+	for i := range row {
+		row[i] = pointer(p.newGP())
+	}
+	to, left := pointer(p.newGP()), count(p.newGP())
+	p.loop(rows, 4, func() {
+		for _, r := range row {
+			p.reset(int(r), int(x))
+			p.advanceBy(x, ldx)
+		}
+		p.reset(int(to), int(dst))
+		p.reset(int(left), int(cols))
+		p.loop(left, 4, func() {
+			in := make([]value, 4)
+			for i, r := range row {
+				in[i] = p.load(r, 0)
+				p.advance(r, 16)
+			}
+			even := []value{p.emit(opZipLow, in[0], in[2]), p.emit(opZipHigh, in[0], in[2])}
+			odd := []value{p.emit(opZipLow, in[1], in[3]), p.emit(opZipHigh, in[1], in[3])}
+			for i := range 2 {
+				for _, o := range []op{opZipLow, opZipHigh} {
+					p.store(to, 0, p.emit(o, even[i], odd[i]))
+					p.advanceBy(to, ldd)
+				}
+			}
+		})
+		p.advance(dst, 16)
 	})
 }
 

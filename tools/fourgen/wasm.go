@@ -213,8 +213,15 @@ func (c *wasmCode) instr(in instr) {
 		c.value(in.args[2])
 		c.value(in.args[0])
 		c.simd(0x52) // v128.bitselect
-	case opPairAdd, opIntPairAdd:
-		c.pairs(in)
+	case opPairAdd, opIntPairAdd, opPairMax:
+		for odd := range 2 {
+			c.shuffle(in, 0+odd, 2+odd, 4+odd, 6+odd)
+		}
+		c.simd(wasmPlain[pairOf[in.op]])
+	case opZipLow:
+		c.shuffle(in, 0, 4, 1, 5)
+	case opZipHigh:
+		c.shuffle(in, 2, 6, 3, 7)
 	case opDotInt8:
 		c.dotInt8(in)
 	case opShiftLeft, opShiftRight:
@@ -316,24 +323,20 @@ func (c *wasmCode) control(in instr) {
 	}
 }
 
-// pairs gathers the even and the odd lanes of two vectors and adds them.
-func (c *wasmCode) pairs(in instr) {
-	for odd := range 2 {
-		c.value(in.args[0])
-		c.value(in.args[1])
-		var lanes []byte
-		for i := range 4 {
-			for b := range 4 {
-				lanes = append(lanes, byte(8*i+4*odd+b))
-			}
+// pairOf is what is done with the even and the odd lanes.
+var pairOf = map[op]op{opPairAdd: opAdd, opIntPairAdd: opIntAdd, opPairMax: opPairMax}
+
+// shuffle picks four of the eight lanes of two vectors.
+func (c *wasmCode) shuffle(in instr, pick ...int) {
+	c.value(in.args[0])
+	c.value(in.args[1])
+	var lanes []byte
+	for _, lane := range pick {
+		for b := range 4 {
+			lanes = append(lanes, byte(4*lane+b))
 		}
-		c.simd(0x0d, lanes...) // i8x16.shuffle
 	}
-	if in.op == opPairAdd {
-		c.simd(wasmPlain[opAdd])
-	} else {
-		c.simd(wasmPlain[opIntAdd])
-	}
+	c.simd(0x0d, lanes...) // i8x16.shuffle
 }
 
 func (c *wasmCode) dotInt8(in instr) {
