@@ -101,7 +101,7 @@ func (c *cache) remember(memory []float32) {
 	}
 }
 
-// own is the keys and values of a list, in rows of 2d.
+// list is the keys and values of a list, in rows of 2d.
 func (b *cacheBlock) list(list, capacity, d int) []float32 {
 	return b.own[list*capacity*2*d : (list+1)*capacity*2*d]
 }

@@ -1,8 +1,6 @@
 package seqrec
 
-import (
-	"tutti/model/kernel"
-)
+import "tutti/model/kernel"
 
 // writer is what one call of a Generator works on: the speaker of a search.
 type writer struct {
@@ -12,10 +10,9 @@ type writer struct {
 	batch  Batch
 	room   queryRoom
 
-	last, now     int64 // unix seconds of the newest item and of the question; 0: unknown
-	outputs       []float32
-	spoken        []float32 // V: the logits of a list
-	lists, length int
+	last, now int64     // unix seconds of the newest item and of the question; 0: unknown
+	outputs   []float32 // lists x d
+	spoken    []float32 // V: the logits of a list
 }
 
 func newWriter(s *Scorer) *writer {

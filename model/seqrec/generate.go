@@ -19,13 +19,13 @@ type Generator struct {
 	spare  sync.Pool // of *writer
 }
 
-// Limits of GenerateOptions.
-const (
-	MaxBeams = 1024
-)
+// MaxBeams bounds GenerateOptions.Beams, and so the memory of a search: keys and
+// values of Beams lists of Length items, twice.
+const MaxBeams = 1024
 
 // GenerateOptions say what lists to write. What is forbidden never enters a
-// list; the probabilities stay those of the model over the whole catalogue.
+// list; the probabilities stay those of the model over the whole catalogue. All
+// lists of a search are of one length, so that none is favoured for being short.
 type GenerateOptions struct {
 	// Length of the lists: 1 to Horizon of an EncoderDecoder, 1 to MaxLen of a
 	// Causal model, which then reads the last MaxLen-Length+1 items of a history,

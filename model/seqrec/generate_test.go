@@ -148,6 +148,30 @@ func TestGreedyFollowsTheScorer(t *testing.T) {
 	}
 }
 
+// Lists of one item are what a scorer ranks.
+func TestFirstStepIsTheRanking(t *testing.T) {
+	for _, cfg := range []seqrec.Config{tinyCausal(11), tinyDecoder(11)} {
+		m := mustModel(t, cfg, nil)
+		params := lively(t, m)
+		history := []int32{4, 5, 6}
+		seen := func(item int32) bool { return slices.Contains(history, item) }
+		ranked, err := mustScorer(t, m, params).Rank(history, 8, seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists := generate(t, mustGenerator(t, m, params), history, seqrec.GenerateOptions{Length: 1, Beams: 10, ExcludeSeen: true})
+		if len(lists) != len(ranked) {
+			t.Fatalf("%v: %d lists, %d ranked", cfg.Arch, len(lists), len(ranked))
+		}
+		for i, l := range lists {
+			apart := float64(ranked[i].Score - ranked[0].Score)
+			if l.Items[0] != ranked[i].Item || math.Abs(l.LogProb-lists[0].LogProb-apart) > 1e-5 {
+				t.Errorf("%v: list %d is %v, ranked is %v", cfg.Arch, i, l, ranked[i])
+			}
+		}
+	}
+}
+
 // A Causal model reads as much of a long history as leaves room for the list.
 func TestLongHistories(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
