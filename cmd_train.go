@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -137,7 +136,7 @@ func (a *app) train(ctx context.Context, cmd *cobra.Command, f trainFlags) error
 	}
 	if s.manifest.Status != run.Finished {
 		if err := s.fit(ctx); err != nil {
-			return s.interrupted(err)
+			return err
 		}
 		if err := s.finish(); err != nil {
 			return err
@@ -175,13 +174,4 @@ func (a *app) session(cmd *cobra.Command, f trainFlags) (*session, error) {
 		}
 	}
 	return s, s.prepare(exists)
-}
-
-// interrupted says what a run that did not end left behind.
-func (s *session) interrupted(err error) error {
-	if !errors.Is(err, context.Canceled) {
-		return err
-	}
-	s.say("stopped at step %d of %d, saved. Go on with: tutti train --resume --out %s", s.manifest.Progress.Step, s.manifest.Progress.Steps, s.folder)
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"tutti/model"
 	"tutti/model/dataset"
@@ -18,6 +19,8 @@ type material struct {
 	data  *dataset.Dataset
 	split dataset.Split
 	about run.Data
+	// groups numbers what may be known of people, such as "age 25".
+	groups map[string]int
 }
 
 // invented is what a run without --data says of its source.
@@ -41,6 +44,7 @@ func loadMaterial(c run.Config) (*material, error) {
 	if m.split, err = splitBehaviour(m.data, c.Split); err != nil {
 		return nil, err
 	}
+	m.groups = findGroups(m.data)
 	m.about.Digest = run.DataDigest(m.data)
 	m.about.Catalogue = model.Digest(m.data.Catalogue.Digest())
 	m.about.Users, m.about.Items, m.about.Events = len(m.data.Users), m.data.Catalogue.Len(), m.data.Events()
@@ -79,7 +83,10 @@ func (m *material) build(c run.Config) (*seqrec.Model, error) {
 	if c.Model.Items != run.ItemsTable {
 		dim, rows = catalogue.Features()
 	}
-	built, err := seqrec.New(c.Recommender(catalogue.Len(), dim, 0), rows)
+	if c.Model.User && len(m.groups) == 0 {
+		return nil, usageError("model.user: %s knows nothing of its people", m.about.Source)
+	}
+	built, err := seqrec.New(c.Recommender(catalogue.Len(), dim, len(m.groups)), rows)
 	if err != nil {
 		return nil, &exitError{exitUsage, fmt.Errorf("the configuration makes no model: %w", err)}
 	}
@@ -87,6 +94,68 @@ func (m *material) build(c run.Config) (*seqrec.Model, error) {
 		return built, nil
 	}
 	return built.WithFrequency(m.counts())
+}
+
+// histories are what training reads: the events before the split with all that the configuration wants to know of them.
+func (m *material) histories(c run.Config) ([]seqrec.History, error) {
+	out := seqrec.Histories(m.split.Train)
+	if c.Loss.ClickWeight > 0 {
+		return nil, usageError("loss.click_weight: %s has no clicks", m.about.Source)
+	}
+	for i := range out {
+		u, n := &m.data.Users[i], len(out[i].Items)
+		out[i].User = m.attributes(c, i)
+		if u.Times != nil {
+			out[i].Times = u.Times[:n]
+		} else if c.Model.TimeBuckets > 0 && n > 0 {
+			return nil, usageError("model.time_buckets: %s has no times", m.about.Source)
+		}
+		if c.Loss.RatingWeight == 0 {
+			continue
+		}
+		if u.Ratings == nil && n > 0 {
+			return nil, usageError("loss.rating_weight: %s has no ratings", m.about.Source)
+		}
+		for k, item := range out[i].Items {
+			out[i].Feedback = append(out[i].Feedback, seqrec.Feedback{Item: item, Rating: u.Ratings[k], Click: -1})
+		}
+	}
+	return out, nil
+}
+
+// attributes are the numbers that describe a user: a one for each group that is known; nil if they are not read.
+func (m *material) attributes(c run.Config, user int) []float32 {
+	if !c.Model.User || len(m.groups) == 0 {
+		return nil
+	}
+	out := make([]float32, len(m.groups))
+	for _, name := range groupings {
+		if i, ok := m.groups[name+" "+m.data.Users[user].Group(name)]; ok {
+			out[i] = 1
+		}
+	}
+	return out
+}
+
+// groupings are what may be known of people.
+var groupings = []string{dataset.GroupGender, dataset.GroupAge, dataset.GroupOccupation}
+
+// findGroups numbers the groups that the data know, in the order of their names.
+func findGroups(ds *dataset.Dataset) map[string]int {
+	var names []string
+	for _, grouping := range groupings {
+		for i := range ds.Users {
+			if label := ds.Users[i].Group(grouping); label != "" {
+				names = append(names, grouping+" "+label)
+			}
+		}
+	}
+	slices.Sort(names)
+	out := map[string]int{}
+	for i, name := range slices.Compact(names) {
+		out[name] = i
+	}
+	return out
 }
 
 // sample picks a fixed number of cases, evenly over all people.

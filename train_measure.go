@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"tutti/model/dataset"
 	"tutti/model/metric"
 	"tutti/model/run"
 	"tutti/model/stats"
@@ -137,7 +136,7 @@ func (m *material) breakdowns(cases []metric.Case, result metric.Result) []run.B
 		{"length of the history", func(c metric.Case) string { return lengths.of(len(c.History)) }, lengths.labels()},
 		{"popularity of what came next (people who had it)", func(c metric.Case) string { return popular.of(counts[c.Target]) }, popular.labels()},
 	}
-	for _, group := range []string{dataset.GroupGender, dataset.GroupAge, dataset.GroupOccupation} {
+	for _, group := range groupings {
 		all = append(all, struct {
 			name  string
 			label func(c metric.Case) string

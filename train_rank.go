@@ -8,9 +8,9 @@ import (
 )
 
 // query is what the model may know when it is asked after a part of somebody's history, from its beginning.
-func (m *material) query(user int, history []int32) seqrec.Query {
-	q := seqrec.Query{Items: history}
-	if times := m.data.Users[user].Times; len(times) >= len(history) && len(history) > 0 {
+func (t *trained) query(user int, history []int32) seqrec.Query {
+	q := seqrec.Query{Items: history, User: t.attributes(t.config, user)}
+	if times := t.data.Users[user].Times; len(times) >= len(history) && len(history) > 0 {
 		q.Times = times[:len(history)]
 		if len(times) > len(history) {
 			q.Now = times[len(history)]

@@ -9,6 +9,7 @@ import (
 	"tutti/model"
 	"tutti/model/graph"
 	"tutti/model/metric"
+	"tutti/model/optim"
 	"tutti/model/run"
 	"tutti/model/seqrec"
 )
@@ -26,6 +27,18 @@ type session struct {
 	model    *seqrec.Model
 	valid    []metric.Case // asked during training
 	log      []run.Record
+
+	// Of this process.
+	counter   *countingEngine
+	rate      optim.Schedule
+	before    float64 // seconds of training by other processes
+	began     time.Time
+	saved     time.Time
+	savedStep int
+	// Since the last line of the log.
+	step     int
+	losses   []float64
+	measured *run.Validation
 }
 
 // prepare loads the data and builds the model; a run that exists must still have the data it began with.
@@ -107,12 +120,23 @@ func (s *session) epochs(steps int) float64 {
 }
 
 // source makes the batches of the recipe.
-func (s *session) source() seqrec.Source {
-	c, train := s.config, s.material.split.Train
-	if c.Recipe == run.EncDec {
-		return seqrec.Continuations(train, c.Model.MaxLen, c.Model.Horizon, c.Batch.Size, c.Seed)
+func (s *session) source() (seqrec.Source, error) {
+	c := s.config
+	histories, err := s.material.histories(c)
+	if err != nil {
+		return nil, err
 	}
-	return seqrec.Crops(train, c.Model.MaxLen, c.Batch.Size, c.Batch.Random, c.Seed)
+	switch c.Recipe {
+	case run.EncDec:
+		return seqrec.ContinueHistories(histories, c.Model.MaxLen, c.Model.Horizon, c.Batch.Size, c.Seed), nil
+	case run.Bidirectional:
+		m := seqrec.Masking{Items: s.manifest.Data.Items, MaxLen: c.Model.MaxLen, Rate: c.Batch.Mask, LastOnly: c.Batch.LastOnly}
+		if err := m.Check(); err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		return seqrec.ClozeHistories(histories, m, c.Batch.Size, c.Seed), nil
+	}
+	return seqrec.CropHistories(histories, c.Model.MaxLen, c.Batch.Size, c.Batch.Random, c.Seed), nil
 }
 
 // engine computes loss and gradient, on as many parts as the run began with.

@@ -54,7 +54,9 @@ type Loss struct {
 type Batch struct {
 	Size   int     // sequences of a step
 	Random float64 // share of long histories that give a random window instead of the last one
-	Mask   float64 // share of masked events; recipe bidirectional only
+	// Recipe bidirectional only: the share of masked events, and of sequences in
+	// which only the last one is.
+	Mask, LastOnly float64
 }
 
 // Fit is how the weights move.
@@ -62,8 +64,10 @@ type Fit struct {
 	Epochs      float64 // passes over the histories; used if Steps is 0
 	Steps       int
 	Optimiser   string
+	Momentum    float64 // of sgd and rmsprop
 	Rate        float64 // peak
-	Schedule    string  // "cosine", "constant", ...
+	Schedule    string  // one of Schedules
+	FinalRate   float64
 	WarmUp      float64 // share of the steps, in [0, 1)
 	WeightDecay float64
 	Accumulate  int     // batches whose gradients make one step

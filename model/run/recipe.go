@@ -23,7 +23,7 @@ var recipes = []struct {
 }{
 	{About{Causal, "the next item from what came before (SASRec): the strongest here by far for its time, and the one to start with"}, func(*Config) {}},
 	{About{Bidirectional, "masked items from both sides (BERT4Rec): slower to train, best where the order of events is loose"}, func(c *Config) {
-		c.Batch.Mask = 0.2
+		c.Batch.Mask, c.Batch.LastOnly = 0.2, 0.1
 		c.Fit.Epochs = 160
 		c.Validate.Patience = 0
 	}},

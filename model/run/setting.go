@@ -58,14 +58,17 @@ func Settings(c *Config) []Setting {
 		whole("batch.size", &c.Batch.Size, 1, 1<<20, "sequences of a batch"),
 		decimal("batch.random", &c.Batch.Random, 0, 1, "share of long histories cut at random, the others at their end"),
 		decimal("batch.mask", &c.Batch.Mask, 0, 0.99, "bidirectional only: share of masked events"),
+		decimal("batch.last_only", &c.Batch.LastOnly, 0, 1, "bidirectional only: share of sequences that mask their last event alone"),
 
 		decimal("fit.epochs", &c.Fit.Epochs, 0, 1e6, "passes over the histories, if fit.steps is 0"),
 		whole("fit.steps", &c.Fit.Steps, 0, 1<<40, "0: by fit.epochs"),
 		choice("fit.optimiser", &c.Fit.Optimiser, "", Optimisers...),
+		decimal("fit.momentum", &c.Fit.Momentum, 0, 0.9999, "of sgd and rmsprop"),
 		decimal("fit.rate", &c.Fit.Rate, 0, 1e3, "learning rate at its peak"),
 		choice("fit.schedule", &c.Fit.Schedule, "of the rate after the warm-up", Schedules...),
+		decimal("fit.final_rate", &c.Fit.FinalRate, 0, 1e3, "where a falling rate ends; 0: at nothing, or a hundredth of the peak where it cannot be nothing"),
 		decimal("fit.warm_up", &c.Fit.WarmUp, 0, 0.99, "share of the steps in which the rate rises"),
-		decimal("fit.weight_decay", &c.Fit.WeightDecay, 0, 10, "adamw's, per step and rate"),
+		decimal("fit.weight_decay", &c.Fit.WeightDecay, 0, 10, "decoupled for adamw, an L2 penalty for the others"),
 		whole("fit.accumulate", &c.Fit.Accumulate, 1, 1<<16, "batches whose gradients make one step"),
 		decimal("fit.clip", &c.Fit.Clip, 0, 1e9, "largest norm of a gradient; 0: none"),
 
@@ -79,8 +82,8 @@ func Settings(c *Config) []Setting {
 
 // Optimisers and Schedules are the words of fit.optimiser and fit.schedule.
 var (
-	Optimisers = []string{"adam", "adamw", "sgd"}
-	Schedules  = []string{"cosine", "constant"}
+	Optimisers = []string{"adam", "adamw", "sgd", "rmsprop", "adagrad"}
+	Schedules  = []string{"cosine", "constant", "exponential", "step"}
 )
 
 // Set changes one field by its name, such as "model.dim" to "128".
