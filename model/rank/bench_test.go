@@ -1,6 +1,7 @@
 package rank
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -89,8 +90,7 @@ func latency(b *testing.B, w world, s Searcher) {
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-µs")
 }
 
-func benchTop(b *testing.B, items int) {
-	w := worldOf(items)
+func benchTop(b *testing.B, w world) {
 	x, err := NewIndex(w.vectors, w.bias, benchDim)
 	if err != nil {
 		b.Fatal(err)
@@ -119,5 +119,57 @@ func perQuery(b *testing.B, batch func() error) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/1e3/32/float64(b.N), "µs/query")
 }
 
-func BenchmarkTop4k(b *testing.B) { benchTop(b, 4000) }
-func BenchmarkTop1M(b *testing.B) { benchTop(b, 1_000_000) }
+func BenchmarkTop4k(b *testing.B) { benchTop(b, worldOf(4000)) }
+func BenchmarkTop1M(b *testing.B) { benchTop(b, worldOf(1_000_000)) }
+
+// BenchmarkTop1MNormal is the hardest case for Int8: nothing but noise, all
+// vectors of about one length.
+func BenchmarkTop1MNormal(b *testing.B) {
+	w := world{vectors: make([]float32, 1_000_000*benchDim), queries: make([]float32, 200*benchDim)}
+	r := rand.New(rand.NewPCG(1, 1))
+	shapes[0].make(r, w.vectors, benchDim)
+	shapes[0].make(r, w.queries, benchDim)
+	benchTop(b, w)
+}
+
+// BenchmarkClusters1M takes half a minute to build.
+func BenchmarkClusters1M(b *testing.B) {
+	w := worldOf(1_000_000)
+	x, err := NewIndex(w.vectors, w.bias, benchDim)
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	c, err := NewClusters(x, ClusterOptions{Seed: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d lists made in %v", c.Lists(), time.Since(start).Round(time.Second))
+	want, err := c.z.Batch(w.queries, benchK, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, probes := range []int{8, 16, 31, 64, 128} {
+		b.Run(fmt.Sprint(probes), func(b *testing.B) {
+			latency(b, w, probing{c, probes})
+			found := 0.0
+			for u := range want {
+				got, err := c.Probe(w.queries[u*benchDim:(u+1)*benchDim], benchK, probes, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				found += recall(got, want[u])
+			}
+			b.ReportMetric(found/float64(len(want)), "recall")
+		})
+	}
+}
+
+type probing struct {
+	*Clusters
+	probes int
+}
+
+func (p probing) Top(query []float32, k int, exclude func(item int32) bool) ([]Ranked, error) {
+	return p.Probe(query, k, p.probes, exclude)
+}

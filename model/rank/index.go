@@ -127,38 +127,38 @@ func (x *Index) scan(block int, questions []question, columns []float32, w *work
 	vectors := x.vectors[first*x.dim : (first+rows)*x.dim]
 	m := len(questions)
 	w.scores = kernel.Grow(w.scores, rows*m)
-	x.fill(w.scores, first, m)
+	scores := w.scores
 	if m == 1 {
-		kernel.MatVec(w.scores, vectors, x.dim, questions[0].vector)
+		x.biases(scores, first)
+		kernel.MatVec(scores, vectors, x.dim, questions[0].vector)
 	} else {
-		kernel.Gemm(rows, m, x.dim, vectors, x.dim, 1, columns, m, w.scores, m, true)
-	}
-	for i := range questions {
-		x.offer(first, w.scores[i:], m, &questions[i], &w.lists[i])
-	}
-}
-
-// fill writes the biases of the items from first on, each step times.
-func (x *Index) fill(scores []float32, first, step int) {
-	switch {
-	case x.bias == nil:
-		clear(scores)
-	case step == 1:
-		copy(scores, x.bias[first:])
-	default:
-		for i := range scores {
-			scores[i] = x.bias[first+i/step]
+		w.flat = kernel.Grow(w.flat, rows*m)
+		kernel.Gemm(rows, m, x.dim, vectors, x.dim, 1, columns, m, w.flat, m, false)
+		kernel.Transpose(scores, rows, w.flat, m, rows, m)
+		if x.bias != nil {
+			kernel.AddRows(scores, x.bias[first:first+rows], m)
 		}
 	}
+	for i := range questions {
+		x.offer(first, scores[i*rows:(i+1)*rows], &questions[i], &w.lists[i])
+	}
 }
 
-// offer takes the items of a block, whose scores stand step apart, that may
-// belong to the best.
-func (x *Index) offer(first int, scores []float32, step int, q *question, list *best) {
+// biases writes those of the items from first on.
+func (x *Index) biases(scores []float32, first int) {
+	if x.bias == nil {
+		clear(scores)
+		return
+	}
+	copy(scores, x.bias[first:])
+}
+
+// offer takes the items from first on that may belong to the best.
+func (x *Index) offer(first int, scores []float32, q *question, list *best) {
 	slack := x.slack(q)
 	least := below(q.floor.needed() - slack)
-	for i, at := 0, 0; at < len(scores); i, at = i+1, at+step {
-		if scores[at] >= least && q.take(x, int32(first+i), list) {
+	for i, s := range scores {
+		if s >= least && q.take(x, int32(first+i), list) {
 			least = below(q.floor.needed() - slack)
 		}
 	}

@@ -59,9 +59,9 @@ func (q *question) take(x *Index, item int32, list *best) bool {
 
 // worker is what one goroutine works on.
 type worker struct {
-	scores []float32
-	dots   []int32
-	lists  []best // one for each question
+	scores, flat []float32
+	dots         []int32
+	lists        []best // one for each question
 }
 
 // scanner is a catalogue in blocks. Every item stands in one block.
