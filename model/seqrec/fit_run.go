@@ -77,6 +77,9 @@ func (f *Fitter) Done() bool { return f.ended || f.step >= f.cfg.Steps }
 // Steps is how many steps were made, those before Resume included.
 func (f *Fitter) Steps() int { return f.step }
 
+// Rate is the learning rate of the last step; before the first step, of that.
+func (f *Fitter) Rate() float64 { return f.rate(max(0, f.step-1)) }
+
 // Step makes one step, and rates the weights if it is time. After the end it does
 // nothing.
 func (f *Fitter) Step() error {

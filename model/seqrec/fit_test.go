@@ -87,6 +87,60 @@ func TestFitResumesBitForBit(t *testing.T) {
 	}
 }
 
+// The same where everything that can be random is: dropout, negatives from a
+// proposal, masks, splits, on two workers.
+func TestFitResumesWhateverIsRandom(t *testing.T) {
+	var histories [][]int32
+	for _, s := range cycle(12, 9, 14) {
+		histories = append(histories, s.Items)
+	}
+	base := seqrec.Config{Items: 12, Dim: 8, Blocks: 1, Heads: 2, Hidden: 8, MaxLen: 8, Dropout: 0.2}
+	for name, c := range map[string]struct {
+		change func(*seqrec.Config)
+		source func(*seqrec.Model) seqrec.Source
+	}{
+		"crops, sampled softmax": {
+			func(c *seqrec.Config) { c.Loss = seqrec.Loss{Kind: seqrec.SampledSoftmax, Negatives: 4} },
+			func(m *seqrec.Model) seqrec.Source { return seqrec.Crops(histories, 8, 4, 0.6, 9) },
+		},
+		"cloze, gbce": {
+			func(c *seqrec.Config) {
+				c.Arch, c.Loss = seqrec.Bidirectional, seqrec.Loss{Kind: seqrec.GBCE, Negatives: 3, Calibration: 0.75}
+			},
+			func(m *seqrec.Model) seqrec.Source {
+				return seqrec.Cloze(histories, seqrec.DefaultMasking(m.Config()), 4, 9)
+			},
+		},
+		"continuations": {
+			func(c *seqrec.Config) { c.Arch, c.DecoderBlocks, c.Horizon = seqrec.EncoderDecoder, 1, 4 },
+			func(m *seqrec.Model) seqrec.Source { return seqrec.Continuations(histories, 8, 4, 4, 9) },
+		},
+	} {
+		cfg := base
+		c.change(&cfg)
+		m := mustModel(t, cfg, nil)
+		run := func() *seqrec.Fitter {
+			f, err := seqrec.NewFitter(seqrec.NewParallelEngine(m, 2), m.Init(1), c.source(m),
+				seqrec.FitConfig{Steps: 6, LearningRate: 0.01, Accumulate: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+		whole, stopped, resumed := run(), run(), run()
+		mustStep(t, whole, 6)
+		mustStep(t, stopped, 3)
+		s, err := seqrec.ParseFitState(mustMarshal(t, stopped.State()))
+		if err != nil || resumed.Resume(s) != nil {
+			t.Fatalf("%s: no resume (%v)", name, err)
+		}
+		mustStep(t, resumed, 3)
+		if !bytes.Equal(mustMarshal(t, resumed.State()), mustMarshal(t, whole.State())) {
+			t.Errorf("%s: the resumed run ends elsewhere", name)
+		}
+	}
+}
+
 func mustMarshal(t *testing.T, s seqrec.FitState) []byte {
 	t.Helper()
 	b, err := s.Marshal()
@@ -158,6 +212,13 @@ func TestAccumulationOverEmptyBatches(t *testing.T) {
 func TestClipBoundsTheStep(t *testing.T) {
 	m := cycleModels(t)["table"]
 	source := seqrec.Batches(cycle(12, 4, 8), 4, 1)
+	warm := mustFitter(t, m, source, seqrec.FitConfig{Steps: 4, LearningRate: 1, WarmUp: 4, Schedule: "constant", Optimizer: "sgd"})
+	if before := warm.Rate(); before != 0.25 {
+		t.Errorf("rate %v before the first step", before)
+	}
+	if mustStep(t, warm, 2); warm.Rate() != 0.5 {
+		t.Errorf("rate %v after two steps", warm.Rate())
+	}
 	length := func(clip float64) float64 {
 		f := mustFitter(t, m, source, seqrec.FitConfig{Steps: 1, LearningRate: 1, Schedule: "constant", Optimizer: "sgd", Clip: clip})
 		mustStep(t, f, 1)
