@@ -202,11 +202,11 @@ func (c *wasmCode) instr(in instr) {
 		c.value(in.args[0])
 		c.value(in.args[1])
 		c.value(in.args[2])
-		c.simd(wasmPlain[opMul])
+		c.simd(c.code(opMul))
 		if in.op == opMulSub {
-			c.simd(wasmPlain[opSub])
+			c.simd(c.code(opSub))
 		} else {
-			c.simd(wasmPlain[opAdd])
+			c.simd(c.code(opAdd))
 		}
 	case opSelect:
 		c.value(in.args[1])
@@ -217,7 +217,7 @@ func (c *wasmCode) instr(in instr) {
 		for odd := range 2 {
 			c.shuffle(in, 0+odd, 2+odd, 4+odd, 6+odd)
 		}
-		c.simd(wasmPlain[pairOf[in.op]])
+		c.simd(c.code(pairOf[in.op]))
 	case opZipLow:
 		c.shuffle(in, 0, 4, 1, 5)
 	case opZipHigh:
@@ -227,24 +227,29 @@ func (c *wasmCode) instr(in instr) {
 	case opShiftLeft, opShiftRight:
 		c.value(in.args[0])
 		c.number(in.imm)
-		c.simd(wasmPlain[in.op])
+		c.simd(c.code(in.op))
 	default:
-		code, ok := wasmPlain[in.op]
-		if !ok {
-			panic(fmt.Sprintf("%s: no code for operation %d", c.name, in.op))
-		}
 		for _, v := range in.args {
 			c.value(v)
 		}
-		c.simd(code)
+		c.simd(c.code(in.op))
 	}
 	c.setValue(in.dst)
 }
 
+// code is the number of an instruction of two operands, or one.
+func (c *wasmCode) code(o op) uint32 {
+	n, ok := wasmPlain[o]
+	if !ok {
+		panic(fmt.Sprintf("%s: no code for operation %d", c.name, o))
+	}
+	return n
+}
+
 var wasmPlain = map[op]uint32{
 	opAdd: 0xe4, opSub: 0xe5, opMul: 0xe6, opDiv: 0xe7, opSqrt: 0xe3, // f32x4
-	opGreater: 0x44,                              // f32x4.gt
-	opAnd:     0x4e, opAndNot: 0x4f, opXor: 0x51, // v128
+	opGreater: 0x44, opPairMax: 0xe9, // f32x4.gt, max
+	opAnd: 0x4e, opAndNot: 0x4f, opXor: 0x51, // v128
 	opIntAdd: 0xae, opIntMul: 0xb5, opAbove: 0x3c, // i32x4; gt_u
 	opShiftLeft: 0xab, opShiftRight: 0xad, // i32x4.shl, shr_u
 }
@@ -346,6 +351,6 @@ func (c *wasmCode) dotInt8(in instr) {
 		c.value(in.args[2])
 		c.simd(half)
 		c.simd(0x7e) // i32x4.extadd_pairwise_i16x8_s
-		c.simd(wasmPlain[opIntAdd])
+		c.simd(c.code(opIntAdd))
 	}
 }

@@ -16,7 +16,10 @@ go.env = { TMPDIR: require("os").tmpdir(), ...process.env };
 go.exit = process.exit;
 
 (async () => {
-	await tuttiSIMD(go, { simd: process.env.TUTTI_SIMD !== "off" });
+	const simd = process.env.TUTTI_SIMD !== "off";
+	if (await tuttiSIMD(go, { simd }) !== simd) {
+		throw new Error("the side module does not start");
+	}
 	const { instance } = await WebAssembly.instantiate(fs.readFileSync(process.argv[2]), go.importObject);
 	process.on("exit", (code) => { // Node.js exits if no event is pending
 		if (code === 0 && !go.exited) {
