@@ -212,13 +212,6 @@ func TestAccumulationOverEmptyBatches(t *testing.T) {
 func TestClipBoundsTheStep(t *testing.T) {
 	m := cycleModels(t)["table"]
 	source := seqrec.Batches(cycle(12, 4, 8), 4, 1)
-	warm := mustFitter(t, m, source, seqrec.FitConfig{Steps: 4, LearningRate: 1, WarmUp: 4, Schedule: "constant", Optimizer: "sgd"})
-	if before := warm.Rate(); before != 0.25 {
-		t.Errorf("rate %v before the first step", before)
-	}
-	if mustStep(t, warm, 2); warm.Rate() != 0.5 {
-		t.Errorf("rate %v after two steps", warm.Rate())
-	}
 	length := func(clip float64) float64 {
 		f := mustFitter(t, m, source, seqrec.FitConfig{Steps: 1, LearningRate: 1, Schedule: "constant", Optimizer: "sgd", Clip: clip})
 		mustStep(t, f, 1)
@@ -234,6 +227,19 @@ func TestClipBoundsTheStep(t *testing.T) {
 	}
 	if got := length(free * 2); got != free {
 		t.Errorf("a clip of twice the norm changed it from %v to %v", free, got)
+	}
+}
+
+func TestFitterRate(t *testing.T) {
+	m := cycleModels(t)["table"]
+	f := mustFitter(t, m, seqrec.Batches(cycle(12, 2, 4), 2, 1), seqrec.FitConfig{
+		Steps: 4, LearningRate: 1, WarmUp: 4, Schedule: "constant", Optimizer: "sgd", Clip: 0.01,
+	})
+	if f.Rate() != 0.25 {
+		t.Errorf("rate %v before the first step", f.Rate())
+	}
+	if mustStep(t, f, 2); f.Rate() != 0.5 {
+		t.Errorf("rate %v after two steps", f.Rate())
 	}
 }
 
