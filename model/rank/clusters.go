@@ -15,7 +15,7 @@ import (
 // 100,000 items on.
 type ClusterOptions struct {
 	Lists  int    // clusters; 0 means the square root of the number of items
-	Probes int    // lists that a search looks into; 0 means a 32nd of them, at least 8
+	Probes int    // lists that a search looks into; 0 means a 32nd of them, at least 24
 	Rounds int    // of k-means; 0 means 8
 	Seed   uint64 // of the sample and the first centres
 }
@@ -45,7 +45,7 @@ func NewClusters(x *Index, options ClusterOptions) (*Clusters, error) {
 		o.Lists = max(1, int(math.Sqrt(float64(x.items))))
 	}
 	if o.Probes == 0 {
-		o.Probes = min(o.Lists, max(8, o.Lists/32))
+		o.Probes = min(o.Lists, max(24, o.Lists/32))
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 8
