@@ -7,7 +7,7 @@ import (
 )
 
 // GBCE is the generalised binary cross-entropy of gSASRec (Petrov & Macdonald,
-// RecSys 2023, eqs. 11 and 12). With k negatives j of a token with target y it is
+// RecSys 2023). With k negatives j of a token with target y it is
 //
 //	-(log sigmoid(s_y)^beta + sum over j of log(1 - sigmoid(s_j))) / (k+1),
 //	beta = alpha*(t*(1-1/alpha) + 1/alpha),   alpha = k/(V-1),

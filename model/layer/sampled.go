@@ -81,17 +81,17 @@ func NewSampled() *Sampled { return &Sampled{} }
 //	Z' = e^s_y + sum over draws j != y of e^(s_j - log c_j)
 //
 // has the expectation Z, since item i comes c_i times and each time weighs
-// 1/c_i: importance sampling of the partition function (Bengio & Senecal 2008,
-// section III; Jean et al. 2015, section 3.2; Yi et al. 2019, section 3.2, for
-// recommenders). The loss is -s_y + log Z', and its gradient the importance
-// sampled gradient of Bengio & Senecal with the target's own term exact:
+// 1/c_i: importance sampling of the partition function (Bengio & Senecal 2008;
+// Jean et al. 2015; for recommenders Yi et al. 2019). The loss is -s_y + log Z',
+// and its gradient the importance-sampled one with the target's own term exact:
 //
 //	d/ds_y = e^s_y/Z' - 1,   d/ds_j = e^(s_j - log c_j)/Z'.
 //
 // The target is in Z' once for certain, so its own score is not corrected (log 1
-// = 0) and its accidental hits are left out, lest it counts twice. log Z' is
-// below log Z on average (Jensen) and tends to it as m grows. With every item
-// drawn once and c = 1 it is the full softmax.
+// = 0) and its accidental hits are left out, lest it counts twice. Yi et al.
+// correct it too, which is a bias, since it is not drawn (Khrylchenko et al.
+// 2025). log Z' is below log Z on average (Jensen) and tends to it as m grows.
+// With every item drawn once and c = 1 it is the full softmax.
 //
 // Softmax returns the sum of the tokens' losses, in nats, and adds the gradients
 // of Scale times that sum.
