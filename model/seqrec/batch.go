@@ -3,6 +3,8 @@ package seqrec
 import (
 	"fmt"
 	"math"
+
+	"tutti/model/layer"
 )
 
 // Batch is checked sequences laid one after another, as the layers want them:
@@ -161,4 +163,23 @@ func allZero(row []float32) bool {
 		}
 	}
 	return true
+}
+
+// Each reports whether every position has negatives of its own; else the batch
+// shares them.
+func (l Loss) Each() bool { return l.Kind == GBCE || l.Kind == BPR }
+
+// Draw overwrites n with what a sampled loss compares the batch with: negatives
+// for each position, from the seed of its sequence, or for all of them from the
+// seed of the first.
+func (b *Batch) Draw(n *layer.Negatives, m *Model) {
+	l := m.cfg.Loss
+	if !l.Each() {
+		m.proposal.Draw(n, l.Negatives, b.Seed)
+		return
+	}
+	n.IDs, n.LogCount = n.IDs[:0], n.LogCount[:0]
+	for i, seed := range b.Seeds {
+		m.proposal.AppendEach(n, b.Targets[b.Positions[i]:b.Positions[i+1]], l.Negatives, seed)
+	}
 }

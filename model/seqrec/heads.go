@@ -119,9 +119,9 @@ func (t *heads) loss(b *Batch, s scored, scale float32) (float64, error) {
 	args := layer.SampledArgs{
 		N: len(b.Targets), V: c.Items, D: s.d, H: s.h, Table: s.table, Bias: s.bias,
 		Targets: b.Targets, Scale: scale, DH: s.dh, DTable: s.dTable, DBias: s.dItemBias,
-		Each: c.Loss.Kind != SampledSoftmax,
+		Each: c.Loss.Each(),
 	}
-	t.draw(b, c.Loss, args.Each)
+	b.Draw(&t.negatives, t.model)
 	args.Negatives, args.LogCount = t.negatives.IDs, t.negatives.LogCount
 	switch c.Loss.Kind {
 	case GBCE:
@@ -130,19 +130,6 @@ func (t *heads) loss(b *Batch, s scored, scale float32) (float64, error) {
 		return t.sampled.BPR(args), nil
 	}
 	return t.sampled.Softmax(args), nil
-}
-
-// draw makes the negatives: for each position from the seed of its sequence, or
-// for all from the seed of the first.
-func (t *heads) draw(b *Batch, l Loss, each bool) {
-	if !each {
-		t.model.proposal.Draw(&t.negatives, l.Negatives, b.Seed)
-		return
-	}
-	t.negatives.IDs, t.negatives.LogCount = t.negatives.IDs[:0], t.negatives.LogCount[:0]
-	for i, seed := range b.Seeds {
-		t.model.proposal.AppendEach(&t.negatives, b.Targets[b.Positions[i]:b.Positions[i+1]], l.Negatives, seed)
-	}
 }
 
 // feedback adds the losses of ratings and clicks to out.

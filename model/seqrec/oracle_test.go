@@ -137,7 +137,7 @@ func (o *oracle) outputs(items []int32) [][]float64 {
 	x := make([][]float64, len(items))
 	for i, id := range items {
 		vector, _ := o.itemVector(int(id))
-		x[i] = o.drop(plus(vector, o.p[seqrec.TensorPosition][i*d:(i+1)*d]), 0, i)
+		x[i] = o.drop(plus(vector, o.p[seqrec.TensorPosition][i*d:(i+1)*d]), seqrec.EmbeddingSite, i)
 	}
 	for b := range o.cfg.Blocks {
 		in := func(name string) []float64 { return o.p[seqrec.BlockTensor(b, name)] }
@@ -146,14 +146,13 @@ func (o *oracle) outputs(items []int32) [][]float64 {
 			normed := normalise(row, in(seqrec.TensorNorm1Gain), in(seqrec.TensorNorm1Bias))
 			qkv[i] = affine(normed, in(seqrec.TensorQKV), in(seqrec.TensorQKVBias))
 		}
-		site := 1 + 5*b // of the block: probabilities, attention, feed-forward
-		for i, att := range o.attend(qkv, site) {
-			mid := plus(x[i], o.drop(affine(att, in(seqrec.TensorOut), in(seqrec.TensorOutBias)), site+1, i))
+		for i, att := range o.attend(qkv, seqrec.BlockSite(b, seqrec.AttentionWeights)) {
+			mid := plus(x[i], o.drop(affine(att, in(seqrec.TensorOut), in(seqrec.TensorOutBias)), seqrec.BlockSite(b, seqrec.AttentionOutput), i))
 			up := affine(normalise(mid, in(seqrec.TensorNorm2Gain), in(seqrec.TensorNorm2Bias)), in(seqrec.TensorUp), in(seqrec.TensorUpBias))
 			for j, u := range up {
 				up[j] = 0.5 * u * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(u+0.044715*u*u*u)))
 			}
-			x[i] = plus(mid, o.drop(affine(up, in(seqrec.TensorDown), in(seqrec.TensorDownBias)), site+2, i))
+			x[i] = plus(mid, o.drop(affine(up, in(seqrec.TensorDown), in(seqrec.TensorDownBias)), seqrec.BlockSite(b, seqrec.FeedForward), i))
 		}
 	}
 	for i := range x {

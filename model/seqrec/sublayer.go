@@ -23,22 +23,6 @@ type sublayers struct {
 	scratch             []float32 // one transposed weight matrix
 }
 
-// Sites of dropout: each has its own numbers. Those of block b follow
-// firstBlockSite + blockSites*b; the decoder adds decoderSites to all of them.
-const (
-	embeddingSite = iota
-	firstBlockSite
-)
-const (
-	attentionSite = iota // attention probabilities
-	outSite              // what attention adds
-	feedSite             // what the feed-forward layer adds
-	crossSite            // probabilities of the cross-attention
-	crossOutSite         // what the cross-attention adds
-	blockSites
-)
-const decoderSites = firstBlockSite + blockSites*MaxBlocks
-
 // newSublayers makes those of a stack of at most positions tokens per sequence.
 func newSublayers(c Config, positions int) *sublayers {
 	s := &sublayers{
