@@ -6,10 +6,11 @@ import "tutti/model/kernel"
 //
 // x: n x in; w: in x out; b: out, or nil for none; y: n x out.
 func LinearForward(y, x, w, b []float32, n, in, out int) {
-	kernel.Gemm(n, out, in, x, in, 1, w, out, y, out, false)
 	if b != nil {
-		kernel.AddRows(y[:n*out], b[:out], n)
+		kernel.GemmBias(n, out, in, x, in, w, out, y, out, b)
+		return
 	}
+	kernel.Gemm(n, out, in, x, in, 1, w, out, y, out, false)
 }
 
 // LinearBackward adds the gradients of LinearForward, given dy (n x out):
