@@ -159,8 +159,8 @@ type tableRow struct {
 }
 
 type cell struct {
-	Value, Interval string
-	Best            bool
+	Value, Low, High string
+	Best             bool
 }
 
 func tableOf(e *Evaluation) *tableView {
@@ -181,7 +181,7 @@ func tableOf(e *Evaluation) *tableView {
 			v := r.Values[i]
 			c := cell{Value: number(v.Value), Best: m.Better != 0 && float64(m.Better)*v.Value == best}
 			if v.Low != v.High {
-				c.Interval = number(v.Low) + "–" + number(v.High)
+				c.Low, c.High = number(v.Low), number(v.High)
 			}
 			row.Cells = append(row.Cells, c)
 		}
@@ -193,7 +193,11 @@ func tableOf(e *Evaluation) *tableView {
 type groupView struct {
 	Name string
 	Bars []barView
+	Many bool // folded
 }
+
+// mostBars is how many groups a breakdown shows unasked.
+const mostBars = 8
 
 type barView struct{ Name, Text, W, CI string }
 
@@ -212,9 +216,9 @@ func groupsOf(e *Evaluation) []groupView {
 	}
 	var out []groupView
 	for _, g := range e.Groups {
-		v := groupView{Name: g.Name}
+		v := groupView{Name: g.Name, Many: len(g.Rows) > mostBars}
 		for _, r := range g.Rows {
-			b := barView{Name: r.Label, W: fixed(1000*r.NDCG.Value/largest, 1), Text: number(r.NDCG.Value) + ", " + grouped(r.Users)}
+			b := barView{Name: r.Label, W: fixed(1000*r.NDCG.Value/largest, 1), Text: number(r.NDCG.Value) + " · " + grouped(r.Users)}
 			if low, high := r.NDCG.Low, r.NDCG.High; low != high {
 				a, z := fixed(1000*low/largest, 1), fixed(1000*high/largest, 1)
 				b.CI = "M" + a + " 6V14M" + a + " 10H" + z + "M" + z + " 6V14"

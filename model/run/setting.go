@@ -2,6 +2,7 @@ package run
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -86,6 +87,8 @@ var (
 	Schedules  = []string{"cosine", "constant", "exponential", "step"}
 )
 
+var errUnknown = errors.New("unknown setting")
+
 // Set changes one field by its name, such as "model.dim" to "128".
 func (c *Config) Set(name, text string) error {
 	for _, s := range Settings(c) {
@@ -93,7 +96,7 @@ func (c *Config) Set(name, text string) error {
 			return s.set(text)
 		}
 	}
-	return fmt.Errorf("unknown setting %q%s", name, nearest(name, Settings(c)))
+	return fmt.Errorf("%w %q%s", errUnknown, name, nearest(name, Settings(c)))
 }
 
 // nearest suggests a setting for a name that is none.

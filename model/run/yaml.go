@@ -43,7 +43,11 @@ func ParseConfig(data []byte, recipe Recipe) (Config, error) {
 		if l.name == "recipe" {
 			continue
 		}
-		if err := c.Set(l.name, l.text); err != nil {
+		err := c.Set(l.name, l.text)
+		if errors.Is(err, errUnknown) {
+			return Config{}, fmt.Errorf("%d:%d: %w", l.keyLine, l.keyColumn, err)
+		}
+		if err != nil {
 			return Config{}, l.at(err)
 		}
 	}
@@ -52,8 +56,9 @@ func ParseConfig(data []byte, recipe Recipe) (Config, error) {
 
 // leaf is one scalar of the file.
 type leaf struct {
-	name, text   string
-	line, column int
+	name, text         string
+	line, column       int
+	keyLine, keyColumn int
 }
 
 func (l leaf) at(err error) error { return fmt.Errorf("%d:%d: %w", l.line, l.column, err) }
@@ -106,7 +111,14 @@ func walk(n ast.Node, path string, out *[]leaf) error {
 		if _, empty := n.Value.(*ast.NullNode); empty {
 			return nil // a section whose lines are all commented out
 		}
-		return walk(n.Value, name, out)
+		found := len(*out)
+		err := walk(n.Value, name, out)
+		for i := found; i < len(*out); i++ {
+			if l := &(*out)[i]; l.keyLine == 0 {
+				l.keyLine, l.keyColumn = key.Position.Line, key.Position.Column
+			}
+		}
+		return err
 	case *ast.CommentGroupNode, *ast.CommentNode, *ast.NullNode:
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		at.text = n.GetToken().Value
