@@ -96,3 +96,17 @@ func TestNames(t *testing.T) {
 		t.Error("an unknown architecture is written")
 	}
 }
+
+// Weights that were saved before a model had options fit one without options.
+func TestLayoutStays(t *testing.T) {
+	featured := seqrec.DefaultConfig(500)
+	featured.FeatureDim = 3
+	for want, m := range map[string]*seqrec.Model{
+		"e6c16e75bbcd3dcc1e11c46245b420d91d249ae635465e1787a1330805dde17b": mustModel(t, seqrec.DefaultConfig(500), nil),
+		"d4ec5be77f6f2f9088eb3ae0ad29a3f666ea4ea3795d745eab87d2289d834736": mustModel(t, featured, make([]float32, 1500)),
+	} {
+		if got := m.Layout().Digest().String(); got != want {
+			t.Errorf("the layout's digest is %s, want %s", got, want)
+		}
+	}
+}
