@@ -5,40 +5,40 @@
 package kernel
 
 //go:noescape
+func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
 func fourGemm8x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
-func fourGemm8x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
-func fourGemm8x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
 func fourGemm4x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
-func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
-func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
 func fourGemm2x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
-func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
-func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:noescape
-func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
 func fourGemm1x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
+func fourGemm8x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
 func fourGemm1x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm8x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:noescape
+func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape
 func fourGemm1x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
@@ -124,42 +124,44 @@ func fourSiluGate(dst *float32, a *float32, b *float32, n uintptr)
 //go:noescape
 func fourSiluGateBackward(da *float32, db *float32, dy *float32, a *float32, b *float32, n uintptr)
 
-// The rows and columns of the tiles of fourGemm, the largest first.
-var (
-	fourRows = [...]int{8, 4, 2, 1}
-	fourCols = [...]int{12, 8, 4}
-)
+// fourTiles are the tiles of fourGemm, the best first.
+var fourTiles = [...]tileShape{
+	{32, []int{1}},
+	{12, []int{8, 4, 2, 1}},
+	{8, []int{8, 4, 2, 1}},
+	{4, []int{8, 4, 2, 1}},
+}
 
 // fourGemm multiplies blocks of rows by a panel of cols columns.
 func fourGemm(rows, cols int, blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr) {
 	switch [2]int{rows, cols} {
-	case [2]int{8, 12}:
-		fourGemm8x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{8, 8}:
-		fourGemm8x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{8, 4}:
-		fourGemm8x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{4, 12}:
-		fourGemm4x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{4, 8}:
-		fourGemm4x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{4, 4}:
-		fourGemm4x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{2, 12}:
-		fourGemm2x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{2, 8}:
-		fourGemm2x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{2, 4}:
-		fourGemm2x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 32}:
 		fourGemm1x32(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{8, 12}:
+		fourGemm8x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{4, 12}:
+		fourGemm4x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 12}:
+		fourGemm2x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 12}:
 		fourGemm1x12(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{8, 8}:
+		fourGemm8x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{4, 8}:
+		fourGemm4x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 8}:
+		fourGemm2x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 8}:
 		fourGemm1x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{8, 4}:
+		fourGemm8x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{4, 4}:
+		fourGemm4x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 4}:
+		fourGemm2x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 4}:
 		fourGemm1x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	default:
-		panic("kernel: no tile of this size")
+		panic("kernel: no such tile")
 	}
 }

@@ -4,6 +4,92 @@
 
 #include "textflag.h"
 
+// func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm1x32(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	CBZ	R9, skip2
+	MOVD	R7, R12
+	FMOVQ	0(R12), F0
+	FMOVQ	16(R12), F1
+	FMOVQ	32(R12), F2
+	FMOVQ	48(R12), F3
+	FMOVQ	64(R12), F4
+	FMOVQ	80(R12), F5
+	FMOVQ	96(R12), F6
+	FMOVQ	112(R12), F7
+	ADD	R8, R12
+
+skip2:
+	MOVD	R5, R12
+	MOVD	R1, R13
+	MOVD	ZR, R11
+	CMP	$1, R13
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R12), F8
+	FMOVQ	16(R12), F9
+	FMOVQ	32(R12), F10
+	FMOVQ	48(R12), F11
+	FMOVQ	64(R12), F12
+	FMOVQ	80(R12), F13
+	FMOVQ	96(R12), F14
+	FMOVQ	112(R12), F15
+	ADD	R6, R12
+	FMOVS	(R10)(R11), F16
+	WORD	$0x4f901100 // FMLA V0.4S, V8.4S, V16.S[0]
+	WORD	$0x4f901121 // FMLA V1.4S, V9.4S, V16.S[0]
+	WORD	$0x4f901142 // FMLA V2.4S, V10.4S, V16.S[0]
+	WORD	$0x4f901163 // FMLA V3.4S, V11.4S, V16.S[0]
+	WORD	$0x4f901184 // FMLA V4.4S, V12.4S, V16.S[0]
+	WORD	$0x4f9011a5 // FMLA V5.4S, V13.4S, V16.S[0]
+	WORD	$0x4f9011c6 // FMLA V6.4S, V14.4S, V16.S[0]
+	WORD	$0x4f9011e7 // FMLA V7.4S, V15.4S, V16.S[0]
+	ADD	R4, R11
+	SUB	$1, R13
+	CMP	$1, R13
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	FMOVQ	F2, 32(R7)
+	FMOVQ	F3, 48(R7)
+	FMOVQ	F4, 64(R7)
+	FMOVQ	F5, 80(R7)
+	FMOVQ	F6, 96(R7)
+	FMOVQ	F7, 112(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
 // func fourGemm8x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm8x12(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0
@@ -184,6 +270,257 @@ loop3_done:
 loop1_done:
 	RET
 
+// func fourGemm4x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm4x12(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	MOVD	R2, R12
+	ADD	R3, R2
+	MOVD	R2, R13
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	VEOR	V8.B16, V8.B16, V8.B16
+	VEOR	V9.B16, V9.B16, V9.B16
+	VEOR	V10.B16, V10.B16, V10.B16
+	VEOR	V11.B16, V11.B16, V11.B16
+	CBZ	R9, skip2
+	MOVD	R7, R15
+	FMOVQ	0(R15), F0
+	FMOVQ	16(R15), F1
+	FMOVQ	32(R15), F2
+	ADD	R8, R15
+	FMOVQ	0(R15), F3
+	FMOVQ	16(R15), F4
+	FMOVQ	32(R15), F5
+	ADD	R8, R15
+	FMOVQ	0(R15), F6
+	FMOVQ	16(R15), F7
+	FMOVQ	32(R15), F8
+	ADD	R8, R15
+	FMOVQ	0(R15), F9
+	FMOVQ	16(R15), F10
+	FMOVQ	32(R15), F11
+	ADD	R8, R15
+
+skip2:
+	MOVD	R5, R15
+	MOVD	R1, R16
+	MOVD	ZR, R14
+	CMP	$1, R16
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R15), F12
+	FMOVQ	16(R15), F13
+	FMOVQ	32(R15), F14
+	ADD	R6, R15
+	FMOVS	(R10)(R14), F15
+	FMOVS	(R11)(R14), F16
+	FMOVS	(R12)(R14), F17
+	WORD	$0x4f8f1180 // FMLA V0.4S, V12.4S, V15.S[0]
+	WORD	$0x4f8f11a1 // FMLA V1.4S, V13.4S, V15.S[0]
+	WORD	$0x4f8f11c2 // FMLA V2.4S, V14.4S, V15.S[0]
+	FMOVS	(R13)(R14), F15
+	WORD	$0x4f901183 // FMLA V3.4S, V12.4S, V16.S[0]
+	WORD	$0x4f9011a4 // FMLA V4.4S, V13.4S, V16.S[0]
+	WORD	$0x4f9011c5 // FMLA V5.4S, V14.4S, V16.S[0]
+	WORD	$0x4f911186 // FMLA V6.4S, V12.4S, V17.S[0]
+	WORD	$0x4f9111a7 // FMLA V7.4S, V13.4S, V17.S[0]
+	WORD	$0x4f9111c8 // FMLA V8.4S, V14.4S, V17.S[0]
+	WORD	$0x4f8f1189 // FMLA V9.4S, V12.4S, V15.S[0]
+	WORD	$0x4f8f11aa // FMLA V10.4S, V13.4S, V15.S[0]
+	WORD	$0x4f8f11cb // FMLA V11.4S, V14.4S, V15.S[0]
+	ADD	R4, R14
+	SUB	$1, R16
+	CMP	$1, R16
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	FMOVQ	F2, 32(R7)
+	ADD	R8, R7
+	FMOVQ	F3, 0(R7)
+	FMOVQ	F4, 16(R7)
+	FMOVQ	F5, 32(R7)
+	ADD	R8, R7
+	FMOVQ	F6, 0(R7)
+	FMOVQ	F7, 16(R7)
+	FMOVQ	F8, 32(R7)
+	ADD	R8, R7
+	FMOVQ	F9, 0(R7)
+	FMOVQ	F10, 16(R7)
+	FMOVQ	F11, 32(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourGemm2x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm2x12(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	CBZ	R9, skip2
+	MOVD	R7, R13
+	FMOVQ	0(R13), F0
+	FMOVQ	16(R13), F1
+	FMOVQ	32(R13), F2
+	ADD	R8, R13
+	FMOVQ	0(R13), F3
+	FMOVQ	16(R13), F4
+	FMOVQ	32(R13), F5
+	ADD	R8, R13
+
+skip2:
+	MOVD	R5, R13
+	MOVD	R1, R14
+	MOVD	ZR, R12
+	CMP	$1, R14
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R13), F6
+	FMOVQ	16(R13), F7
+	FMOVQ	32(R13), F8
+	ADD	R6, R13
+	FMOVS	(R10)(R12), F9
+	FMOVS	(R11)(R12), F10
+	WORD	$0x4f8910c0 // FMLA V0.4S, V6.4S, V9.S[0]
+	WORD	$0x4f8910e1 // FMLA V1.4S, V7.4S, V9.S[0]
+	WORD	$0x4f891102 // FMLA V2.4S, V8.4S, V9.S[0]
+	WORD	$0x4f8a10c3 // FMLA V3.4S, V6.4S, V10.S[0]
+	WORD	$0x4f8a10e4 // FMLA V4.4S, V7.4S, V10.S[0]
+	WORD	$0x4f8a1105 // FMLA V5.4S, V8.4S, V10.S[0]
+	ADD	R4, R12
+	SUB	$1, R14
+	CMP	$1, R14
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	FMOVQ	F2, 32(R7)
+	ADD	R8, R7
+	FMOVQ	F3, 0(R7)
+	FMOVQ	F4, 16(R7)
+	FMOVQ	F5, 32(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourGemm1x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm1x12(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	CBZ	R9, skip2
+	MOVD	R7, R12
+	FMOVQ	0(R12), F0
+	FMOVQ	16(R12), F1
+	FMOVQ	32(R12), F2
+	ADD	R8, R12
+
+skip2:
+	MOVD	R5, R12
+	MOVD	R1, R13
+	MOVD	ZR, R11
+	CMP	$1, R13
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R12), F3
+	FMOVQ	16(R12), F4
+	FMOVQ	32(R12), F5
+	ADD	R6, R12
+	FMOVS	(R10)(R11), F6
+	WORD	$0x4f861060 // FMLA V0.4S, V3.4S, V6.S[0]
+	WORD	$0x4f861081 // FMLA V1.4S, V4.4S, V6.S[0]
+	WORD	$0x4f8610a2 // FMLA V2.4S, V5.4S, V6.S[0]
+	ADD	R4, R11
+	SUB	$1, R13
+	CMP	$1, R13
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	FMOVQ	F2, 32(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
 // func fourGemm8x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm8x8(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0
@@ -331,6 +668,226 @@ loop3_done:
 loop1_done:
 	RET
 
+// func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm4x8(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	MOVD	R2, R12
+	ADD	R3, R2
+	MOVD	R2, R13
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	VEOR	V4.B16, V4.B16, V4.B16
+	VEOR	V5.B16, V5.B16, V5.B16
+	VEOR	V6.B16, V6.B16, V6.B16
+	VEOR	V7.B16, V7.B16, V7.B16
+	CBZ	R9, skip2
+	MOVD	R7, R15
+	FMOVQ	0(R15), F0
+	FMOVQ	16(R15), F1
+	ADD	R8, R15
+	FMOVQ	0(R15), F2
+	FMOVQ	16(R15), F3
+	ADD	R8, R15
+	FMOVQ	0(R15), F4
+	FMOVQ	16(R15), F5
+	ADD	R8, R15
+	FMOVQ	0(R15), F6
+	FMOVQ	16(R15), F7
+	ADD	R8, R15
+
+skip2:
+	MOVD	R5, R15
+	MOVD	R1, R16
+	MOVD	ZR, R14
+	CMP	$1, R16
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R15), F8
+	FMOVQ	16(R15), F9
+	ADD	R6, R15
+	FMOVS	(R10)(R14), F10
+	FMOVS	(R11)(R14), F11
+	FMOVS	(R12)(R14), F12
+	WORD	$0x4f8a1100 // FMLA V0.4S, V8.4S, V10.S[0]
+	WORD	$0x4f8a1121 // FMLA V1.4S, V9.4S, V10.S[0]
+	FMOVS	(R13)(R14), F10
+	WORD	$0x4f8b1102 // FMLA V2.4S, V8.4S, V11.S[0]
+	WORD	$0x4f8b1123 // FMLA V3.4S, V9.4S, V11.S[0]
+	WORD	$0x4f8c1104 // FMLA V4.4S, V8.4S, V12.S[0]
+	WORD	$0x4f8c1125 // FMLA V5.4S, V9.4S, V12.S[0]
+	WORD	$0x4f8a1106 // FMLA V6.4S, V8.4S, V10.S[0]
+	WORD	$0x4f8a1127 // FMLA V7.4S, V9.4S, V10.S[0]
+	ADD	R4, R14
+	SUB	$1, R16
+	CMP	$1, R16
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	ADD	R8, R7
+	FMOVQ	F2, 0(R7)
+	FMOVQ	F3, 16(R7)
+	ADD	R8, R7
+	FMOVQ	F4, 0(R7)
+	FMOVQ	F5, 16(R7)
+	ADD	R8, R7
+	FMOVQ	F6, 0(R7)
+	FMOVQ	F7, 16(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm2x8(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	MOVD	R2, R11
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	CBZ	R9, skip2
+	MOVD	R7, R13
+	FMOVQ	0(R13), F0
+	FMOVQ	16(R13), F1
+	ADD	R8, R13
+	FMOVQ	0(R13), F2
+	FMOVQ	16(R13), F3
+	ADD	R8, R13
+
+skip2:
+	MOVD	R5, R13
+	MOVD	R1, R14
+	MOVD	ZR, R12
+	CMP	$1, R14
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R13), F4
+	FMOVQ	16(R13), F5
+	ADD	R6, R13
+	FMOVS	(R10)(R12), F6
+	FMOVS	(R11)(R12), F7
+	WORD	$0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
+	WORD	$0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
+	WORD	$0x4f871082 // FMLA V2.4S, V4.4S, V7.S[0]
+	WORD	$0x4f8710a3 // FMLA V3.4S, V5.4S, V7.S[0]
+	ADD	R4, R12
+	SUB	$1, R14
+	CMP	$1, R14
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	ADD	R8, R7
+	FMOVQ	F2, 0(R7)
+	FMOVQ	F3, 16(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
+// func fourGemm1x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+TEXT ·fourGemm1x8(SB), NOSPLIT, $0-80
+	MOVD	blocks+0(FP), R0
+	MOVD	k+8(FP), R1
+	MOVD	a+16(FP), R2
+	MOVD	rsa+24(FP), R3
+	MOVD	csa+32(FP), R4
+	MOVD	b+40(FP), R5
+	MOVD	ldb+48(FP), R6
+	MOVD	c+56(FP), R7
+	MOVD	ldc+64(FP), R8
+	MOVD	acc+72(FP), R9
+	CMP	$1, R0
+	BLT	loop1_done
+
+loop1:
+	MOVD	R2, R10
+	ADD	R3, R2
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	CBZ	R9, skip2
+	MOVD	R7, R12
+	FMOVQ	0(R12), F0
+	FMOVQ	16(R12), F1
+	ADD	R8, R12
+
+skip2:
+	MOVD	R5, R12
+	MOVD	R1, R13
+	MOVD	ZR, R11
+	CMP	$1, R13
+	BLT	loop3_done
+
+loop3:
+	FMOVQ	0(R12), F2
+	FMOVQ	16(R12), F3
+	ADD	R6, R12
+	FMOVS	(R10)(R11), F4
+	WORD	$0x4f841040 // FMLA V0.4S, V2.4S, V4.S[0]
+	WORD	$0x4f841061 // FMLA V1.4S, V3.4S, V4.S[0]
+	ADD	R4, R11
+	SUB	$1, R13
+	CMP	$1, R13
+	BGE	loop3
+
+loop3_done:
+	FMOVQ	F0, 0(R7)
+	FMOVQ	F1, 16(R7)
+	ADD	R8, R7
+	SUB	$1, R0
+	CMP	$1, R0
+	BGE	loop1
+
+loop1_done:
+	RET
+
 // func fourGemm8x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm8x4(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0
@@ -445,213 +1002,6 @@ loop3_done:
 loop1_done:
 	RET
 
-// func fourGemm4x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm4x12(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	MOVD	R2, R11
-	ADD	R3, R2
-	MOVD	R2, R12
-	ADD	R3, R2
-	MOVD	R2, R13
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	VEOR	V2.B16, V2.B16, V2.B16
-	VEOR	V3.B16, V3.B16, V3.B16
-	VEOR	V4.B16, V4.B16, V4.B16
-	VEOR	V5.B16, V5.B16, V5.B16
-	VEOR	V6.B16, V6.B16, V6.B16
-	VEOR	V7.B16, V7.B16, V7.B16
-	VEOR	V8.B16, V8.B16, V8.B16
-	VEOR	V9.B16, V9.B16, V9.B16
-	VEOR	V10.B16, V10.B16, V10.B16
-	VEOR	V11.B16, V11.B16, V11.B16
-	CBZ	R9, skip2
-	MOVD	R7, R15
-	FMOVQ	0(R15), F0
-	FMOVQ	16(R15), F1
-	FMOVQ	32(R15), F2
-	ADD	R8, R15
-	FMOVQ	0(R15), F3
-	FMOVQ	16(R15), F4
-	FMOVQ	32(R15), F5
-	ADD	R8, R15
-	FMOVQ	0(R15), F6
-	FMOVQ	16(R15), F7
-	FMOVQ	32(R15), F8
-	ADD	R8, R15
-	FMOVQ	0(R15), F9
-	FMOVQ	16(R15), F10
-	FMOVQ	32(R15), F11
-	ADD	R8, R15
-
-skip2:
-	MOVD	R5, R15
-	MOVD	R1, R16
-	MOVD	ZR, R14
-	CMP	$1, R16
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R15), F12
-	FMOVQ	16(R15), F13
-	FMOVQ	32(R15), F14
-	ADD	R6, R15
-	FMOVS	(R10)(R14), F15
-	FMOVS	(R11)(R14), F16
-	FMOVS	(R12)(R14), F17
-	WORD	$0x4f8f1180 // FMLA V0.4S, V12.4S, V15.S[0]
-	WORD	$0x4f8f11a1 // FMLA V1.4S, V13.4S, V15.S[0]
-	WORD	$0x4f8f11c2 // FMLA V2.4S, V14.4S, V15.S[0]
-	FMOVS	(R13)(R14), F15
-	WORD	$0x4f901183 // FMLA V3.4S, V12.4S, V16.S[0]
-	WORD	$0x4f9011a4 // FMLA V4.4S, V13.4S, V16.S[0]
-	WORD	$0x4f9011c5 // FMLA V5.4S, V14.4S, V16.S[0]
-	WORD	$0x4f911186 // FMLA V6.4S, V12.4S, V17.S[0]
-	WORD	$0x4f9111a7 // FMLA V7.4S, V13.4S, V17.S[0]
-	WORD	$0x4f9111c8 // FMLA V8.4S, V14.4S, V17.S[0]
-	WORD	$0x4f8f1189 // FMLA V9.4S, V12.4S, V15.S[0]
-	WORD	$0x4f8f11aa // FMLA V10.4S, V13.4S, V15.S[0]
-	WORD	$0x4f8f11cb // FMLA V11.4S, V14.4S, V15.S[0]
-	ADD	R4, R14
-	SUB	$1, R16
-	CMP	$1, R16
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
-	FMOVQ	F2, 32(R7)
-	ADD	R8, R7
-	FMOVQ	F3, 0(R7)
-	FMOVQ	F4, 16(R7)
-	FMOVQ	F5, 32(R7)
-	ADD	R8, R7
-	FMOVQ	F6, 0(R7)
-	FMOVQ	F7, 16(R7)
-	FMOVQ	F8, 32(R7)
-	ADD	R8, R7
-	FMOVQ	F9, 0(R7)
-	FMOVQ	F10, 16(R7)
-	FMOVQ	F11, 32(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
-// func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm4x8(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	MOVD	R2, R11
-	ADD	R3, R2
-	MOVD	R2, R12
-	ADD	R3, R2
-	MOVD	R2, R13
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	VEOR	V2.B16, V2.B16, V2.B16
-	VEOR	V3.B16, V3.B16, V3.B16
-	VEOR	V4.B16, V4.B16, V4.B16
-	VEOR	V5.B16, V5.B16, V5.B16
-	VEOR	V6.B16, V6.B16, V6.B16
-	VEOR	V7.B16, V7.B16, V7.B16
-	CBZ	R9, skip2
-	MOVD	R7, R15
-	FMOVQ	0(R15), F0
-	FMOVQ	16(R15), F1
-	ADD	R8, R15
-	FMOVQ	0(R15), F2
-	FMOVQ	16(R15), F3
-	ADD	R8, R15
-	FMOVQ	0(R15), F4
-	FMOVQ	16(R15), F5
-	ADD	R8, R15
-	FMOVQ	0(R15), F6
-	FMOVQ	16(R15), F7
-	ADD	R8, R15
-
-skip2:
-	MOVD	R5, R15
-	MOVD	R1, R16
-	MOVD	ZR, R14
-	CMP	$1, R16
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R15), F8
-	FMOVQ	16(R15), F9
-	ADD	R6, R15
-	FMOVS	(R10)(R14), F10
-	FMOVS	(R11)(R14), F11
-	FMOVS	(R12)(R14), F12
-	WORD	$0x4f8a1100 // FMLA V0.4S, V8.4S, V10.S[0]
-	WORD	$0x4f8a1121 // FMLA V1.4S, V9.4S, V10.S[0]
-	FMOVS	(R13)(R14), F10
-	WORD	$0x4f8b1102 // FMLA V2.4S, V8.4S, V11.S[0]
-	WORD	$0x4f8b1123 // FMLA V3.4S, V9.4S, V11.S[0]
-	WORD	$0x4f8c1104 // FMLA V4.4S, V8.4S, V12.S[0]
-	WORD	$0x4f8c1125 // FMLA V5.4S, V9.4S, V12.S[0]
-	WORD	$0x4f8a1106 // FMLA V6.4S, V8.4S, V10.S[0]
-	WORD	$0x4f8a1127 // FMLA V7.4S, V9.4S, V10.S[0]
-	ADD	R4, R14
-	SUB	$1, R16
-	CMP	$1, R16
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
-	ADD	R8, R7
-	FMOVQ	F2, 0(R7)
-	FMOVQ	F3, 16(R7)
-	ADD	R8, R7
-	FMOVQ	F4, 0(R7)
-	FMOVQ	F5, 16(R7)
-	ADD	R8, R7
-	FMOVQ	F6, 0(R7)
-	FMOVQ	F7, 16(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
 // func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm4x4(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0
@@ -730,153 +1080,6 @@ loop3_done:
 loop1_done:
 	RET
 
-// func fourGemm2x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm2x12(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	MOVD	R2, R11
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	VEOR	V2.B16, V2.B16, V2.B16
-	VEOR	V3.B16, V3.B16, V3.B16
-	VEOR	V4.B16, V4.B16, V4.B16
-	VEOR	V5.B16, V5.B16, V5.B16
-	CBZ	R9, skip2
-	MOVD	R7, R13
-	FMOVQ	0(R13), F0
-	FMOVQ	16(R13), F1
-	FMOVQ	32(R13), F2
-	ADD	R8, R13
-	FMOVQ	0(R13), F3
-	FMOVQ	16(R13), F4
-	FMOVQ	32(R13), F5
-	ADD	R8, R13
-
-skip2:
-	MOVD	R5, R13
-	MOVD	R1, R14
-	MOVD	ZR, R12
-	CMP	$1, R14
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R13), F6
-	FMOVQ	16(R13), F7
-	FMOVQ	32(R13), F8
-	ADD	R6, R13
-	FMOVS	(R10)(R12), F9
-	FMOVS	(R11)(R12), F10
-	WORD	$0x4f8910c0 // FMLA V0.4S, V6.4S, V9.S[0]
-	WORD	$0x4f8910e1 // FMLA V1.4S, V7.4S, V9.S[0]
-	WORD	$0x4f891102 // FMLA V2.4S, V8.4S, V9.S[0]
-	WORD	$0x4f8a10c3 // FMLA V3.4S, V6.4S, V10.S[0]
-	WORD	$0x4f8a10e4 // FMLA V4.4S, V7.4S, V10.S[0]
-	WORD	$0x4f8a1105 // FMLA V5.4S, V8.4S, V10.S[0]
-	ADD	R4, R12
-	SUB	$1, R14
-	CMP	$1, R14
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
-	FMOVQ	F2, 32(R7)
-	ADD	R8, R7
-	FMOVQ	F3, 0(R7)
-	FMOVQ	F4, 16(R7)
-	FMOVQ	F5, 32(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
-// func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm2x8(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	MOVD	R2, R11
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	VEOR	V2.B16, V2.B16, V2.B16
-	VEOR	V3.B16, V3.B16, V3.B16
-	CBZ	R9, skip2
-	MOVD	R7, R13
-	FMOVQ	0(R13), F0
-	FMOVQ	16(R13), F1
-	ADD	R8, R13
-	FMOVQ	0(R13), F2
-	FMOVQ	16(R13), F3
-	ADD	R8, R13
-
-skip2:
-	MOVD	R5, R13
-	MOVD	R1, R14
-	MOVD	ZR, R12
-	CMP	$1, R14
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R13), F4
-	FMOVQ	16(R13), F5
-	ADD	R6, R13
-	FMOVS	(R10)(R12), F6
-	FMOVS	(R11)(R12), F7
-	WORD	$0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
-	WORD	$0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
-	WORD	$0x4f871082 // FMLA V2.4S, V4.4S, V7.S[0]
-	WORD	$0x4f8710a3 // FMLA V3.4S, V5.4S, V7.S[0]
-	ADD	R4, R12
-	SUB	$1, R14
-	CMP	$1, R14
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
-	ADD	R8, R7
-	FMOVQ	F2, 0(R7)
-	FMOVQ	F3, 16(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
 // func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm2x4(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0
@@ -929,209 +1132,6 @@ loop3_done:
 	FMOVQ	F0, 0(R7)
 	ADD	R8, R7
 	FMOVQ	F1, 0(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
-// func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm1x32(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	VEOR	V2.B16, V2.B16, V2.B16
-	VEOR	V3.B16, V3.B16, V3.B16
-	VEOR	V4.B16, V4.B16, V4.B16
-	VEOR	V5.B16, V5.B16, V5.B16
-	VEOR	V6.B16, V6.B16, V6.B16
-	VEOR	V7.B16, V7.B16, V7.B16
-	CBZ	R9, skip2
-	MOVD	R7, R12
-	FMOVQ	0(R12), F0
-	FMOVQ	16(R12), F1
-	FMOVQ	32(R12), F2
-	FMOVQ	48(R12), F3
-	FMOVQ	64(R12), F4
-	FMOVQ	80(R12), F5
-	FMOVQ	96(R12), F6
-	FMOVQ	112(R12), F7
-	ADD	R8, R12
-
-skip2:
-	MOVD	R5, R12
-	MOVD	R1, R13
-	MOVD	ZR, R11
-	CMP	$1, R13
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R12), F8
-	FMOVQ	16(R12), F9
-	FMOVQ	32(R12), F10
-	FMOVQ	48(R12), F11
-	FMOVQ	64(R12), F12
-	FMOVQ	80(R12), F13
-	FMOVQ	96(R12), F14
-	FMOVQ	112(R12), F15
-	ADD	R6, R12
-	FMOVS	(R10)(R11), F16
-	WORD	$0x4f901100 // FMLA V0.4S, V8.4S, V16.S[0]
-	WORD	$0x4f901121 // FMLA V1.4S, V9.4S, V16.S[0]
-	WORD	$0x4f901142 // FMLA V2.4S, V10.4S, V16.S[0]
-	WORD	$0x4f901163 // FMLA V3.4S, V11.4S, V16.S[0]
-	WORD	$0x4f901184 // FMLA V4.4S, V12.4S, V16.S[0]
-	WORD	$0x4f9011a5 // FMLA V5.4S, V13.4S, V16.S[0]
-	WORD	$0x4f9011c6 // FMLA V6.4S, V14.4S, V16.S[0]
-	WORD	$0x4f9011e7 // FMLA V7.4S, V15.4S, V16.S[0]
-	ADD	R4, R11
-	SUB	$1, R13
-	CMP	$1, R13
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
-	FMOVQ	F2, 32(R7)
-	FMOVQ	F3, 48(R7)
-	FMOVQ	F4, 64(R7)
-	FMOVQ	F5, 80(R7)
-	FMOVQ	F6, 96(R7)
-	FMOVQ	F7, 112(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
-// func fourGemm1x12(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm1x12(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	VEOR	V2.B16, V2.B16, V2.B16
-	CBZ	R9, skip2
-	MOVD	R7, R12
-	FMOVQ	0(R12), F0
-	FMOVQ	16(R12), F1
-	FMOVQ	32(R12), F2
-	ADD	R8, R12
-
-skip2:
-	MOVD	R5, R12
-	MOVD	R1, R13
-	MOVD	ZR, R11
-	CMP	$1, R13
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R12), F3
-	FMOVQ	16(R12), F4
-	FMOVQ	32(R12), F5
-	ADD	R6, R12
-	FMOVS	(R10)(R11), F6
-	WORD	$0x4f861060 // FMLA V0.4S, V3.4S, V6.S[0]
-	WORD	$0x4f861081 // FMLA V1.4S, V4.4S, V6.S[0]
-	WORD	$0x4f8610a2 // FMLA V2.4S, V5.4S, V6.S[0]
-	ADD	R4, R11
-	SUB	$1, R13
-	CMP	$1, R13
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
-	FMOVQ	F2, 32(R7)
-	ADD	R8, R7
-	SUB	$1, R0
-	CMP	$1, R0
-	BGE	loop1
-
-loop1_done:
-	RET
-
-// func fourGemm1x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-TEXT ·fourGemm1x8(SB), NOSPLIT, $0-80
-	MOVD	blocks+0(FP), R0
-	MOVD	k+8(FP), R1
-	MOVD	a+16(FP), R2
-	MOVD	rsa+24(FP), R3
-	MOVD	csa+32(FP), R4
-	MOVD	b+40(FP), R5
-	MOVD	ldb+48(FP), R6
-	MOVD	c+56(FP), R7
-	MOVD	ldc+64(FP), R8
-	MOVD	acc+72(FP), R9
-	CMP	$1, R0
-	BLT	loop1_done
-
-loop1:
-	MOVD	R2, R10
-	ADD	R3, R2
-	VEOR	V0.B16, V0.B16, V0.B16
-	VEOR	V1.B16, V1.B16, V1.B16
-	CBZ	R9, skip2
-	MOVD	R7, R12
-	FMOVQ	0(R12), F0
-	FMOVQ	16(R12), F1
-	ADD	R8, R12
-
-skip2:
-	MOVD	R5, R12
-	MOVD	R1, R13
-	MOVD	ZR, R11
-	CMP	$1, R13
-	BLT	loop3_done
-
-loop3:
-	FMOVQ	0(R12), F2
-	FMOVQ	16(R12), F3
-	ADD	R6, R12
-	FMOVS	(R10)(R11), F4
-	WORD	$0x4f841040 // FMLA V0.4S, V2.4S, V4.S[0]
-	WORD	$0x4f841061 // FMLA V1.4S, V3.4S, V4.S[0]
-	ADD	R4, R11
-	SUB	$1, R13
-	CMP	$1, R13
-	BGE	loop3
-
-loop3_done:
-	FMOVQ	F0, 0(R7)
-	FMOVQ	F1, 16(R7)
 	ADD	R8, R7
 	SUB	$1, R0
 	CMP	$1, R0

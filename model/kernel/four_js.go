@@ -4,29 +4,37 @@
 
 package kernel
 
+//go:wasmimport tuttisimd gemm1x32
+//go:noescape
+func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:wasmimport tuttisimd gemm2x16
+//go:noescape
+func fourGemm2x16(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:wasmimport tuttisimd gemm1x16
+//go:noescape
+func fourGemm1x16(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
 //go:wasmimport tuttisimd gemm4x8
 //go:noescape
 func fourGemm4x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:wasmimport tuttisimd gemm4x4
-//go:noescape
-func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:wasmimport tuttisimd gemm2x8
 //go:noescape
 func fourGemm2x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
-//go:wasmimport tuttisimd gemm2x4
-//go:noescape
-func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
-//go:wasmimport tuttisimd gemm1x32
-//go:noescape
-func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
-
 //go:wasmimport tuttisimd gemm1x8
 //go:noescape
 func fourGemm1x8(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:wasmimport tuttisimd gemm4x4
+//go:noescape
+func fourGemm4x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
+
+//go:wasmimport tuttisimd gemm2x4
+//go:noescape
+func fourGemm2x4(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:wasmimport tuttisimd gemm1x4
 //go:noescape
@@ -140,30 +148,36 @@ func fourSiluGate(dst *float32, a *float32, b *float32, n uintptr)
 //go:noescape
 func fourSiluGateBackward(da *float32, db *float32, dy *float32, a *float32, b *float32, n uintptr)
 
-// The rows and columns of the tiles of fourGemm, the largest first.
-var (
-	fourRows = [...]int{4, 2, 1}
-	fourCols = [...]int{8, 4}
-)
+// fourTiles are the tiles of fourGemm, the best first.
+var fourTiles = [...]tileShape{
+	{32, []int{1}},
+	{16, []int{2, 1}},
+	{8, []int{4, 2, 1}},
+	{4, []int{4, 2, 1}},
+}
 
 // fourGemm multiplies blocks of rows by a panel of cols columns.
 func fourGemm(rows, cols int, blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr) {
 	switch [2]int{rows, cols} {
-	case [2]int{4, 8}:
-		fourGemm4x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{4, 4}:
-		fourGemm4x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{2, 8}:
-		fourGemm2x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
-	case [2]int{2, 4}:
-		fourGemm2x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 32}:
 		fourGemm1x32(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 16}:
+		fourGemm2x16(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{1, 16}:
+		fourGemm1x16(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{4, 8}:
+		fourGemm4x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 8}:
+		fourGemm2x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 8}:
 		fourGemm1x8(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{4, 4}:
+		fourGemm4x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
+	case [2]int{2, 4}:
+		fourGemm2x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	case [2]int{1, 4}:
 		fourGemm1x4(blocks, k, a, rsa, csa, b, ldb, c, ldc, acc)
 	default:
-		panic("kernel: no tile of this size")
+		panic("kernel: no such tile")
 	}
 }

@@ -2,82 +2,83 @@
 
 package kernel
 
+// tileShape is a number of columns and the numbers of rows that go with it, the
+// largest first and 1 the last.
+type tileShape struct {
+	cols int
+	rows []int
+}
+
 func gemmFour(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
 	for k0 := 0; k0 < k; k0 += panelDepth {
-		t := fourTiles{
+		f := fourFactor{
 			m: m, k: min(panelDepth, k-k0), a: a[k0*csa:], rsa: rsa, csa: csa, acc: acc || k0 > 0,
 		}
 		rest := b[k0*ldb:]
 		for j := 0; j < n; {
-			width := panelWidth(m, n-j)
-			if width == 0 {
-				t.edge(rest[j:], ldb, n-j, c[j:], ldc)
+			tile := pickTile(m, n-j)
+			if tile == nil {
+				f.edge(rest[j:], ldb, n-j, c[j:], ldc)
 				break
 			}
-			t.run(width, rest[j:], ldb, c[j:], ldc)
-			j += width
+			f.times(tile, rest[j:], ldb, c[j:], ldc)
+			j += tile.cols
 		}
 	}
 }
 
-// panelWidth is how many of n columns are multiplied next: as many as the tile
-// holds. 0 where fewer than the smallest are left.
-func panelWidth(m, n int) int {
-	if m == 1 && n >= 32 {
-		return 32
-	}
-	if n == 16 {
-		return 8 // twice is better than 12 and 4
-	}
-	for _, cols := range fourCols {
-		if n >= cols {
-			return cols
+// pickTile says how many of n columns are multiplied next, by m rows; nil where
+// fewer than the smallest are left.
+func pickTile(m, n int) *tileShape {
+	for i := range fourTiles {
+		t := &fourTiles[i]
+		flat := len(t.rows) == 1          // for a single row
+		uneven := t.cols == 12 && n == 16 // 8 and 8 are better than 12 and 4
+		if t.cols <= n && !uneven && (m == 1 || !flat) {
+			return t
 		}
 	}
-	return 0
+	return nil
 }
 
-// fourTiles is a matrix A of m x k, that is multiplied by panels of B.
-type fourTiles struct {
+// fourFactor is a matrix A of m x k, that is multiplied by panels of B.
+type fourFactor struct {
 	m, k     int
 	a        []float32
 	rsa, csa int
 	acc      bool
 }
 
-func (t *fourTiles) run(width int, b []float32, ldb int, c []float32, ldc int) {
+func (f *fourFactor) times(tile *tileShape, b []float32, ldb int, c []float32, ldc int) {
 	var add uintptr
-	if t.acc {
+	if f.acc {
 		add = 1
 	}
-	for i := 0; i < t.m; {
-		rows := fourRows[0]
-		for _, rows = range fourRows {
-			if t.m-i >= rows {
-				break
-			}
+	i := 0
+	for _, rows := range tile.rows {
+		if blocks := (f.m - i) / rows; blocks > 0 {
+			fourGemm(rows, tile.cols, size(blocks), size(f.k), &f.a[i*f.rsa], bytes(f.rsa), bytes(f.csa),
+				&b[0], bytes(ldb), &c[i*ldc], bytes(ldc), add)
+			i += blocks * rows
 		}
-		blocks := (t.m - i) / rows
-		fourGemm(rows, width, size(blocks), size(t.k), &t.a[i*t.rsa], bytes(t.rsa), bytes(t.csa),
-			&b[0], bytes(ldb), &c[i*ldc], bytes(ldc), add)
-		i += blocks * rows
 	}
 }
 
 // edge multiplies by the last one to three columns of B, in a panel with zeros
 // beside them.
-func (t *fourTiles) edge(b []float32, ldb, width int, c []float32, ldc int) {
+func (f *fourFactor) edge(b []float32, ldb, width int, c []float32, ldc int) {
 	var beside panel
-	packColumns(beside[:t.k], b, ldb, width)
+	packColumns(beside[:f.k], b, ldb, width)
 	const rows = 32
 	var out [rows * tileCols]float32
-	part := fourTiles{k: t.k, rsa: t.rsa, csa: t.csa}
-	for i := 0; i < t.m; i += rows {
-		part.m, part.a = min(rows, t.m-i), t.a[i*t.rsa:]
-		part.run(tileCols, beside[0][:], tileCols, out[:], tileCols)
+	last := &fourTiles[len(fourTiles)-1] // of tileCols columns
+	part := fourFactor{k: f.k, rsa: f.rsa, csa: f.csa}
+	for i := 0; i < f.m; i += rows {
+		part.m, part.a = min(rows, f.m-i), f.a[i*f.rsa:]
+		part.times(last, beside[0][:], tileCols, out[:], tileCols)
 		for r := range part.m {
 			to := c[(i+r)*ldc : (i+r)*ldc+width]
-			if t.acc {
+			if f.acc {
 				addPortable(to, out[r*tileCols:r*tileCols+width])
 			} else {
 				copy(to, out[r*tileCols:r*tileCols+width])
