@@ -1,0 +1,327 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tutti/model/run"
+)
+
+// tiny is a configuration that trains in a blink.
+func tiny(t *testing.T, recipe run.Recipe) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "run.yaml", "recipe: "+string(recipe)+"\nmodel:\n  dim: 8\n  hidden: 8\n  blocks: 1\n  length: 12\nbatch:\n  size: 8\nfit:\n  steps: 24\n  rate: 0.01\nvalidate:\n  every: 6\n")
+	return filepath.Join(dir, "run.yaml")
+}
+
+// TestTrainToRecommend goes the way of a person: train, evaluate, generate, recommend, each with --json and without.
+func TestTrainToRecommend(t *testing.T) {
+	data := people(t, 40)
+	for _, recipe := range run.Recipes() {
+		t.Run(string(recipe.Recipe), func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "run1")
+			var trained trainResult
+			said := wants(t, exitDone, "", "train", "--json", "--data", data, "--config", tiny(t, recipe.Recipe), "--out", dir, "--engine", "fused", "--seed", "5")
+			if err := json.Unmarshal([]byte(said), &trained); err != nil {
+				t.Fatal(err)
+			}
+			m := trained.Manifest
+			if m.Status != run.Finished || m.Recipe != recipe.Recipe || m.Seed != 5 || m.Progress.Step != 24 || m.Progress.Best == 0 ||
+				m.Data.Users != 40 || m.Data.Items != 60 || m.Result == nil || m.Result.Users != 40 || len(m.Result.Rows) != 3 || len(m.Examples) == 0 {
+				t.Errorf("%+v", m)
+			}
+			for _, name := range []string{run.ManifestName, run.ConfigName, run.LogName, run.CheckpointName, run.BestName, run.PageName} {
+				if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			evaluates(t, dir, m)
+			generates(t, dir, recipe.Recipe)
+			recommends(t, dir)
+			wants(t, exitUsage, "holds a run already", "train", "--data", data, "--out", dir)
+			wants(t, exitDone, "best weights at step", "train", "--resume", "--out", dir) // finished: shows the table
+		})
+	}
+}
+
+// evaluates: the test split gives what train said, to the digit; the validation split what the best weights were chosen by.
+func evaluates(t *testing.T, dir string, m run.Manifest) {
+	t.Helper()
+	var e evaluateResult
+	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "evaluate", "--json", "--run", dir)), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Split != "test" || e.Users != 40 || len(e.Metrics) < 10 || e.Metrics[0].Name != "NDCG@10" {
+		t.Errorf("%+v", e)
+	}
+	for i, row := range e.Rows {
+		if len(row.Values) != len(e.Metrics) {
+			t.Errorf("%s: %d values of %d metrics", row.Name, len(row.Values), len(e.Metrics))
+		}
+		for k, v := range row.Values {
+			if v != m.Result.Rows[i].Values[k] {
+				t.Errorf("%s of %s: %+v, train said %+v", e.Metrics[k].Name, row.Name, v, m.Result.Rows[i].Values[k])
+			}
+		}
+	}
+	people := 0
+	for _, r := range e.Groups[0].Rows {
+		people += r.Users
+	}
+	if people != 40 {
+		t.Errorf("%d people in the groups: %+v", people, e.Groups[0])
+	}
+	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "evaluate", "--json", "--run", dir, "--split", "valid")), &e); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Rows[0].Values[0].Value; got != m.Progress.BestNDCG || e.Split != "validation" {
+		t.Errorf("%s NDCG@10 %v, the best weights have %v", e.Split, got, m.Progress.BestNDCG)
+	}
+	wants(t, exitDone, "item transitions", "evaluate", "--run", dir)
+}
+
+func generates(t *testing.T, dir string, recipe run.Recipe) {
+	t.Helper()
+	if recipe == run.Bidirectional {
+		wants(t, exitUsage, "does not write lists", "generate", "--run", dir, "--user", "3")
+		return
+	}
+	var g generateResult
+	said := wants(t, exitDone, "", "generate", "--json", "--run", dir, "--user", "3", "--length", "6", "--beams", "3", "--lists", "2", "--per-category", "2")
+	if err := json.Unmarshal([]byte(said), &g); err != nil {
+		t.Fatal(err)
+	}
+	if len(g.Lists) != 2 || g.For.Person != 3 || len(g.For.Recent) != 3 || g.Lists[0].LogProbability < g.Lists[1].LogProbability {
+		t.Fatalf("%+v", g)
+	}
+	for _, l := range g.Lists {
+		seen, first := map[int64]bool{}, map[string]int{}
+		for _, item := range l.Items {
+			if item.Title == "" || item.Probability <= 0 || item.Probability > 1 || seen[item.Item] {
+				t.Errorf("%+v", item)
+			}
+			seen[item.Item] = true
+			if len(item.Categories) > 0 {
+				first[item.Categories[0]]++
+			}
+		}
+		for genre, n := range first {
+			if n > 2 {
+				t.Errorf("%d of %s", n, genre)
+			}
+		}
+		if len(l.Items) != 6 {
+			t.Errorf("%d items", len(l.Items))
+		}
+	}
+	wants(t, exitDone, "A history of your own, 2 events", "generate", "--run", dir, "--items", "1,2", "--length", "3")
+	wants(t, exitUsage, "want --length of 1 or more", "generate", "--run", dir, "--user", "3", "--length", "0")
+	wants(t, exitUsage, "lists of 999 items", "generate", "--run", dir, "--user", "3", "--length", "999")
+}
+
+func recommends(t *testing.T, dir string) {
+	t.Helper()
+	var list []recommendation
+	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "recommend", "--json", "--run", dir, "--items", "1, 2", "-n", "4")), &list); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range list {
+		if r.Item == 1 || r.Item == 2 || r.Title == "" || !strings.HasPrefix(r.Reason, "because of ") && !strings.HasPrefix(r.Reason, "fits") || i > 0 && r.Score > list[i-1].Score {
+			t.Errorf("%+v", list)
+		}
+	}
+	if len(list) != 4 {
+		t.Errorf("%+v", list)
+	}
+	wants(t, exitDone, "Person 3, ", "recommend", "--run", dir, "--user", "3")
+	for _, c := range []struct{ said, args string }{
+		{"one of --user and --items", ""}, {"one of --user and --items", "--user 3 --items 1"}, {"nobody with number 999", "--user 999"},
+		{"no item 999", "--items 1,999"}, {"is no number", "--items 1,x"}, {"give one of them", "--user 3 --dir phone"}, {"-n 0", "--user 3 -n 0"},
+	} {
+		wants(t, exitUsage, c.said, append([]string{"recommend", "--run", dir}, strings.Fields(c.args)...)...)
+	}
+}
+
+func TestTrainWrongUse(t *testing.T) {
+	data, dir := people(t, 40), t.TempDir()
+	write(t, dir, "bad.yaml", "model:\n  dim: wide\n")
+	for _, c := range []struct{ said, args string }{
+		{"bad.yaml:2:8: model.dim", "--config " + filepath.Join(dir, "bad.yaml")},
+		{"no such file", "--config " + filepath.Join(dir, "none.yaml")},
+		{`recipe: "tasty"`, "--recipe tasty"},
+		{`engine: "steam"`, "--engine steam"},
+		{"want NAME=VALUE", "--set model.dim"},
+		{"unknown setting", "--set model.depth=3"},
+		{"exclude each other", "--steps 3 --epochs 3"},
+		{"how long should it train", "--epochs 0"},
+		{"multiple of Heads", "--set model.dim=7"},
+		{"no room for an item beside MASK", "--recipe bidirectional --set model.length=1"},
+		{"there is no run in", "--resume"},
+		{"no clicks", "--set loss.click_weight=1"},
+	} {
+		out := filepath.Join(t.TempDir(), "run")
+		_, errs, code := tutti(t, append([]string{"train", "--data", data, "--out", out}, strings.Fields(c.args)...)...)
+		if code != exitUsage || !strings.Contains(errs, c.said) {
+			t.Errorf("tutti train %s: exit code %d, %q", c.args, code, errs)
+		}
+	}
+	wants(t, exitUsage, "--run is needed", "evaluate")
+	wants(t, exitFailed, "no run in", "evaluate", "--run", dir)
+	wants(t, exitUsage, "want test or valid", "evaluate", "--run", dir, "--split", "train")
+	wants(t, exitUsage, "belongs to --run", "recommend", "--user", "3")
+	wants(t, exitFailed, "no data at", "train", "--data", filepath.Join(dir, "nowhere"), "--out", filepath.Join(dir, "r"))
+
+	// What --print-config prints is a configuration.
+	printed := wants(t, exitDone, "recipe: encdec", "train", "--print-config", "--recipe", "encdec", "--set", "model.dim=32", "--steps", "7")
+	if c, err := run.ParseConfig([]byte(printed), ""); err != nil || c.Model.Dim != 32 || c.Fit.Steps != 7 || c.Recipe != run.EncDec {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestHelperProcess is the command line in a process of its own, for tests that kill it.
+func TestHelperProcess(t *testing.T) {
+	args := os.Getenv("TUTTI_TEST_ARGS")
+	if args == "" {
+		t.Skip("only where another test asks for it")
+	}
+	os.Exit(execute(t.Context(), strings.Split(args, "\n"), os.Stdout, os.Stderr))
+}
+
+// stopper cancels when it is told of a step.
+type stopper struct {
+	bytes.Buffer
+	at   string
+	stop func()
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), s.at) {
+		s.stop()
+	}
+	return s.Buffer.Write(p)
+}
+
+// TestResume: a run that is stopped, and one that is killed, end with the weights, the optimiser and the log of one that
+// was left alone, bit for bit.
+func TestResume(t *testing.T) {
+	data, place := people(t, 40), t.TempDir()
+	args := func(out string) []string {
+		return []string{"train", "--data", data, "--out", filepath.Join(place, out), "--engine", "fused", "--steps", "300", "--set", "save.steps=7",
+			"--set", "model.dim=16", "--set", "model.hidden=16", "--set", "model.length=16", "--set", "batch.size=8", "--set", "validate.every=20", "--set", "validate.patience=0"}
+	}
+	wants(t, exitDone, "", args("whole")...)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &stopper{at: "step 100 of", stop: cancel}
+	if code := execute(ctx, args("stopped"), out, out); code != exitFailed || !strings.Contains(out.String(), "go on with: tutti train --resume --out") {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	stopped := filepath.Join(place, "stopped")
+	if m := manifestOf(t, stopped); m.Status != run.Stopped || m.Progress.Step < 100 || m.Progress.Step == 300 {
+		t.Errorf("%+v", m)
+	}
+	for _, flag := range []string{"--seed=3", "--steps=9", "--recipe=causal", "--set=model.dim=8", "--engine=graph"} {
+		wants(t, exitUsage, "leave out --", "train", "--resume", "--out", stopped, flag)
+	}
+	wants(t, exitUsage, "not what stopped was trained on", "train", "--resume", "--out", stopped, "--data", otherPeople(t))
+
+	killed := filepath.Join(place, "killed")
+	kill(t, args("killed"), filepath.Join(killed, run.LogName), 60)
+	if m := manifestOf(t, killed); m.Status != run.Running {
+		t.Errorf("%+v", m)
+	}
+	for _, dir := range []string{stopped, killed} {
+		wants(t, exitDone, "Goes on after step", "train", "--resume", "--out", dir)
+		same(t, filepath.Join(place, "whole"), dir)
+		if m := manifestOf(t, dir); m.Progress.Resumed != 1 || m.Status != run.Finished {
+			t.Errorf("%+v", m.Progress)
+		}
+	}
+}
+
+// otherPeople have the same items as people.
+func otherPeople(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	wants(t, exitDone, "", "data", "generate", "--out", dir, "--users", "41", "--items", "60", "--seed", "3")
+	return dir
+}
+
+func manifestOf(t *testing.T, dir string) run.Manifest {
+	t.Helper()
+	m, _, err := runDir(dir).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// kill runs a command line in a process and kills it when a file has so many lines.
+func kill(t *testing.T, args []string, file string, lines int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$")
+	cmd.Env = append(os.Environ(), "TUTTI_TEST_ARGS="+strings.Join(args, "\n"))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		if data, _ := os.ReadFile(file); bytes.Count(data, []byte{'\n'}) >= lines {
+			break
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended by itself: %v\n%s", err, &said)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cmd.Process.Kill()
+	<-ended
+}
+
+// same compares what two runs left behind, but for times.
+func same(t *testing.T, a, b string) {
+	t.Helper()
+	for _, name := range []string{run.BestName, run.CheckpointName} {
+		x, err := os.ReadFile(filepath.Join(a, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if y, err := os.ReadFile(filepath.Join(b, name)); err != nil || !bytes.Equal(x, y) {
+			t.Errorf("%s differs in %s and %s (%v)", name, a, b, err)
+		}
+	}
+	x, err := runDir(a).Log(run.WholeLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := runDir(b).Log(run.WholeLog)
+	if err != nil || len(x) != len(y) {
+		t.Fatalf("%d and %d lines (%v)", len(x), len(y), err)
+	}
+	for _, log := range [][]run.Record{x, y} {
+		for i := range log {
+			log[i].Seconds = 0
+			if log[i].Validation != nil {
+				log[i].Validation.Seconds = 0
+			}
+		}
+	}
+	if diff := cmp.Diff(x, y); diff != "" {
+		t.Error(diff)
+	}
+}
