@@ -8,6 +8,9 @@ import (
 	"tutti/model/kernel"
 )
 
+// maxDim is the longest vector: no sum of int8 products leaves an int32.
+const maxDim = kernel.MaxInt8
+
 // limit bounds the norm of item vectors and queries and the size of biases, so
 // that no score leaves float32.
 const limit = 1e18
@@ -28,7 +31,7 @@ type Index struct {
 // while the index is in use. Numbers that are not finite, and vectors or biases
 // beyond 1e18, are refused.
 func NewIndex(vectors, bias []float32, dim int) (*Index, error) {
-	if dim < 1 || dim > kernel.MaxInt8 || len(vectors) == 0 || len(vectors)%dim != 0 {
+	if dim < 1 || dim > maxDim || len(vectors) == 0 || len(vectors)%dim != 0 {
 		return nil, fmt.Errorf("rank: %d numbers are no rows of %d", len(vectors), dim)
 	}
 	x := &Index{dim: dim, items: len(vectors) / dim, vectors: vectors, bias: bias}
@@ -45,15 +48,23 @@ func NewIndex(vectors, bias []float32, dim int) (*Index, error) {
 		}
 		x.maxNorm = max(x.maxNorm, n)
 	}
-	for i, b := range bias {
-		if a := math.Abs(float64(b)); a <= limit {
-			x.maxBias = max(x.maxBias, a)
-		} else {
-			return nil, fmt.Errorf("rank: the bias of item %d is not finite or too large", i)
-		}
+	if err := x.checkBias(); err != nil {
+		return nil, err
 	}
 	x.spare.New = func() any { return &worker{} }
 	return x, nil
+}
+
+// checkBias finds the largest bias.
+func (x *Index) checkBias() error {
+	for i, b := range x.bias {
+		a := math.Abs(float64(b))
+		if !(a <= limit) {
+			return fmt.Errorf("rank: the bias of item %d is not finite or too large", i)
+		}
+		x.maxBias = max(x.maxBias, a)
+	}
+	return nil
 }
 
 // Items is the size of the catalogue.
@@ -158,7 +169,11 @@ func (x *Index) offer(first int, scores []float32, q *question, list *best) {
 	slack := x.slack(q)
 	least := below(q.floor.needed() - slack)
 	for i, s := range scores {
-		if s >= least && q.take(x, int32(first+i), list) {
+		if s < least {
+			continue
+		}
+		item := int32(first + i)
+		if q.take(Ranked{item, x.score(q.vector, item)}, list) {
 			least = below(q.floor.needed() - slack)
 		}
 	}

@@ -52,19 +52,26 @@ func NewInt8(x *Index) (*Int8, error) {
 		return nil, fmt.Errorf("rank: no index to quantise")
 	}
 	norms := make([]float64, x.items)
-	order := make([]int32, x.items)
-	for i := range order {
-		order[i] = int32(i)
+	for i := range norms {
 		norms[i] = norm(x.row(i))
 	}
-	slices.SortFunc(order, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(norms[b], norms[a]), cmp.Compare(a, b))
-	})
 	var starts []int
 	for first := 0; first < x.items; first += blockRows {
 		starts = append(starts, first)
 	}
-	return quantise(x, order, starts), nil
+	return quantise(x, byNorm(norms), starts), nil
+}
+
+// byNorm lists the items, the longest vectors first.
+func byNorm(norms []float64) []int32 {
+	order := make([]int32, len(norms))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(norms[b], norms[a]), cmp.Compare(a, b))
+	})
+	return order
 }
 
 // quantise lays the items out in the given order, in parts that begin at starts.
@@ -173,21 +180,38 @@ func (z *Int8) scanPart(p *part, q *question, list *best, w *worker) {
 	// What quantisation hides, and the roundings of the few float64 operations
 	// below.
 	slack := q.coded.norm*p.error + q.coded.error*p.norm
-	slack += 1e-9*slack + 1e-12*(q.coded.norm*(p.norm+p.error)+math.Abs(p.bias)+z.x.maxBias)
+	slack += 1e-9*slack + 1e-11*(q.coded.norm*(p.norm+p.error)+math.Abs(p.bias)+z.x.maxBias)
 	least := q.floor.needed() - slack
 	scale := z.scale[p.first : p.first+p.rows]
-	if z.bias == nil {
-		for r, dot := range w.dots {
-			if q.coded.scale*float64(scale[r])*float64(dot) >= least && q.take(z.x, z.ids[p.first+r], list) {
-				least = q.floor.needed() - slack
-			}
-		}
-		return
+	var bias []float32
+	if z.bias != nil {
+		bias = z.bias[p.first : p.first+p.rows]
 	}
-	bias := z.bias[p.first : p.first+p.rows]
 	for r, dot := range w.dots {
-		if q.coded.scale*float64(scale[r])*float64(dot)+float64(bias[r]) >= least && q.take(z.x, z.ids[p.first+r], list) {
+		s := q.coded.scale * float64(scale[r]) * float64(dot)
+		if bias != nil {
+			s += float64(bias[r])
+		}
+		if s >= least && q.take(z.exact(q, p.first+r), list) {
 			least = q.floor.needed() - slack
 		}
 	}
+}
+
+// exact scores the item of a row.
+func (z *Int8) exact(q *question, row int) Ranked {
+	item := z.ids[row]
+	if z.x.vectors != nil {
+		return Ranked{item, z.x.score(q.vector, item)}
+	}
+	sum := 0.0
+	for j, c := range z.codes[row*z.x.dim : (row+1)*z.x.dim] {
+		sum += float64(q.vector[j]) * float64(c) // exact products, as in Index.score
+	}
+	// float64() keeps the compiler from fusing: the result is the same everywhere.
+	sum = float64(sum * float64(z.scale[row]))
+	if z.bias != nil {
+		sum += float64(z.bias[row])
+	}
+	return Ranked{item, float32(sum)}
 }

@@ -42,11 +42,10 @@ func (f *floor) needed() float64 {
 	return v - math.Abs(v)*0x1p-23 - 0x1p-149
 }
 
-// take scores an item exactly and keeps it where it belongs to the best of this
-// worker; it reports whether the floor may have risen.
-func (q *question) take(x *Index, item int32, list *best) bool {
-	r := Ranked{Item: item, Score: x.score(q.vector, item)}
-	if list.full() && !before(r, list.heap[0]) || q.exclude != nil && q.exclude(item) {
+// take keeps an item where it belongs to the best of this worker; it reports
+// whether the floor may have risen.
+func (q *question) take(r Ranked, list *best) bool {
+	if list.full() && !before(r, list.heap[0]) || q.exclude != nil && q.exclude(r.Item) {
 		return false
 	}
 	list.push(r)
