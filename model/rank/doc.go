@@ -5,7 +5,8 @@
 // An Index scores every item. An Int8 scores a quarter of the bytes and
 // recomputes what could still be among the best; a bound on the error of
 // quantisation proves that nothing else can, so that its answer is the Index's
-// to the bit. Clusters looks only where the best are likely, and may miss some.
+// to the bit. Packed keeps the small table alone and ranks by what is in it.
+// Clusters looks only where the best are likely, and may miss some.
 //
 // The score of an item is one number, whatever path found it and on whatever
 // machine: the products of float32 numbers, exact in float64, summed in a fixed
