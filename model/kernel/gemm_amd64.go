@@ -51,30 +51,48 @@ func elements(p *float32, n int) *float32 { return (*float32)(unsafe.Add(unsafe.
 // run cuts C into tiles of two heights, one row apart, that cover m exactly: 2
 // vectors wide, or 4 and lower where C is flat.
 func (g *gemmCall) run() {
-	height, panel := 6, 16
-	if g.wide {
-		height, panel = 12, 32
+	count, panel := g.layout()
+	low := g.m / count
+	higher := g.m - low*count // so many tiles have one row more
+	if g.k <= deepest {
+		g.rows(count, low, higher, 0, g.k, panel)
+		return
 	}
-	if g.m <= height/2 && g.n > panel {
-		height, panel = height/2, 2*panel
-	}
-	count := (g.m + height - 1) / height
-	low, higher := g.m/count, g.m%count
 	chunks := (g.k + deepest - 1) / deepest
 	for chunk := range chunks {
 		p0, p1 := chunk*g.k/chunks, (chunk+1)*g.k/chunks
-		if p0 > 0 {
-			g.from, g.ldf = g.c, g.ldc
+		g.rows(count, low, higher, p0, p1, panel)
+		g.from, g.ldf = g.c, g.ldc
+	}
+}
+
+// layout is the number of tiles down C and the columns of one panel.
+func (g *gemmCall) layout() (count, panel int) {
+	if !g.wide {
+		if g.m <= 3 && g.n > 16 {
+			return 1, 32
 		}
-		for row, done := 0, 0; done < count; {
-			h, tiles := low, count-done
-			if done < higher {
-				h, tiles = low+1, higher-done
-			}
-			tiles = min(tiles, blockTiles)
-			g.strip(row, h, tiles, p0, p1-p0, panel)
-			row, done = row+h*tiles, done+tiles
+		return (g.m + 5) / 6, 16
+	}
+	if g.m <= 6 && g.n > 32 {
+		return 1, 64
+	}
+	count = (g.m + 13) / 14
+	if g.m%count != 0 && g.m <= 140 && g.m%(count+1) == 0 {
+		count++ // tiles of one height need fewer calls
+	}
+	return count, 32
+}
+
+func (g *gemmCall) rows(count, low, higher, p0, p1, panel int) {
+	for row, done := 0, 0; done < count; {
+		h, tiles := low, count-done
+		if done < higher {
+			h, tiles = low+1, higher-done
 		}
+		tiles = min(tiles, blockTiles)
+		g.strip(row, h, tiles, p0, p1-p0, panel)
+		row, done = row+h*tiles, done+tiles
 	}
 }
 
@@ -104,16 +122,17 @@ func (g *gemmCall) strip(row, height, tiles, p0, k, panel int) {
 // runAVX512 does cols columns or, where another width suits the last ones, fewer,
 // and returns how many.
 func (j *gemmJob) runAVX512(height, cols int) int {
-	if cols > 32 && cols <= 48 {
-		cols = 32
-	}
-	j.cols = cols // more than all vectors but the last hold
 	switch {
-	case cols > 48:
-		gemm4PartAVX512(j, height)
+	case cols == 64:
+		gemm4AVX512(j, height)
+	case cols >= 32:
+		cols = 32
+		gemm2AVX512(j, height)
 	case cols > 16:
+		j.cols = cols
 		gemm2PartAVX512(j, height)
 	default:
+		j.cols = cols
 		gemm1PartAVX512(j, height)
 	}
 	return cols

@@ -4,20 +4,25 @@
 
 package kernel
 
-// gemm1PartAVX512 multiplies tiles of height x 16, 1 <= height <= 12.
+// gemm1PartAVX512 multiplies tiles of height x 16, 1 <= height <= 14.
 //
 //go:noescape
 func gemm1PartAVX512(job *gemmJob, height int)
 
-// gemm2PartAVX512 multiplies tiles of height x 32, 1 <= height <= 12.
+// gemm2PartAVX512 multiplies tiles of height x 32, 1 <= height <= 14.
 //
 //go:noescape
 func gemm2PartAVX512(job *gemmJob, height int)
 
-// gemm4PartAVX512 multiplies tiles of height x 64, 1 <= height <= 6.
+// gemm2AVX512 multiplies tiles of height x 32, 1 <= height <= 14.
 //
 //go:noescape
-func gemm4PartAVX512(job *gemmJob, height int)
+func gemm2AVX512(job *gemmJob, height int)
+
+// gemm4AVX512 multiplies tiles of height x 64, 1 <= height <= 6.
+//
+//go:noescape
+func gemm4AVX512(job *gemmJob, height int)
 
 // fmaPeakAVX512 runs n times 12 independent fused multiply-adds of one vector, for benchmarks.
 //

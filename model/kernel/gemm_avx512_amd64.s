@@ -14,37 +14,411 @@ TEXT ·gemm1PartAVX512(SB), NOSPLIT, $0-16
 	MOVQ  $-1, BX
 	BZHIQ DX, BX, BX
 	KMOVW BX, K1
+	CMPQ  CX, $+14
+	JEQ   height14_1
+	CMPQ  CX, $+13
+	JEQ   height13_2
 	CMPQ  CX, $+12
-	JEQ   height12_1
+	JEQ   height12_3
 	CMPQ  CX, $+11
-	JEQ   height11_2
+	JEQ   height11_4
 	CMPQ  CX, $+10
-	JEQ   height10_3
+	JEQ   height10_5
 	CMPQ  CX, $+9
-	JEQ   height9_4
+	JEQ   height9_6
 	CMPQ  CX, $+8
-	JEQ   height8_5
+	JEQ   height8_7
 	CMPQ  CX, $+7
-	JEQ   height7_6
+	JEQ   height7_8
 	CMPQ  CX, $+6
-	JEQ   height6_7
+	JEQ   height6_9
 	CMPQ  CX, $+5
-	JEQ   height5_8
+	JEQ   height5_10
 	CMPQ  CX, $+4
-	JEQ   height4_9
+	JEQ   height4_11
 	CMPQ  CX, $+3
-	JEQ   height3_10
+	JEQ   height3_12
 	CMPQ  CX, $+2
-	JEQ   height2_11
+	JEQ   height2_13
 	CMPQ  CX, $+1
-	JEQ   height1_12
+	JEQ   height1_14
 	VZEROUPPER
 	RET
 
-height12_1:
+height14_1:
 	MOVQ (AX), CX
 
-tile13:
+tile15:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   24(AX), R11
+	MOVQ   32(AX), R12
+	MOVQ   72(AX), R13
+
+depth16:
+	VMOVUPS.Z    (R11), K1, Z14
+	VBROADCASTSS (SI), Z15
+	VFMADD231PS  Z14, Z15, Z0
+	VBROADCASTSS (SI)(DX*1), Z15
+	VFMADD231PS  Z14, Z15, Z1
+	VBROADCASTSS (SI)(DX*2), Z15
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (DI), Z15
+	VFMADD231PS  Z14, Z15, Z3
+	VBROADCASTSS (DI)(DX*1), Z15
+	VFMADD231PS  Z14, Z15, Z4
+	VBROADCASTSS (DI)(DX*2), Z15
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (R8), Z15
+	VFMADD231PS  Z14, Z15, Z6
+	VBROADCASTSS (R8)(DX*1), Z15
+	VFMADD231PS  Z14, Z15, Z7
+	VBROADCASTSS (R8)(DX*2), Z15
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R9), Z15
+	VFMADD231PS  Z14, Z15, Z9
+	VBROADCASTSS (R9)(DX*1), Z15
+	VFMADD231PS  Z14, Z15, Z10
+	VBROADCASTSS (R9)(DX*2), Z15
+	VFMADD231PS  Z14, Z15, Z11
+	VBROADCASTSS (R10), Z15
+	VFMADD231PS  Z14, Z15, Z12
+	VBROADCASTSS (R10)(DX*1), Z15
+	VFMADD231PS  Z14, Z15, Z13
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          depth16
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain17
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z1, Z1
+	VMOVUPS      Z1, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z2, Z2
+	VMOVUPS      Z2, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z3, Z3
+	VMOVUPS      Z3, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z4, Z4
+	VMOVUPS      Z4, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z5, Z5
+	VMOVUPS      Z5, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z6, Z6
+	VMOVUPS      Z6, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z7, Z7
+	VMOVUPS      Z7, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z8, Z8
+	VMOVUPS      Z8, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z9, Z9
+	VMOVUPS      Z9, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z10, Z10
+	VMOVUPS      Z10, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z11, Z11
+	VMOVUPS      Z11, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z12, Z12
+	VMOVUPS      Z12, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z14
+	VADDPS       Z14, Z13, Z13
+	VMOVUPS      Z13, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done18
+
+plain17:
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z1, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z3, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z5, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z7, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z9, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z11, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z13, K1, (DX)
+	ADDQ    BX, DX
+
+done18:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+14, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile15
+	VZEROUPPER
+	RET
+
+height13_2:
+	MOVQ (AX), CX
+
+tile19:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	MOVQ   24(AX), R11
+	MOVQ   32(AX), R12
+	MOVQ   72(AX), R13
+
+depth20:
+	VMOVUPS.Z    (R11), K1, Z13
+	VBROADCASTSS (SI), Z14
+	VFMADD231PS  Z13, Z14, Z0
+	VBROADCASTSS (SI)(DX*1), Z14
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (SI)(DX*2), Z14
+	VFMADD231PS  Z13, Z14, Z2
+	VBROADCASTSS (DI), Z14
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (DI)(DX*1), Z14
+	VFMADD231PS  Z13, Z14, Z4
+	VBROADCASTSS (DI)(DX*2), Z14
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (R8), Z14
+	VFMADD231PS  Z13, Z14, Z6
+	VBROADCASTSS (R8)(DX*1), Z14
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(DX*2), Z14
+	VFMADD231PS  Z13, Z14, Z8
+	VBROADCASTSS (R9), Z14
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R9)(DX*1), Z14
+	VFMADD231PS  Z13, Z14, Z10
+	VBROADCASTSS (R9)(DX*2), Z14
+	VFMADD231PS  Z13, Z14, Z11
+	VBROADCASTSS (R10), Z14
+	VFMADD231PS  Z13, Z14, Z12
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          depth20
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain21
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z1, Z1
+	VMOVUPS      Z1, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z2, Z2
+	VMOVUPS      Z2, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z3, Z3
+	VMOVUPS      Z3, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z4, Z4
+	VMOVUPS      Z4, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z5, Z5
+	VMOVUPS      Z5, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z6, Z6
+	VMOVUPS      Z6, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z7, Z7
+	VMOVUPS      Z7, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z8, Z8
+	VMOVUPS      Z8, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z9, Z9
+	VMOVUPS      Z9, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z10, Z10
+	VMOVUPS      Z10, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z11, Z11
+	VMOVUPS      Z11, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VMOVUPS.Z    (SI), K1, Z13
+	VADDPS       Z13, Z12, Z12
+	VMOVUPS      Z12, K1, (DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done22
+
+plain21:
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z1, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z3, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z5, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z7, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z9, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z11, K1, (DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, K1, (DX)
+	ADDQ    BX, DX
+
+done22:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+13, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile19
+	VZEROUPPER
+	RET
+
+height12_3:
+	MOVQ (AX), CX
+
+tile23:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -70,7 +444,7 @@ tile13:
 	MOVQ   32(AX), R11
 	MOVQ   72(AX), R12
 
-depth14:
+depth24:
 	VMOVUPS.Z    (R10), K1, Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
@@ -102,13 +476,13 @@ depth14:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth14
+	JNZ          depth24
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain15
+	JZ           plain25
 	VMOVUPS.Z    (SI), K1, Z12
 	VADDPS       Z12, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -170,9 +544,9 @@ depth14:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done16
+	JMP          done26
 
-plain15:
+plain25:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -198,20 +572,20 @@ plain15:
 	VMOVUPS Z11, K1, (DX)
 	ADDQ    BX, DX
 
-done16:
+done26:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile13
+	JG     tile23
 	VZEROUPPER
 	RET
 
-height11_2:
+height11_4:
 	MOVQ (AX), CX
 
-tile17:
+tile27:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -236,7 +610,7 @@ tile17:
 	MOVQ   32(AX), R11
 	MOVQ   72(AX), R12
 
-depth18:
+depth28:
 	VMOVUPS.Z    (R10), K1, Z11
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z11, Z12, Z0
@@ -266,13 +640,13 @@ depth18:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth18
+	JNZ          depth28
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain19
+	JZ           plain29
 	VMOVUPS.Z    (SI), K1, Z11
 	VADDPS       Z11, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -329,9 +703,9 @@ depth18:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done20
+	JMP          done30
 
-plain19:
+plain29:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -355,20 +729,20 @@ plain19:
 	VMOVUPS Z10, K1, (DX)
 	ADDQ    BX, DX
 
-done20:
+done30:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile17
+	JG     tile27
 	VZEROUPPER
 	RET
 
-height10_3:
+height10_5:
 	MOVQ (AX), CX
 
-tile21:
+tile31:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -392,7 +766,7 @@ tile21:
 	MOVQ   32(AX), R11
 	MOVQ   72(AX), R12
 
-depth22:
+depth32:
 	VMOVUPS.Z    (R10), K1, Z10
 	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z10, Z11, Z0
@@ -420,13 +794,13 @@ depth22:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth22
+	JNZ          depth32
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain23
+	JZ           plain33
 	VMOVUPS.Z    (SI), K1, Z10
 	VADDPS       Z10, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -478,9 +852,9 @@ depth22:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done24
+	JMP          done34
 
-plain23:
+plain33:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -502,20 +876,20 @@ plain23:
 	VMOVUPS Z9, K1, (DX)
 	ADDQ    BX, DX
 
-done24:
+done34:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile21
+	JG     tile31
 	VZEROUPPER
 	RET
 
-height9_4:
+height9_6:
 	MOVQ (AX), CX
 
-tile25:
+tile35:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -536,7 +910,7 @@ tile25:
 	MOVQ   32(AX), R10
 	MOVQ   72(AX), R11
 
-depth26:
+depth36:
 	VMOVUPS.Z    (R9), K1, Z9
 	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z9, Z10, Z0
@@ -561,13 +935,13 @@ depth26:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth26
+	JNZ          depth36
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain27
+	JZ           plain37
 	VMOVUPS.Z    (SI), K1, Z9
 	VADDPS       Z9, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -614,9 +988,9 @@ depth26:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done28
+	JMP          done38
 
-plain27:
+plain37:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -636,20 +1010,20 @@ plain27:
 	VMOVUPS Z8, K1, (DX)
 	ADDQ    BX, DX
 
-done28:
+done38:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile25
+	JG     tile35
 	VZEROUPPER
 	RET
 
-height8_5:
+height8_7:
 	MOVQ (AX), CX
 
-tile29:
+tile39:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -669,7 +1043,7 @@ tile29:
 	MOVQ   32(AX), R10
 	MOVQ   72(AX), R11
 
-depth30:
+depth40:
 	VMOVUPS.Z    (R9), K1, Z8
 	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z8, Z9, Z0
@@ -692,13 +1066,13 @@ depth30:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth30
+	JNZ          depth40
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain31
+	JZ           plain41
 	VMOVUPS.Z    (SI), K1, Z8
 	VADDPS       Z8, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -740,9 +1114,9 @@ depth30:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done32
+	JMP          done42
 
-plain31:
+plain41:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -760,20 +1134,20 @@ plain31:
 	VMOVUPS Z7, K1, (DX)
 	ADDQ    BX, DX
 
-done32:
+done42:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile29
+	JG     tile39
 	VZEROUPPER
 	RET
 
-height7_6:
+height7_8:
 	MOVQ (AX), CX
 
-tile33:
+tile43:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -792,7 +1166,7 @@ tile33:
 	MOVQ   32(AX), R10
 	MOVQ   72(AX), R11
 
-depth34:
+depth44:
 	VMOVUPS.Z    (R9), K1, Z7
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z7, Z8, Z0
@@ -813,13 +1187,13 @@ depth34:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth34
+	JNZ          depth44
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain35
+	JZ           plain45
 	VMOVUPS.Z    (SI), K1, Z7
 	VADDPS       Z7, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -856,9 +1230,9 @@ depth34:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done36
+	JMP          done46
 
-plain35:
+plain45:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -874,20 +1248,20 @@ plain35:
 	VMOVUPS Z6, K1, (DX)
 	ADDQ    BX, DX
 
-done36:
+done46:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile33
+	JG     tile43
 	VZEROUPPER
 	RET
 
-height6_7:
+height6_9:
 	MOVQ (AX), CX
 
-tile37:
+tile47:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -903,7 +1277,7 @@ tile37:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth38:
+depth48:
 	VMOVUPS.Z    (R8), K1, Z6
 	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -921,13 +1295,13 @@ depth38:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth38
+	JNZ          depth48
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain39
+	JZ           plain49
 	VMOVUPS.Z    (SI), K1, Z6
 	VADDPS       Z6, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -959,9 +1333,9 @@ depth38:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done40
+	JMP          done50
 
-plain39:
+plain49:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -975,20 +1349,20 @@ plain39:
 	VMOVUPS Z5, K1, (DX)
 	ADDQ    BX, DX
 
-done40:
+done50:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile37
+	JG     tile47
 	VZEROUPPER
 	RET
 
-height5_8:
+height5_10:
 	MOVQ (AX), CX
 
-tile41:
+tile51:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1003,7 +1377,7 @@ tile41:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth42:
+depth52:
 	VMOVUPS.Z    (R8), K1, Z5
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -1019,13 +1393,13 @@ depth42:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth42
+	JNZ          depth52
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain43
+	JZ           plain53
 	VMOVUPS.Z    (SI), K1, Z5
 	VADDPS       Z5, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1052,9 +1426,9 @@ depth42:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done44
+	JMP          done54
 
-plain43:
+plain53:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1066,20 +1440,20 @@ plain43:
 	VMOVUPS Z4, K1, (DX)
 	ADDQ    BX, DX
 
-done44:
+done54:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile41
+	JG     tile51
 	VZEROUPPER
 	RET
 
-height4_9:
+height4_11:
 	MOVQ (AX), CX
 
-tile45:
+tile55:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1093,7 +1467,7 @@ tile45:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth46:
+depth56:
 	VMOVUPS.Z    (R8), K1, Z4
 	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -1107,13 +1481,13 @@ depth46:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth46
+	JNZ          depth56
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain47
+	JZ           plain57
 	VMOVUPS.Z    (SI), K1, Z4
 	VADDPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1135,9 +1509,9 @@ depth46:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done48
+	JMP          done58
 
-plain47:
+plain57:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1147,20 +1521,20 @@ plain47:
 	VMOVUPS Z3, K1, (DX)
 	ADDQ    BX, DX
 
-done48:
+done58:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile45
+	JG     tile55
 	VZEROUPPER
 	RET
 
-height3_10:
+height3_12:
 	MOVQ (AX), CX
 
-tile49:
+tile59:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1171,7 +1545,7 @@ tile49:
 	MOVQ   32(AX), R8
 	MOVQ   72(AX), R9
 
-depth50:
+depth60:
 	VMOVUPS.Z    (DI), K1, Z3
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -1182,13 +1556,13 @@ depth50:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth50
+	JNZ          depth60
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain51
+	JZ           plain61
 	VMOVUPS.Z    (SI), K1, Z3
 	VADDPS       Z3, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1205,9 +1579,9 @@ depth50:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done52
+	JMP          done62
 
-plain51:
+plain61:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1215,20 +1589,20 @@ plain51:
 	VMOVUPS Z2, K1, (DX)
 	ADDQ    BX, DX
 
-done52:
+done62:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile49
+	JG     tile59
 	VZEROUPPER
 	RET
 
-height2_11:
+height2_13:
 	MOVQ (AX), CX
 
-tile53:
+tile63:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1238,7 +1612,7 @@ tile53:
 	MOVQ   32(AX), R8
 	MOVQ   72(AX), R9
 
-depth54:
+depth64:
 	VMOVUPS.Z    (DI), K1, Z2
 	VBROADCASTSS (SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
@@ -1247,13 +1621,13 @@ depth54:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth54
+	JNZ          depth64
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain55
+	JZ           plain65
 	VMOVUPS.Z    (SI), K1, Z2
 	VADDPS       Z2, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1265,28 +1639,28 @@ depth54:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done56
+	JMP          done66
 
-plain55:
+plain65:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
 	ADDQ    BX, DX
 
-done56:
+done66:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile53
+	JG     tile63
 	VZEROUPPER
 	RET
 
-height1_12:
+height1_14:
 	MOVQ (AX), CX
 
-tile57:
+tile67:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), DX
 	MOVQ   CX, BX
@@ -1295,39 +1669,39 @@ tile57:
 	MOVQ   32(AX), DI
 	MOVQ   72(AX), R8
 
-depth58:
+depth68:
 	VMOVUPS.Z    (SI), K1, Z1
 	VBROADCASTSS (BX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth58
+	JNZ          depth68
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain59
+	JZ           plain69
 	VMOVUPS.Z    (SI), K1, Z1
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done60
+	JMP          done70
 
-plain59:
+plain69:
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 
-done60:
+done70:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile57
+	JG     tile67
 	VZEROUPPER
 	RET
 
@@ -1341,37 +1715,548 @@ TEXT ·gemm2PartAVX512(SB), NOSPLIT, $0-16
 	MOVQ  $-1, BX
 	BZHIQ DX, BX, BX
 	KMOVW BX, K1
+	CMPQ  CX, $+14
+	JEQ   height14_71
+	CMPQ  CX, $+13
+	JEQ   height13_72
 	CMPQ  CX, $+12
-	JEQ   height12_61
+	JEQ   height12_73
 	CMPQ  CX, $+11
-	JEQ   height11_62
+	JEQ   height11_74
 	CMPQ  CX, $+10
-	JEQ   height10_63
+	JEQ   height10_75
 	CMPQ  CX, $+9
-	JEQ   height9_64
+	JEQ   height9_76
 	CMPQ  CX, $+8
-	JEQ   height8_65
+	JEQ   height8_77
 	CMPQ  CX, $+7
-	JEQ   height7_66
+	JEQ   height7_78
 	CMPQ  CX, $+6
-	JEQ   height6_67
+	JEQ   height6_79
 	CMPQ  CX, $+5
-	JEQ   height5_68
+	JEQ   height5_80
 	CMPQ  CX, $+4
-	JEQ   height4_69
+	JEQ   height4_81
 	CMPQ  CX, $+3
-	JEQ   height3_70
+	JEQ   height3_82
 	CMPQ  CX, $+2
-	JEQ   height2_71
+	JEQ   height2_83
 	CMPQ  CX, $+1
-	JEQ   height1_72
+	JEQ   height1_84
 	VZEROUPPER
 	RET
 
-height12_61:
+height14_71:
 	MOVQ (AX), CX
 
-tile73:
+tile85:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	MOVQ   24(AX), R11
+	MOVQ   32(AX), R12
+	MOVQ   72(AX), R13
+
+depth86:
+	VMOVUPS      (R11), Z28
+	VMOVUPS.Z    64(R11), K1, Z29
+	VBROADCASTSS (SI), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (SI)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (DI), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (DI)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R8)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R8)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R9)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R9)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R10)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          depth86
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain87
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z1, Z1
+	VMOVUPS      Z1, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z3, Z3
+	VMOVUPS      Z3, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z5, Z5
+	VMOVUPS      Z5, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z7, Z7
+	VMOVUPS      Z7, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z9, Z9
+	VMOVUPS      Z9, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z11, Z11
+	VMOVUPS      Z11, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z13, Z13
+	VMOVUPS      Z13, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z15, Z15
+	VMOVUPS      Z15, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z17, Z17
+	VMOVUPS      Z17, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z19, Z19
+	VMOVUPS      Z19, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z21, Z21
+	VMOVUPS      Z21, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z22, Z22
+	VMOVUPS      Z22, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z23, Z23
+	VMOVUPS      Z23, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z24, Z24
+	VMOVUPS      Z24, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z25, Z25
+	VMOVUPS      Z25, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z26, Z26
+	VMOVUPS      Z26, (DX)
+	VMOVUPS.Z    64(SI), K1, Z28
+	VADDPS       Z28, Z27, Z27
+	VMOVUPS      Z27, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done88
+
+plain87:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z26, (DX)
+	VMOVUPS Z27, K1, 64(DX)
+	ADDQ    BX, DX
+
+done88:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+14, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile85
+	VZEROUPPER
+	RET
+
+height13_72:
+	MOVQ (AX), CX
+
+tile89:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	MOVQ   24(AX), R11
+	MOVQ   32(AX), R12
+	MOVQ   72(AX), R13
+
+depth90:
+	VMOVUPS      (R11), Z26
+	VMOVUPS.Z    64(R11), K1, Z27
+	VBROADCASTSS (SI), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS (SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS (DI)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R8), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS (R8)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R8)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS (R9), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R9)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS (R9)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS (R10), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          depth90
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain91
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z1, Z1
+	VMOVUPS      Z1, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z3, Z3
+	VMOVUPS      Z3, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z5, Z5
+	VMOVUPS      Z5, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z7, Z7
+	VMOVUPS      Z7, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z9, Z9
+	VMOVUPS      Z9, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z11, Z11
+	VMOVUPS      Z11, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z13, Z13
+	VMOVUPS      Z13, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z15, Z15
+	VMOVUPS      Z15, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z17, Z17
+	VMOVUPS      Z17, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z19, Z19
+	VMOVUPS      Z19, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z21, Z21
+	VMOVUPS      Z21, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z22, Z22
+	VMOVUPS      Z22, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z23, Z23
+	VMOVUPS      Z23, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z24, Z24
+	VMOVUPS      Z24, (DX)
+	VMOVUPS.Z    64(SI), K1, Z26
+	VADDPS       Z26, Z25, Z25
+	VMOVUPS      Z25, K1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done92
+
+plain91:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, K1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, K1, 64(DX)
+	ADDQ    BX, DX
+
+done92:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+13, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile89
+	VZEROUPPER
+	RET
+
+height12_73:
+	MOVQ (AX), CX
+
+tile93:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1409,7 +2294,7 @@ tile73:
 	MOVQ   32(AX), R11
 	MOVQ   72(AX), R12
 
-depth74:
+depth94:
 	VMOVUPS      (R10), Z24
 	VMOVUPS.Z    64(R10), K1, Z25
 	VBROADCASTSS (SI), Z26
@@ -1454,13 +2339,13 @@ depth74:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth74
+	JNZ          depth94
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain75
+	JZ           plain95
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z24
@@ -1546,9 +2431,9 @@ depth74:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done76
+	JMP          done96
 
-plain75:
+plain95:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -1586,20 +2471,20 @@ plain75:
 	VMOVUPS Z23, K1, 64(DX)
 	ADDQ    BX, DX
 
-done76:
+done96:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile73
+	JG     tile93
 	VZEROUPPER
 	RET
 
-height11_62:
+height11_74:
 	MOVQ (AX), CX
 
-tile77:
+tile97:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1635,7 +2520,7 @@ tile77:
 	MOVQ   32(AX), R11
 	MOVQ   72(AX), R12
 
-depth78:
+depth98:
 	VMOVUPS      (R10), Z22
 	VMOVUPS.Z    64(R10), K1, Z23
 	VBROADCASTSS (SI), Z24
@@ -1677,13 +2562,13 @@ depth78:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth78
+	JNZ          depth98
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain79
+	JZ           plain99
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z22
@@ -1762,9 +2647,9 @@ depth78:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done80
+	JMP          done100
 
-plain79:
+plain99:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -1799,20 +2684,20 @@ plain79:
 	VMOVUPS Z21, K1, 64(DX)
 	ADDQ    BX, DX
 
-done80:
+done100:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile77
+	JG     tile97
 	VZEROUPPER
 	RET
 
-height10_63:
+height10_75:
 	MOVQ (AX), CX
 
-tile81:
+tile101:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -1846,7 +2731,7 @@ tile81:
 	MOVQ   32(AX), R11
 	MOVQ   72(AX), R12
 
-depth82:
+depth102:
 	VMOVUPS      (R10), Z20
 	VMOVUPS.Z    64(R10), K1, Z21
 	VBROADCASTSS (SI), Z22
@@ -1885,13 +2770,13 @@ depth82:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth82
+	JNZ          depth102
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain83
+	JZ           plain103
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z20
@@ -1963,9 +2848,9 @@ depth82:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done84
+	JMP          done104
 
-plain83:
+plain103:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -1997,20 +2882,20 @@ plain83:
 	VMOVUPS Z19, K1, 64(DX)
 	ADDQ    BX, DX
 
-done84:
+done104:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile81
+	JG     tile101
 	VZEROUPPER
 	RET
 
-height9_64:
+height9_76:
 	MOVQ (AX), CX
 
-tile85:
+tile105:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2040,7 +2925,7 @@ tile85:
 	MOVQ   32(AX), R10
 	MOVQ   72(AX), R11
 
-depth86:
+depth106:
 	VMOVUPS      (R9), Z18
 	VMOVUPS.Z    64(R9), K1, Z19
 	VBROADCASTSS (SI), Z20
@@ -2075,13 +2960,13 @@ depth86:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth86
+	JNZ          depth106
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain87
+	JZ           plain107
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z18
@@ -2146,9 +3031,9 @@ depth86:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done88
+	JMP          done108
 
-plain87:
+plain107:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2177,20 +3062,20 @@ plain87:
 	VMOVUPS Z17, K1, 64(DX)
 	ADDQ    BX, DX
 
-done88:
+done108:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile85
+	JG     tile105
 	VZEROUPPER
 	RET
 
-height8_65:
+height8_77:
 	MOVQ (AX), CX
 
-tile89:
+tile109:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2218,7 +3103,7 @@ tile89:
 	MOVQ   32(AX), R10
 	MOVQ   72(AX), R11
 
-depth90:
+depth110:
 	VMOVUPS      (R9), Z16
 	VMOVUPS.Z    64(R9), K1, Z17
 	VBROADCASTSS (SI), Z18
@@ -2250,13 +3135,13 @@ depth90:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth90
+	JNZ          depth110
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain91
+	JZ           plain111
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z16
@@ -2314,9 +3199,9 @@ depth90:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done92
+	JMP          done112
 
-plain91:
+plain111:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2342,20 +3227,20 @@ plain91:
 	VMOVUPS Z15, K1, 64(DX)
 	ADDQ    BX, DX
 
-done92:
+done112:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile89
+	JG     tile109
 	VZEROUPPER
 	RET
 
-height7_66:
+height7_78:
 	MOVQ (AX), CX
 
-tile93:
+tile113:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2381,7 +3266,7 @@ tile93:
 	MOVQ   32(AX), R10
 	MOVQ   72(AX), R11
 
-depth94:
+depth114:
 	VMOVUPS      (R9), Z14
 	VMOVUPS.Z    64(R9), K1, Z15
 	VBROADCASTSS (SI), Z16
@@ -2410,13 +3295,13 @@ depth94:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth94
+	JNZ          depth114
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain95
+	JZ           plain115
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z14
@@ -2467,9 +3352,9 @@ depth94:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done96
+	JMP          done116
 
-plain95:
+plain115:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2492,20 +3377,20 @@ plain95:
 	VMOVUPS Z13, K1, 64(DX)
 	ADDQ    BX, DX
 
-done96:
+done116:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile93
+	JG     tile113
 	VZEROUPPER
 	RET
 
-height6_67:
+height6_79:
 	MOVQ (AX), CX
 
-tile97:
+tile117:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2527,7 +3412,7 @@ tile97:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth98:
+depth118:
 	VMOVUPS      (R8), Z12
 	VMOVUPS.Z    64(R8), K1, Z13
 	VBROADCASTSS (SI), Z14
@@ -2552,13 +3437,13 @@ depth98:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth98
+	JNZ          depth118
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain99
+	JZ           plain119
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z12
@@ -2602,9 +3487,9 @@ depth98:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done100
+	JMP          done120
 
-plain99:
+plain119:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2624,20 +3509,20 @@ plain99:
 	VMOVUPS Z11, K1, 64(DX)
 	ADDQ    BX, DX
 
-done100:
+done120:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile97
+	JG     tile117
 	VZEROUPPER
 	RET
 
-height5_68:
+height5_80:
 	MOVQ (AX), CX
 
-tile101:
+tile121:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2657,7 +3542,7 @@ tile101:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth102:
+depth122:
 	VMOVUPS      (R8), Z10
 	VMOVUPS.Z    64(R8), K1, Z11
 	VBROADCASTSS (SI), Z12
@@ -2679,13 +3564,13 @@ depth102:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth102
+	JNZ          depth122
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain103
+	JZ           plain123
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z10
@@ -2722,9 +3607,9 @@ depth102:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done104
+	JMP          done124
 
-plain103:
+plain123:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2741,20 +3626,20 @@ plain103:
 	VMOVUPS Z9, K1, 64(DX)
 	ADDQ    BX, DX
 
-done104:
+done124:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile101
+	JG     tile121
 	VZEROUPPER
 	RET
 
-height4_69:
+height4_81:
 	MOVQ (AX), CX
 
-tile105:
+tile125:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2772,7 +3657,7 @@ tile105:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth106:
+depth126:
 	VMOVUPS      (R8), Z8
 	VMOVUPS.Z    64(R8), K1, Z9
 	VBROADCASTSS (SI), Z10
@@ -2791,13 +3676,13 @@ depth106:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth106
+	JNZ          depth126
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain107
+	JZ           plain127
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z8
@@ -2827,9 +3712,9 @@ depth106:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done108
+	JMP          done128
 
-plain107:
+plain127:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2843,20 +3728,20 @@ plain107:
 	VMOVUPS Z7, K1, 64(DX)
 	ADDQ    BX, DX
 
-done108:
+done128:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile105
+	JG     tile125
 	VZEROUPPER
 	RET
 
-height3_70:
+height3_82:
 	MOVQ (AX), CX
 
-tile109:
+tile129:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2870,7 +3755,7 @@ tile109:
 	MOVQ   32(AX), R8
 	MOVQ   72(AX), R9
 
-depth110:
+depth130:
 	VMOVUPS      (DI), Z6
 	VMOVUPS.Z    64(DI), K1, Z7
 	VBROADCASTSS (SI), Z8
@@ -2885,13 +3770,13 @@ depth110:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth110
+	JNZ          depth130
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain111
+	JZ           plain131
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z6
@@ -2914,9 +3799,9 @@ depth110:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done112
+	JMP          done132
 
-plain111:
+plain131:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2927,20 +3812,20 @@ plain111:
 	VMOVUPS Z5, K1, 64(DX)
 	ADDQ    BX, DX
 
-done112:
+done132:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile109
+	JG     tile129
 	VZEROUPPER
 	RET
 
-height2_71:
+height2_83:
 	MOVQ (AX), CX
 
-tile113:
+tile133:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -2952,7 +3837,7 @@ tile113:
 	MOVQ   32(AX), R8
 	MOVQ   72(AX), R9
 
-depth114:
+depth134:
 	VMOVUPS      (DI), Z4
 	VMOVUPS.Z    64(DI), K1, Z5
 	VBROADCASTSS (SI), Z6
@@ -2964,13 +3849,13 @@ depth114:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth114
+	JNZ          depth134
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain115
+	JZ           plain135
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z4
@@ -2986,9 +3871,9 @@ depth114:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done116
+	JMP          done136
 
-plain115:
+plain135:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2996,20 +3881,20 @@ plain115:
 	VMOVUPS Z3, K1, 64(DX)
 	ADDQ    BX, DX
 
-done116:
+done136:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile113
+	JG     tile133
 	VZEROUPPER
 	RET
 
-height1_72:
+height1_84:
 	MOVQ (AX), CX
 
-tile117:
+tile137:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), DX
 	MOVQ   CX, BX
@@ -3019,7 +3904,7 @@ tile117:
 	MOVQ   32(AX), DI
 	MOVQ   72(AX), R8
 
-depth118:
+depth138:
 	VMOVUPS      (SI), Z2
 	VMOVUPS.Z    64(SI), K1, Z3
 	VBROADCASTSS (BX), Z4
@@ -3028,13 +3913,13 @@ depth118:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth118
+	JNZ          depth138
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain119
+	JZ           plain139
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z2
@@ -3043,52 +3928,2177 @@ depth118:
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done120
+	JMP          done140
 
-plain119:
+plain139:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
 
-done120:
+done140:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile117
+	JG     tile137
 	VZEROUPPER
 	RET
 
-// func gemm4PartAVX512(job *gemmJob, height int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gemm4PartAVX512(SB), NOSPLIT, $0-16
-	MOVQ  job+0(FP), AX
-	MOVQ  height+8(FP), CX
-	MOVQ  88(AX), DX
-	SUBQ  $+48, DX
-	MOVQ  $-1, BX
-	BZHIQ DX, BX, BX
-	KMOVW BX, K1
-	CMPQ  CX, $+6
-	JEQ   height6_121
-	CMPQ  CX, $+5
-	JEQ   height5_122
-	CMPQ  CX, $+4
-	JEQ   height4_123
-	CMPQ  CX, $+3
-	JEQ   height3_124
-	CMPQ  CX, $+2
-	JEQ   height2_125
-	CMPQ  CX, $+1
-	JEQ   height1_126
+// func gemm2AVX512(job *gemmJob, height int)
+// Requires: AVX, AVX512F
+TEXT ·gemm2AVX512(SB), NOSPLIT, $0-16
+	MOVQ job+0(FP), AX
+	MOVQ height+8(FP), CX
+	CMPQ CX, $+14
+	JEQ  height14_141
+	CMPQ CX, $+13
+	JEQ  height13_142
+	CMPQ CX, $+12
+	JEQ  height12_143
+	CMPQ CX, $+11
+	JEQ  height11_144
+	CMPQ CX, $+10
+	JEQ  height10_145
+	CMPQ CX, $+9
+	JEQ  height9_146
+	CMPQ CX, $+8
+	JEQ  height8_147
+	CMPQ CX, $+7
+	JEQ  height7_148
+	CMPQ CX, $+6
+	JEQ  height6_149
+	CMPQ CX, $+5
+	JEQ  height5_150
+	CMPQ CX, $+4
+	JEQ  height4_151
+	CMPQ CX, $+3
+	JEQ  height3_152
+	CMPQ CX, $+2
+	JEQ  height2_153
+	CMPQ CX, $+1
+	JEQ  height1_154
 	VZEROUPPER
 	RET
 
-height6_121:
+height14_141:
 	MOVQ (AX), CX
 
-tile127:
+tile155:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	MOVQ   24(AX), R11
+	MOVQ   32(AX), R12
+	MOVQ   72(AX), R13
+
+depth156:
+	VMOVUPS      (R11), Z28
+	VMOVUPS      64(R11), Z29
+	VBROADCASTSS (SI), Z30
+	VFMADD231PS  Z28, Z30, Z0
+	VFMADD231PS  Z29, Z30, Z1
+	VBROADCASTSS (SI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z2
+	VFMADD231PS  Z29, Z30, Z3
+	VBROADCASTSS (SI)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z4
+	VFMADD231PS  Z29, Z30, Z5
+	VBROADCASTSS (DI), Z30
+	VFMADD231PS  Z28, Z30, Z6
+	VFMADD231PS  Z29, Z30, Z7
+	VBROADCASTSS (DI)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z8
+	VFMADD231PS  Z29, Z30, Z9
+	VBROADCASTSS (DI)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z10
+	VFMADD231PS  Z29, Z30, Z11
+	VBROADCASTSS (R8), Z30
+	VFMADD231PS  Z28, Z30, Z12
+	VFMADD231PS  Z29, Z30, Z13
+	VBROADCASTSS (R8)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z14
+	VFMADD231PS  Z29, Z30, Z15
+	VBROADCASTSS (R8)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z16
+	VFMADD231PS  Z29, Z30, Z17
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS  Z28, Z30, Z18
+	VFMADD231PS  Z29, Z30, Z19
+	VBROADCASTSS (R9)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z20
+	VFMADD231PS  Z29, Z30, Z21
+	VBROADCASTSS (R9)(DX*2), Z30
+	VFMADD231PS  Z28, Z30, Z22
+	VFMADD231PS  Z29, Z30, Z23
+	VBROADCASTSS (R10), Z30
+	VFMADD231PS  Z28, Z30, Z24
+	VFMADD231PS  Z29, Z30, Z25
+	VBROADCASTSS (R10)(DX*1), Z30
+	VFMADD231PS  Z28, Z30, Z26
+	VFMADD231PS  Z29, Z30, Z27
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          depth156
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain157
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VADDPS       64(SI), Z19, Z19
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (DX)
+	VADDPS       64(SI), Z21, Z21
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z22, Z22
+	VMOVUPS      Z22, (DX)
+	VADDPS       64(SI), Z23, Z23
+	VMOVUPS      Z23, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z24, Z24
+	VMOVUPS      Z24, (DX)
+	VADDPS       64(SI), Z25, Z25
+	VMOVUPS      Z25, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z26, Z26
+	VMOVUPS      Z26, (DX)
+	VADDPS       64(SI), Z27, Z27
+	VMOVUPS      Z27, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done158
+
+plain157:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z26, (DX)
+	VMOVUPS Z27, 64(DX)
+	ADDQ    BX, DX
+
+done158:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+14, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile155
+	VZEROUPPER
+	RET
+
+height13_142:
+	MOVQ (AX), CX
+
+tile159:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	MOVQ   24(AX), R11
+	MOVQ   32(AX), R12
+	MOVQ   72(AX), R13
+
+depth160:
+	VMOVUPS      (R11), Z26
+	VMOVUPS      64(R11), Z27
+	VBROADCASTSS (SI), Z28
+	VFMADD231PS  Z26, Z28, Z0
+	VFMADD231PS  Z27, Z28, Z1
+	VBROADCASTSS (SI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z4
+	VFMADD231PS  Z27, Z28, Z5
+	VBROADCASTSS (DI), Z28
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (DI)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z8
+	VFMADD231PS  Z27, Z28, Z9
+	VBROADCASTSS (DI)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R8), Z28
+	VFMADD231PS  Z26, Z28, Z12
+	VFMADD231PS  Z27, Z28, Z13
+	VBROADCASTSS (R8)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R8)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z16
+	VFMADD231PS  Z27, Z28, Z17
+	VBROADCASTSS (R9), Z28
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R9)(DX*1), Z28
+	VFMADD231PS  Z26, Z28, Z20
+	VFMADD231PS  Z27, Z28, Z21
+	VBROADCASTSS (R9)(DX*2), Z28
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	VBROADCASTSS (R10), Z28
+	VFMADD231PS  Z26, Z28, Z24
+	VFMADD231PS  Z27, Z28, Z25
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JNZ          depth160
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain161
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VADDPS       64(SI), Z19, Z19
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (DX)
+	VADDPS       64(SI), Z21, Z21
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z22, Z22
+	VMOVUPS      Z22, (DX)
+	VADDPS       64(SI), Z23, Z23
+	VMOVUPS      Z23, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z24, Z24
+	VMOVUPS      Z24, (DX)
+	VADDPS       64(SI), Z25, Z25
+	VMOVUPS      Z25, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done162
+
+plain161:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, 64(DX)
+	ADDQ    BX, DX
+
+done162:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+13, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile159
+	VZEROUPPER
+	RET
+
+height12_143:
+	MOVQ (AX), CX
+
+tile163:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   24(AX), R10
+	MOVQ   32(AX), R11
+	MOVQ   72(AX), R12
+
+depth164:
+	VMOVUPS      (R10), Z24
+	VMOVUPS      64(R10), Z25
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (SI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (SI)(DX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (DI), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (DI)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (DI)(DX*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R8), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R8)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R8)(DX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R9), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R9)(DX*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R9)(DX*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          depth164
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain165
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VADDPS       64(SI), Z19, Z19
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (DX)
+	VADDPS       64(SI), Z21, Z21
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z22, Z22
+	VMOVUPS      Z22, (DX)
+	VADDPS       64(SI), Z23, Z23
+	VMOVUPS      Z23, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done166
+
+plain165:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ    BX, DX
+
+done166:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+12, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile163
+	VZEROUPPER
+	RET
+
+height11_144:
+	MOVQ (AX), CX
+
+tile167:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	MOVQ   24(AX), R10
+	MOVQ   32(AX), R11
+	MOVQ   72(AX), R12
+
+depth168:
+	VMOVUPS      (R10), Z22
+	VMOVUPS      64(R10), Z23
+	VBROADCASTSS (SI), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS (SI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS (SI)(DX*2), Z24
+	VFMADD231PS  Z22, Z24, Z4
+	VFMADD231PS  Z23, Z24, Z5
+	VBROADCASTSS (DI), Z24
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS (DI)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z9
+	VBROADCASTSS (DI)(DX*2), Z24
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z11
+	VBROADCASTSS (R8), Z24
+	VFMADD231PS  Z22, Z24, Z12
+	VFMADD231PS  Z23, Z24, Z13
+	VBROADCASTSS (R8)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z14
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS (R8)(DX*2), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS (R9), Z24
+	VFMADD231PS  Z22, Z24, Z18
+	VFMADD231PS  Z23, Z24, Z19
+	VBROADCASTSS (R9)(DX*1), Z24
+	VFMADD231PS  Z22, Z24, Z20
+	VFMADD231PS  Z23, Z24, Z21
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          depth168
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain169
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VADDPS       64(SI), Z19, Z19
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (DX)
+	VADDPS       64(SI), Z21, Z21
+	VMOVUPS      Z21, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done170
+
+plain169:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ    BX, DX
+
+done170:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+11, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile167
+	VZEROUPPER
+	RET
+
+height10_145:
+	MOVQ (AX), CX
+
+tile171:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	MOVQ   24(AX), R10
+	MOVQ   32(AX), R11
+	MOVQ   72(AX), R12
+
+depth172:
+	VMOVUPS      (R10), Z20
+	VMOVUPS      64(R10), Z21
+	VBROADCASTSS (SI), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS (SI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z2
+	VFMADD231PS  Z21, Z22, Z3
+	VBROADCASTSS (SI)(DX*2), Z22
+	VFMADD231PS  Z20, Z22, Z4
+	VFMADD231PS  Z21, Z22, Z5
+	VBROADCASTSS (DI), Z22
+	VFMADD231PS  Z20, Z22, Z6
+	VFMADD231PS  Z21, Z22, Z7
+	VBROADCASTSS (DI)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z8
+	VFMADD231PS  Z21, Z22, Z9
+	VBROADCASTSS (DI)(DX*2), Z22
+	VFMADD231PS  Z20, Z22, Z10
+	VFMADD231PS  Z21, Z22, Z11
+	VBROADCASTSS (R8), Z22
+	VFMADD231PS  Z20, Z22, Z12
+	VFMADD231PS  Z21, Z22, Z13
+	VBROADCASTSS (R8)(DX*1), Z22
+	VFMADD231PS  Z20, Z22, Z14
+	VFMADD231PS  Z21, Z22, Z15
+	VBROADCASTSS (R8)(DX*2), Z22
+	VFMADD231PS  Z20, Z22, Z16
+	VFMADD231PS  Z21, Z22, Z17
+	VBROADCASTSS (R9), Z22
+	VFMADD231PS  Z20, Z22, Z18
+	VFMADD231PS  Z21, Z22, Z19
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          depth172
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain173
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (DX)
+	VADDPS       64(SI), Z19, Z19
+	VMOVUPS      Z19, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done174
+
+plain173:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ    BX, DX
+
+done174:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+10, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile171
+	VZEROUPPER
+	RET
+
+height9_146:
+	MOVQ (AX), CX
+
+tile175:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	MOVQ   24(AX), R9
+	MOVQ   32(AX), R10
+	MOVQ   72(AX), R11
+
+depth176:
+	VMOVUPS      (R9), Z18
+	VMOVUPS      64(R9), Z19
+	VBROADCASTSS (SI), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS (SI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (SI)(DX*2), Z20
+	VFMADD231PS  Z18, Z20, Z4
+	VFMADD231PS  Z19, Z20, Z5
+	VBROADCASTSS (DI), Z20
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (DI)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z9
+	VBROADCASTSS (DI)(DX*2), Z20
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (R8), Z20
+	VFMADD231PS  Z18, Z20, Z12
+	VFMADD231PS  Z19, Z20, Z13
+	VBROADCASTSS (R8)(DX*1), Z20
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	VBROADCASTSS (R8)(DX*2), Z20
+	VFMADD231PS  Z18, Z20, Z16
+	VFMADD231PS  Z19, Z20, Z17
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          depth176
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain177
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (DX)
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done178
+
+plain177:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ    BX, DX
+
+done178:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+9, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile175
+	VZEROUPPER
+	RET
+
+height8_147:
+	MOVQ (AX), CX
+
+tile179:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   24(AX), R9
+	MOVQ   32(AX), R10
+	MOVQ   72(AX), R11
+
+depth180:
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	VBROADCASTSS (SI), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (SI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (SI)(DX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DI), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DI)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DI)(DX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (R8)(DX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          depth180
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain181
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (DX)
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done182
+
+plain181:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ    BX, DX
+
+done182:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+8, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile179
+	VZEROUPPER
+	RET
+
+height7_148:
+	MOVQ (AX), CX
+
+tile183:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	LEAQ   (DI)(DX*2), R8
+	ADDQ   DX, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	MOVQ   24(AX), R9
+	MOVQ   32(AX), R10
+	MOVQ   72(AX), R11
+
+depth184:
+	VMOVUPS      (R9), Z14
+	VMOVUPS      64(R9), Z15
+	VBROADCASTSS (SI), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS (SI)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS (SI)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z4
+	VFMADD231PS  Z15, Z16, Z5
+	VBROADCASTSS (DI), Z16
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	VBROADCASTSS (DI)(DX*1), Z16
+	VFMADD231PS  Z14, Z16, Z8
+	VFMADD231PS  Z15, Z16, Z9
+	VBROADCASTSS (DI)(DX*2), Z16
+	VFMADD231PS  Z14, Z16, Z10
+	VFMADD231PS  Z15, Z16, Z11
+	VBROADCASTSS (R8), Z16
+	VFMADD231PS  Z14, Z16, Z12
+	VFMADD231PS  Z15, Z16, Z13
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JNZ          depth184
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain185
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (DX)
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done186
+
+plain185:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ    BX, DX
+
+done186:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+7, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile183
+	VZEROUPPER
+	RET
+
+height6_149:
+	MOVQ (AX), CX
+
+tile187:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   24(AX), R8
+	MOVQ   32(AX), R9
+	MOVQ   72(AX), R10
+
+depth188:
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VBROADCASTSS (SI), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (SI)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (DI)(DX*1), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (DI)(DX*2), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          depth188
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain189
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (DX)
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done190
+
+plain189:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ    BX, DX
+
+done190:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+6, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile187
+	VZEROUPPER
+	RET
+
+height5_150:
+	MOVQ (AX), CX
+
+tile191:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	MOVQ   24(AX), R8
+	MOVQ   32(AX), R9
+	MOVQ   72(AX), R10
+
+depth192:
+	VMOVUPS      (R8), Z10
+	VMOVUPS      64(R8), Z11
+	VBROADCASTSS (SI), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS (SI)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (SI)(DX*2), Z12
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z5
+	VBROADCASTSS (DI), Z12
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	VBROADCASTSS (DI)(DX*1), Z12
+	VFMADD231PS  Z10, Z12, Z8
+	VFMADD231PS  Z11, Z12, Z9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          depth192
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain193
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (DX)
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done194
+
+plain193:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    BX, DX
+
+done194:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+5, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile191
+	VZEROUPPER
+	RET
+
+height4_151:
+	MOVQ (AX), CX
+
+tile195:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	LEAQ   (SI)(DX*2), DI
+	ADDQ   DX, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   24(AX), R8
+	MOVQ   32(AX), R9
+	MOVQ   72(AX), R10
+
+depth196:
+	VMOVUPS      (R8), Z8
+	VMOVUPS      64(R8), Z9
+	VBROADCASTSS (SI), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (SI)(DX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (SI)(DX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (DI), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JNZ          depth196
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain197
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (DX)
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done198
+
+plain197:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    BX, DX
+
+done198:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+4, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile195
+	VZEROUPPER
+	RET
+
+height3_152:
+	MOVQ (AX), CX
+
+tile199:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	MOVQ   24(AX), DI
+	MOVQ   32(AX), R8
+	MOVQ   72(AX), R9
+
+depth200:
+	VMOVUPS      (DI), Z6
+	VMOVUPS      64(DI), Z7
+	VBROADCASTSS (SI), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS (SI)(DX*1), Z8
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	VBROADCASTSS (SI)(DX*2), Z8
+	VFMADD231PS  Z6, Z8, Z4
+	VFMADD231PS  Z7, Z8, Z5
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          depth200
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain201
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (DX)
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done202
+
+plain201:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    BX, DX
+
+done202:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+3, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile199
+	VZEROUPPER
+	RET
+
+height2_153:
+	MOVQ (AX), CX
+
+tile203:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), BX
+	MOVQ   CX, SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   24(AX), DI
+	MOVQ   32(AX), R8
+	MOVQ   72(AX), R9
+
+depth204:
+	VMOVUPS      (DI), Z4
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS (SI), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (SI)(DX*1), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JNZ          depth204
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain205
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (DX)
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done206
+
+plain205:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    BX, DX
+
+done206:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+2, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile203
+	VZEROUPPER
+	RET
+
+height1_154:
+	MOVQ (AX), CX
+
+tile207:
+	MOVQ   8(AX), DX
+	MOVQ   16(AX), DX
+	MOVQ   CX, BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   24(AX), SI
+	MOVQ   32(AX), DI
+	MOVQ   72(AX), R8
+
+depth208:
+	VMOVUPS      (SI), Z2
+	VMOVUPS      64(SI), Z3
+	VBROADCASTSS (BX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JNZ          depth208
+	MOVQ         40(AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         56(AX), SI
+	MOVQ         64(AX), DI
+	TESTQ        SI, SI
+	JZ           plain209
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (DX)
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(DX)
+	ADDQ         DI, SI
+	ADDQ         BX, DX
+	MOVQ         SI, 56(AX)
+	JMP          done210
+
+plain209:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    BX, DX
+
+done210:
+	MOVQ   DX, 40(AX)
+	MOVQ   8(AX), DX
+	IMUL3Q $+1, DX, DX
+	ADDQ   DX, CX
+	SUBQ   $+1, 80(AX)
+	JG     tile207
+	VZEROUPPER
+	RET
+
+// func gemm4AVX512(job *gemmJob, height int)
+// Requires: AVX, AVX512F
+TEXT ·gemm4AVX512(SB), NOSPLIT, $0-16
+	MOVQ job+0(FP), AX
+	MOVQ height+8(FP), CX
+	CMPQ CX, $+6
+	JEQ  height6_211
+	CMPQ CX, $+5
+	JEQ  height5_212
+	CMPQ CX, $+4
+	JEQ  height4_213
+	CMPQ CX, $+3
+	JEQ  height3_214
+	CMPQ CX, $+2
+	JEQ  height2_215
+	CMPQ CX, $+1
+	JEQ  height1_216
+	VZEROUPPER
+	RET
+
+height6_211:
+	MOVQ (AX), CX
+
+tile217:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -3122,11 +6132,11 @@ tile127:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth128:
+depth218:
 	VMOVUPS      (R8), Z24
 	VMOVUPS      64(R8), Z25
 	VMOVUPS      128(R8), Z26
-	VMOVUPS.Z    192(R8), K1, Z27
+	VMOVUPS      192(R8), Z27
 	VBROADCASTSS (SI), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
@@ -3161,22 +6171,21 @@ depth128:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth128
+	JNZ          depth218
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain129
+	JZ           plain219
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	VADDPS       128(SI), Z2, Z2
 	VMOVUPS      Z2, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z24
-	VADDPS       Z24, Z3, Z3
-	VMOVUPS      Z3, K1, 192(DX)
+	VADDPS       192(SI), Z3, Z3
+	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z4, Z4
@@ -3185,9 +6194,8 @@ depth128:
 	VMOVUPS      Z5, 64(DX)
 	VADDPS       128(SI), Z6, Z6
 	VMOVUPS      Z6, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z24
-	VADDPS       Z24, Z7, Z7
-	VMOVUPS      Z7, K1, 192(DX)
+	VADDPS       192(SI), Z7, Z7
+	VMOVUPS      Z7, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z8, Z8
@@ -3196,9 +6204,8 @@ depth128:
 	VMOVUPS      Z9, 64(DX)
 	VADDPS       128(SI), Z10, Z10
 	VMOVUPS      Z10, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z24
-	VADDPS       Z24, Z11, Z11
-	VMOVUPS      Z11, K1, 192(DX)
+	VADDPS       192(SI), Z11, Z11
+	VMOVUPS      Z11, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z12, Z12
@@ -3207,9 +6214,8 @@ depth128:
 	VMOVUPS      Z13, 64(DX)
 	VADDPS       128(SI), Z14, Z14
 	VMOVUPS      Z14, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z24
-	VADDPS       Z24, Z15, Z15
-	VMOVUPS      Z15, K1, 192(DX)
+	VADDPS       192(SI), Z15, Z15
+	VMOVUPS      Z15, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z16, Z16
@@ -3218,9 +6224,8 @@ depth128:
 	VMOVUPS      Z17, 64(DX)
 	VADDPS       128(SI), Z18, Z18
 	VMOVUPS      Z18, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z24
-	VADDPS       Z24, Z19, Z19
-	VMOVUPS      Z19, K1, 192(DX)
+	VADDPS       192(SI), Z19, Z19
+	VMOVUPS      Z19, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z20, Z20
@@ -3229,60 +6234,59 @@ depth128:
 	VMOVUPS      Z21, 64(DX)
 	VADDPS       128(SI), Z22, Z22
 	VMOVUPS      Z22, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z24
-	VADDPS       Z24, Z23, Z23
-	VMOVUPS      Z23, K1, 192(DX)
+	VADDPS       192(SI), Z23, Z23
+	VMOVUPS      Z23, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done130
+	JMP          done220
 
-plain129:
+plain219:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
-	VMOVUPS Z3, K1, 192(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
 	VMOVUPS Z6, 128(DX)
-	VMOVUPS Z7, K1, 192(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
 	VMOVUPS Z10, 128(DX)
-	VMOVUPS Z11, K1, 192(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
 	VMOVUPS Z14, 128(DX)
-	VMOVUPS Z15, K1, 192(DX)
+	VMOVUPS Z15, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
 	VMOVUPS Z18, 128(DX)
-	VMOVUPS Z19, K1, 192(DX)
+	VMOVUPS Z19, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z20, (DX)
 	VMOVUPS Z21, 64(DX)
 	VMOVUPS Z22, 128(DX)
-	VMOVUPS Z23, K1, 192(DX)
+	VMOVUPS Z23, 192(DX)
 	ADDQ    BX, DX
 
-done130:
+done220:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile127
+	JG     tile217
 	VZEROUPPER
 	RET
 
-height5_122:
+height5_212:
 	MOVQ (AX), CX
 
-tile131:
+tile221:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -3312,11 +6316,11 @@ tile131:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth132:
+depth222:
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Z21
 	VMOVUPS      128(R8), Z22
-	VMOVUPS.Z    192(R8), K1, Z23
+	VMOVUPS      192(R8), Z23
 	VBROADCASTSS (SI), Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z1
@@ -3346,22 +6350,21 @@ depth132:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth132
+	JNZ          depth222
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain133
+	JZ           plain223
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	VADDPS       128(SI), Z2, Z2
 	VMOVUPS      Z2, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z20
-	VADDPS       Z20, Z3, Z3
-	VMOVUPS      Z3, K1, 192(DX)
+	VADDPS       192(SI), Z3, Z3
+	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z4, Z4
@@ -3370,9 +6373,8 @@ depth132:
 	VMOVUPS      Z5, 64(DX)
 	VADDPS       128(SI), Z6, Z6
 	VMOVUPS      Z6, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z20
-	VADDPS       Z20, Z7, Z7
-	VMOVUPS      Z7, K1, 192(DX)
+	VADDPS       192(SI), Z7, Z7
+	VMOVUPS      Z7, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z8, Z8
@@ -3381,9 +6383,8 @@ depth132:
 	VMOVUPS      Z9, 64(DX)
 	VADDPS       128(SI), Z10, Z10
 	VMOVUPS      Z10, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z20
-	VADDPS       Z20, Z11, Z11
-	VMOVUPS      Z11, K1, 192(DX)
+	VADDPS       192(SI), Z11, Z11
+	VMOVUPS      Z11, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z12, Z12
@@ -3392,9 +6393,8 @@ depth132:
 	VMOVUPS      Z13, 64(DX)
 	VADDPS       128(SI), Z14, Z14
 	VMOVUPS      Z14, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z20
-	VADDPS       Z20, Z15, Z15
-	VMOVUPS      Z15, K1, 192(DX)
+	VADDPS       192(SI), Z15, Z15
+	VMOVUPS      Z15, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z16, Z16
@@ -3403,55 +6403,54 @@ depth132:
 	VMOVUPS      Z17, 64(DX)
 	VADDPS       128(SI), Z18, Z18
 	VMOVUPS      Z18, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z20
-	VADDPS       Z20, Z19, Z19
-	VMOVUPS      Z19, K1, 192(DX)
+	VADDPS       192(SI), Z19, Z19
+	VMOVUPS      Z19, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done134
+	JMP          done224
 
-plain133:
+plain223:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
-	VMOVUPS Z3, K1, 192(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
 	VMOVUPS Z6, 128(DX)
-	VMOVUPS Z7, K1, 192(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
 	VMOVUPS Z10, 128(DX)
-	VMOVUPS Z11, K1, 192(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
 	VMOVUPS Z14, 128(DX)
-	VMOVUPS Z15, K1, 192(DX)
+	VMOVUPS Z15, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
 	VMOVUPS Z18, 128(DX)
-	VMOVUPS Z19, K1, 192(DX)
+	VMOVUPS Z19, 192(DX)
 	ADDQ    BX, DX
 
-done134:
+done224:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile131
+	JG     tile221
 	VZEROUPPER
 	RET
 
-height4_123:
+height4_213:
 	MOVQ (AX), CX
 
-tile135:
+tile225:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -3477,11 +6476,11 @@ tile135:
 	MOVQ   32(AX), R9
 	MOVQ   72(AX), R10
 
-depth136:
+depth226:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	VMOVUPS      128(R8), Z18
-	VMOVUPS.Z    192(R8), K1, Z19
+	VMOVUPS      192(R8), Z19
 	VBROADCASTSS (SI), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
@@ -3506,22 +6505,21 @@ depth136:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth136
+	JNZ          depth226
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain137
+	JZ           plain227
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	VADDPS       128(SI), Z2, Z2
 	VMOVUPS      Z2, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z16
-	VADDPS       Z16, Z3, Z3
-	VMOVUPS      Z3, K1, 192(DX)
+	VADDPS       192(SI), Z3, Z3
+	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z4, Z4
@@ -3530,9 +6528,8 @@ depth136:
 	VMOVUPS      Z5, 64(DX)
 	VADDPS       128(SI), Z6, Z6
 	VMOVUPS      Z6, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z16
-	VADDPS       Z16, Z7, Z7
-	VMOVUPS      Z7, K1, 192(DX)
+	VADDPS       192(SI), Z7, Z7
+	VMOVUPS      Z7, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z8, Z8
@@ -3541,9 +6538,8 @@ depth136:
 	VMOVUPS      Z9, 64(DX)
 	VADDPS       128(SI), Z10, Z10
 	VMOVUPS      Z10, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z16
-	VADDPS       Z16, Z11, Z11
-	VMOVUPS      Z11, K1, 192(DX)
+	VADDPS       192(SI), Z11, Z11
+	VMOVUPS      Z11, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z12, Z12
@@ -3552,50 +6548,49 @@ depth136:
 	VMOVUPS      Z13, 64(DX)
 	VADDPS       128(SI), Z14, Z14
 	VMOVUPS      Z14, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z16
-	VADDPS       Z16, Z15, Z15
-	VMOVUPS      Z15, K1, 192(DX)
+	VADDPS       192(SI), Z15, Z15
+	VMOVUPS      Z15, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done138
+	JMP          done228
 
-plain137:
+plain227:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
-	VMOVUPS Z3, K1, 192(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
 	VMOVUPS Z6, 128(DX)
-	VMOVUPS Z7, K1, 192(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
 	VMOVUPS Z10, 128(DX)
-	VMOVUPS Z11, K1, 192(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
 	VMOVUPS Z14, 128(DX)
-	VMOVUPS Z15, K1, 192(DX)
+	VMOVUPS Z15, 192(DX)
 	ADDQ    BX, DX
 
-done138:
+done228:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile135
+	JG     tile225
 	VZEROUPPER
 	RET
 
-height3_124:
+height3_214:
 	MOVQ (AX), CX
 
-tile139:
+tile229:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -3615,7 +6610,7 @@ tile139:
 	MOVQ   32(AX), R8
 	MOVQ   72(AX), R9
 
-depth140:
+depth230:
 	VBROADCASTSS (SI), Z12
 	VBROADCASTSS (SI)(DX*1), Z13
 	VBROADCASTSS (SI)(DX*2), Z14
@@ -3631,29 +6626,28 @@ depth140:
 	VFMADD231PS  Z15, Z12, Z2
 	VFMADD231PS  Z15, Z13, Z6
 	VFMADD231PS  Z15, Z14, Z10
-	VMOVUPS.Z    192(DI), K1, Z15
+	VMOVUPS      192(DI), Z15
 	VFMADD231PS  Z15, Z12, Z3
 	VFMADD231PS  Z15, Z13, Z7
 	VFMADD231PS  Z15, Z14, Z11
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth140
+	JNZ          depth230
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain141
+	JZ           plain231
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	VADDPS       128(SI), Z2, Z2
 	VMOVUPS      Z2, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z12
-	VADDPS       Z12, Z3, Z3
-	VMOVUPS      Z3, K1, 192(DX)
+	VADDPS       192(SI), Z3, Z3
+	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z4, Z4
@@ -3662,9 +6656,8 @@ depth140:
 	VMOVUPS      Z5, 64(DX)
 	VADDPS       128(SI), Z6, Z6
 	VMOVUPS      Z6, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z12
-	VADDPS       Z12, Z7, Z7
-	VMOVUPS      Z7, K1, 192(DX)
+	VADDPS       192(SI), Z7, Z7
+	VMOVUPS      Z7, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z8, Z8
@@ -3673,45 +6666,44 @@ depth140:
 	VMOVUPS      Z9, 64(DX)
 	VADDPS       128(SI), Z10, Z10
 	VMOVUPS      Z10, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z12
-	VADDPS       Z12, Z11, Z11
-	VMOVUPS      Z11, K1, 192(DX)
+	VADDPS       192(SI), Z11, Z11
+	VMOVUPS      Z11, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done142
+	JMP          done232
 
-plain141:
+plain231:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
-	VMOVUPS Z3, K1, 192(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
 	VMOVUPS Z6, 128(DX)
-	VMOVUPS Z7, K1, 192(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
 	VMOVUPS Z10, 128(DX)
-	VMOVUPS Z11, K1, 192(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    BX, DX
 
-done142:
+done232:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile139
+	JG     tile229
 	VZEROUPPER
 	RET
 
-height2_125:
+height2_215:
 	MOVQ (AX), CX
 
-tile143:
+tile233:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   CX, SI
@@ -3727,7 +6719,7 @@ tile143:
 	MOVQ   32(AX), R8
 	MOVQ   72(AX), R9
 
-depth144:
+depth234:
 	VBROADCASTSS (SI), Z8
 	VBROADCASTSS (SI)(DX*1), Z9
 	VMOVUPS      (DI), Z10
@@ -3739,28 +6731,27 @@ depth144:
 	VMOVUPS      128(DI), Z10
 	VFMADD231PS  Z10, Z8, Z2
 	VFMADD231PS  Z10, Z9, Z6
-	VMOVUPS.Z    192(DI), K1, Z10
+	VMOVUPS      192(DI), Z10
 	VFMADD231PS  Z10, Z8, Z3
 	VFMADD231PS  Z10, Z9, Z7
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth144
+	JNZ          depth234
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain145
+	JZ           plain235
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	VADDPS       128(SI), Z2, Z2
 	VMOVUPS      Z2, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z8
-	VADDPS       Z8, Z3, Z3
-	VMOVUPS      Z3, K1, 192(DX)
+	VADDPS       192(SI), Z3, Z3
+	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	VADDPS       (SI), Z4, Z4
@@ -3769,40 +6760,39 @@ depth144:
 	VMOVUPS      Z5, 64(DX)
 	VADDPS       128(SI), Z6, Z6
 	VMOVUPS      Z6, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z8
-	VADDPS       Z8, Z7, Z7
-	VMOVUPS      Z7, K1, 192(DX)
+	VADDPS       192(SI), Z7, Z7
+	VMOVUPS      Z7, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done146
+	JMP          done236
 
-plain145:
+plain235:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
-	VMOVUPS Z3, K1, 192(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
 	VMOVUPS Z6, 128(DX)
-	VMOVUPS Z7, K1, 192(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    BX, DX
 
-done146:
+done236:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile143
+	JG     tile233
 	VZEROUPPER
 	RET
 
-height1_126:
+height1_216:
 	MOVQ (AX), CX
 
-tile147:
+tile237:
 	MOVQ   8(AX), DX
 	MOVQ   16(AX), DX
 	MOVQ   CX, BX
@@ -3814,7 +6804,7 @@ tile147:
 	MOVQ   32(AX), DI
 	MOVQ   72(AX), R8
 
-depth148:
+depth238:
 	VBROADCASTSS (BX), Z4
 	VMOVUPS      (SI), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -3822,46 +6812,45 @@ depth148:
 	VFMADD231PS  Z5, Z4, Z1
 	VMOVUPS      128(SI), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VMOVUPS.Z    192(SI), K1, Z5
+	VMOVUPS      192(SI), Z5
 	VFMADD231PS  Z5, Z4, Z3
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth148
+	JNZ          depth238
 	MOVQ         40(AX), DX
 	MOVQ         48(AX), BX
 	MOVQ         56(AX), SI
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
-	JZ           plain149
+	JZ           plain239
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	VADDPS       128(SI), Z2, Z2
 	VMOVUPS      Z2, 128(DX)
-	VMOVUPS.Z    192(SI), K1, Z4
-	VADDPS       Z4, Z3, Z3
-	VMOVUPS      Z3, K1, 192(DX)
+	VADDPS       192(SI), Z3, Z3
+	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
 	MOVQ         SI, 56(AX)
-	JMP          done150
+	JMP          done240
 
-plain149:
+plain239:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
-	VMOVUPS Z3, K1, 192(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 
-done150:
+done240:
 	MOVQ   DX, 40(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 80(AX)
-	JG     tile147
+	JG     tile237
 	VZEROUPPER
 	RET
 
@@ -3883,7 +6872,7 @@ TEXT ·fmaPeakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 
-loop151:
+loop241:
 	VFMADD231PS Z12, Z12, Z0
 	VFMADD231PS Z12, Z12, Z1
 	VFMADD231PS Z12, Z12, Z2
@@ -3897,6 +6886,6 @@ loop151:
 	VFMADD231PS Z12, Z12, Z10
 	VFMADD231PS Z12, Z12, Z11
 	DECQ        AX
-	JNZ         loop151
+	JNZ         loop241
 	VZEROUPPER
 	RET

@@ -240,7 +240,7 @@ func BenchmarkGemm(b *testing.B) {
 			{1600, 192, 64, false}, {6400, 64, 64, false}, {50, 128, 64, false}, {50, 64, 128, false}, {4000, 50, 64, false},
 			{200, 200, 32, false}, {200, 32, 200, false}, {48, 64, 4000, false},
 			{64, 64, 1600, true}, {64, 64, 50, true}, {64, 256, 50, true}, {128, 64, 50, true}, {4000, 64, 48, true},
-			{24, 50, 32, false}, {24, 32, 50, false}, {1, 64, 64, false}, {1, 256, 64, false}, {1, 192, 64, false}, {5, 64, 64, false},
+			{24, 50, 32, false}, {24, 32, 50, false}, {1, 16, 1, false}, {1, 64, 64, false}, {1, 256, 64, false}, {1, 192, 64, false}, {5, 64, 64, false},
 		} {
 			layout := "NN"
 			rsa, csa := s.k, 1

@@ -27,9 +27,10 @@ func jobField(job reg.GPVirtual, name string) operand.Mem {
 // any height up to the largest whose sums fit the registers.
 func gemm(g *gen) {
 	if g.wide {
-		tiles(g, 1, 12, true)
-		tiles(g, 2, 12, true)
-		tiles(g, 4, 6, true)
+		tiles(g, 1, 14, true)
+		tiles(g, 2, 14, true)
+		tiles(g, 2, 14, false)
+		tiles(g, 4, 6, false)
 	} else {
 		for _, masked := range []bool{false, true} {
 			tiles(g, 1, 12, masked)
