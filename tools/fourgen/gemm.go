@@ -10,7 +10,7 @@ func (s gemmSize) name() string { return fmt.Sprintf("gemm%dx%d", s.rows, s.cols
 
 // gemm multiplies blocks*rows rows of A by one panel of B, k deep, into C, and
 // adds to C where acc is not 0. Distances are in bytes.
-func gemm(size gemmSize) *program {
+func gemm(size gemmSize) source {
 	return build(size.name(), func(p *program) {
 		blocks, k := p.count("blocks"), p.count("k")
 		a, rsa, csa := p.floats("a"), p.count("rsa"), p.count("csa")

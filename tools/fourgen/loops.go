@@ -80,15 +80,24 @@ func (p *program) reduce(n count, at []pointer, term func(sum value, off int) va
 	return p.total(p.addUp(sums))
 }
 
-func build(name string, write func(p *program)) *program {
-	p := newProgram(name)
-	write(p)
+// source is a program that is not written yet.
+type source struct {
+	name  string
+	write func(p *program)
+}
+
+func build(name string, write func(p *program)) source { return source{name, write} }
+
+func (s source) program(mixed bool) *program {
+	p := newProgram(s.name)
+	p.mixed = mixed
+	s.write(p)
 	return p
 }
 
 // vectors are the loops over plain vectors.
-func vectors() []*program {
-	return []*program{
+func vectors() []source {
+	return []source{
 		build("dot", func(p *program) {
 			x, y, n := p.floats("x"), p.floats("y"), p.count("n")
 			p.returns(p.reduce(n, []pointer{x, y}, func(sum value, off int) value {
@@ -138,15 +147,15 @@ func adam(p *program) {
 	f := func(name string) value { return p.scalar(name, "float32") }
 	beta1, rest1, beta2, rest2 := f("beta1"), f("rest1"), f("beta2"), f("rest2")
 	epsilon, rate, second, decay := f("epsilon"), f("rate"), f("second"), f("decay")
-	p.each(n, 1, []pointer{w, g, m, v}, func(int, int) {
-		grad := p.load(g, 0)
-		m1 := p.mulAdd(p.mul(p.load(m, 0), beta1), grad, rest1)
-		v1 := p.mulAdd(p.mul(p.load(v, 0), beta2), p.mul(grad, rest2), grad)
-		p.store(m, 0, m1)
-		p.store(v, 0, v1)
+	p.each(n, 2, []pointer{w, g, m, v}, func(off, _ int) {
+		grad := p.load(g, off)
+		m1 := p.mulAdd(p.mul(p.load(m, off), beta1), grad, rest1)
+		v1 := p.mulAdd(p.mul(p.load(v, off), beta2), p.mul(grad, rest2), grad)
+		p.store(m, off, m1)
+		p.store(v, off, v1)
 		step := p.div(p.mul(m1, rate), p.add(p.sqrt(p.mul(v1, second)), epsilon))
-		weight := p.load(w, 0)
-		p.store(w, 0, p.sub(weight, p.mulAdd(step, weight, decay)))
+		weight := p.load(w, off)
+		p.store(w, off, p.sub(weight, p.mulAdd(step, weight, decay)))
 	})
 }
 
@@ -168,27 +177,27 @@ func dropout(p *program) {
 }
 
 // exponentials are the loops with an exp in them, and the activations.
-func exponentials() []*program {
-	return []*program{
+func exponentials() []source {
+	return []source{
 		build("expShifted", func(p *program) {
 			dst, x, n, shift := p.floats("dst"), p.floats("x"), p.count("n"), p.scalar("shift", "float32")
-			sum := p.zeros(1)
-			p.each(n, 1, []pointer{dst, x}, func(int, int) {
-				e := p.exp(p.sub(p.load(x, 0), shift))
-				p.store(dst, 0, e)
-				p.set(sum[0], p.add(sum[0], e))
+			sum := p.zeros(2)
+			p.each(n, 2, []pointer{dst, x}, func(off, turn int) {
+				e := p.exp(p.sub(p.load(x, off), shift))
+				p.store(dst, off, e)
+				p.set(sum[turn], p.add(sum[turn], e))
 			})
-			p.returns(p.total(sum[0]))
+			p.returns(p.total(p.addUp(sum)))
 		}),
 		build("softmaxExp", func(p *program) {
 			x, n, top, scale := p.floats("x"), p.count("n"), p.scalar("top", "float32"), p.scalar("scale", "float32")
-			sum := p.zeros(1)
-			p.each(n, 1, []pointer{x}, func(int, int) {
-				e := p.exp(p.mul(p.sub(p.load(x, 0), top), scale))
-				p.store(x, 0, e)
-				p.set(sum[0], p.add(sum[0], e))
+			sum := p.zeros(2)
+			p.each(n, 2, []pointer{x}, func(off, turn int) {
+				e := p.exp(p.mul(p.sub(p.load(x, off), top), scale))
+				p.store(x, off, e)
+				p.set(sum[turn], p.add(sum[turn], e))
 			})
-			p.returns(p.total(sum[0]))
+			p.returns(p.total(p.addUp(sum)))
 		}),
 		build("softmaxBackward", func(p *program) {
 			ds, prob, n := p.floats("ds"), p.floats("p"), p.count("n")
@@ -199,19 +208,19 @@ func exponentials() []*program {
 		}),
 		build("gelu", func(p *program) {
 			dst, x, n := p.floats("dst"), p.floats("x"), p.count("n")
-			p.each(n, 1, []pointer{dst, x}, func(int, int) {
-				v := p.load(x, 0)
-				p.store(dst, 0, p.overOnePlusExp(v, p.geluInner(v)))
+			p.each(n, 2, []pointer{dst, x}, func(off, _ int) {
+				v := p.load(x, off)
+				p.store(dst, off, p.overOnePlusExp(v, p.geluInner(v)))
 			})
 		}),
 		build("geluBackward", func(p *program) {
 			dx, dy, x, n := p.floats("dx"), p.floats("dy"), p.floats("x"), p.count("n")
-			p.each(n, 1, []pointer{dx, dy, x}, func(int, int) {
-				v := p.load(x, 0)
+			p.each(n, 1, []pointer{dx, dy, x}, func(off, _ int) {
+				v := p.load(x, off)
 				s, rest := p.sigmoid(p.geluInner(v))
 				slope := p.mulAdd(p.number(geluScale), p.mul(v, v), p.number(3*geluCubic*geluScale))
 				turn := p.mulAdd(p.number(1), p.mul(v, slope), rest)
-				p.store(dx, 0, p.mulAdd(p.load(dx, 0), p.mul(p.load(dy, 0), s), turn))
+				p.store(dx, off, p.mulAdd(p.load(dx, off), p.mul(p.load(dy, off), s), turn))
 			})
 		}),
 		build("relu", func(p *program) {
@@ -227,20 +236,20 @@ func exponentials() []*program {
 		}),
 		build("siluGate", func(p *program) {
 			dst, a, b, n := p.floats("dst"), p.floats("a"), p.floats("b"), p.count("n")
-			p.each(n, 1, []pointer{dst, a, b}, func(int, int) {
-				v := p.load(a, 0)
-				p.store(dst, 0, p.mul(p.overOnePlusExp(v, v), p.load(b, 0)))
+			p.each(n, 2, []pointer{dst, a, b}, func(off, _ int) {
+				v := p.load(a, off)
+				p.store(dst, off, p.mul(p.overOnePlusExp(v, v), p.load(b, off)))
 			})
 		}),
 		build("siluGateBackward", func(p *program) {
 			da, db, dy, a, b, n := p.floats("da"), p.floats("db"), p.floats("dy"), p.floats("a"), p.floats("b"), p.count("n")
-			p.each(n, 1, []pointer{da, db, dy, a, b}, func(int, int) {
-				v := p.load(a, 0)
+			p.each(n, 1, []pointer{da, db, dy, a, b}, func(off, _ int) {
+				v := p.load(a, off)
 				s, rest := p.sigmoid(v)
-				up := p.mul(p.load(dy, 0), s)
+				up := p.mul(p.load(dy, off), s)
 				turn := p.mulAdd(p.number(1), v, rest)
-				p.store(da, 0, p.mulAdd(p.load(da, 0), p.mul(up, p.load(b, 0)), turn))
-				p.store(db, 0, p.mulAdd(p.load(db, 0), up, v))
+				p.store(da, off, p.mulAdd(p.load(da, off), p.mul(up, p.load(b, off)), turn))
+				p.store(db, off, p.mulAdd(p.load(db, off), up, v))
 			})
 		}),
 	}

@@ -56,5 +56,5 @@ func TestRunningOutOfRegistersIsAPanic(t *testing.T) {
 			t.Error("33 values fit 31 registers")
 		}
 	}()
-	neonText(gemm(gemmSize{8, 16}))
+	neonText(gemm(gemmSize{8, 16}).program(true))
 }

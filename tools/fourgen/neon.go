@@ -85,7 +85,7 @@ func (e *neon) prologue() {
 	if e.outcome.has {
 		size = align(offset, 8) + 4
 	}
-	fmt.Fprintf(&e.text, "\n// %s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", goSignature(e.program), goName(e.program), size)
+	fmt.Fprintf(&e.text, "\n// %s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", goSignature(e.program), goName(e.name), size)
 	for _, l := range loads {
 		e.line("%s", l)
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A program is one loop kernel for a machine with registers of four 32-bit
 // lanes, written once and emitted as arm64 assembly and as WebAssembly. It is a
@@ -13,6 +16,10 @@ type program struct {
 	list    []instr
 	consts  map[[4]uint32]value
 	outcome result
+
+	// mixed has the turns of an unrolled round take alternate instructions, for
+	// processors that run in order. It takes more registers.
+	mixed bool
 }
 
 type (
@@ -166,13 +173,34 @@ func (p *program) each(n count, unroll int, at []pointer, body func(off, turn in
 	}
 	for _, turns := range steps {
 		p.loop(n, 4*turns, func() {
-			for turn := range turns {
-				body(16*turn, turn)
-			}
+			p.turns(turns, func(turn int) { body(16*turn, turn) })
 			for _, q := range at {
 				p.advance(q, 16*turns)
 			}
 		})
+	}
+}
+
+// turns writes the same instructions n times, on different values.
+func (p *program) turns(n int, body func(turn int)) {
+	if !p.mixed {
+		for turn := range n {
+			body(turn)
+		}
+		return
+	}
+	var parts [][]instr
+	for turn := range n {
+		before := len(p.list) - len(p.consts) // new constants go to the start of the list
+		body(turn)
+		at := before + len(p.consts)
+		parts = append(parts, slices.Clone(p.list[at:]))
+		p.list = p.list[:at]
+	}
+	for i := 0; slices.ContainsFunc(parts, func(part []instr) bool { return i < len(part) }); i++ {
+		for _, part := range parts {
+			p.list = append(p.list, part[min(i, len(part)):min(i+1, len(part))]...)
+		}
 	}
 }
 

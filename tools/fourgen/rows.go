@@ -2,8 +2,8 @@ package main
 
 // matrices are the loops over rows. Distances between rows are in bytes; d,
 // cols and n are multiples of four, and so is rows in the products.
-func matrices() []*program {
-	return []*program{
+func matrices() []source {
+	return []source{
 		build("addRows", func(p *program) {
 			x, b, rows, n := p.floats("x"), p.floats("b"), p.count("rows"), p.count("n")
 			at, left := pointer(p.copyOf(int(b))), count(p.copyOf(int(n)))
@@ -17,23 +17,23 @@ func matrices() []*program {
 		}),
 		build("sumRows", func(p *program) {
 			sum, x, stride, rows, cols := p.floats("sum"), p.floats("x"), p.count("stride"), p.count("rows"), p.count("cols")
-			p.columns(cols, rows, stride, x, []pointer{sum}, func(at pointer, each func(func())) {
-				total := p.variable(p.load(sum, 0))
-				each(func() { p.set(total, p.add(total, p.load(at, 0))) })
-				p.store(sum, 0, total)
+			p.columns(cols, rows, stride, x, []pointer{sum}, func(at pointer, groups int, each func(func(off, turn int))) {
+				total := p.loads(sum, groups)
+				each(func(off, turn int) { p.set(total[turn], p.add(total[turn], p.load(at, off))) })
+				p.stores(sum, total)
 			})
 		}),
 		build("expColumns", func(p *program) {
 			x, stride, rows, cols := p.floats("x"), p.count("stride"), p.count("rows"), p.count("cols")
 			shift, sum := p.floats("shift"), p.floats("sum")
-			p.columns(cols, rows, stride, x, []pointer{shift, sum}, func(at pointer, each func(func())) {
-				by, total := p.load(shift, 0), p.variable(p.load(sum, 0))
-				each(func() {
-					e := p.exp(p.sub(p.load(at, 0), by))
-					p.store(at, 0, e)
-					p.set(total, p.add(total, e))
+			p.columns(cols, rows, stride, x, []pointer{shift, sum}, func(at pointer, groups int, each func(func(off, turn int))) {
+				by, total := p.loads(shift, groups), p.loads(sum, groups)
+				each(func(off, turn int) {
+					e := p.exp(p.sub(p.load(at, off), by[turn]))
+					p.store(at, off, e)
+					p.set(total[turn], p.add(total[turn], e))
 				})
-				p.store(sum, 0, total)
+				p.stores(sum, total)
 			})
 		}),
 		build("matVec", func(p *program) { matVec(p, "float32", "float32", 4, opMulAdd, opPairAdd, opAdd) }),
@@ -42,16 +42,18 @@ func matrices() []*program {
 			x, stride, rows, cols := p.floats("x"), p.count("stride"), p.count("rows"), p.count("cols")
 			factor, sum := p.floats("factor"), p.floats("sum")
 			by := pointer(p.newGP())
-			p.columns(cols, rows, stride, x, []pointer{sum}, func(at pointer, each func(func())) {
+			p.columns(cols, rows, stride, x, []pointer{sum}, func(at pointer, groups int, each func(func(off, turn int))) {
 				p.reset(int(by), int(factor))
-				total := p.variable(p.load(sum, 0))
-				each(func() {
-					v := p.mul(p.load(at, 0), p.splat(by, 0))
-					p.store(at, 0, v)
-					p.set(total, p.add(total, v))
-					p.advance(by, 4)
+				total := p.loads(sum, groups)
+				each(func(off, turn int) {
+					v := p.mul(p.load(at, off), p.splat(by, 0))
+					p.store(at, off, v)
+					p.set(total[turn], p.add(total[turn], v))
+					if turn == groups-1 {
+						p.advance(by, 4)
+					}
 				})
-				p.store(sum, 0, total)
+				p.stores(sum, total)
 			})
 		}),
 		build("onlineSoftmax", onlineSoftmax),
@@ -61,24 +63,40 @@ func matrices() []*program {
 	}
 }
 
-// columns walks the columns of a matrix four at a time, and within them the
-// rows; vectors go with the columns.
-func (p *program) columns(cols, rows, stride count, x pointer, vectors []pointer, body func(at pointer, each func(func()))) {
-	at, left := pointer(p.copyOf(int(x))), count(p.copyOf(int(rows)))
-	p.loop(cols, 4, func() {
-		p.reset(int(at), int(x))
-		p.reset(int(left), int(rows))
-		body(at, func(row func()) {
-			p.loop(left, 1, func() {
-				row()
-				p.advanceBy(at, stride)
+// columns walks the columns of a matrix, in two groups of four and at the end in
+// one, and within them the rows; vectors go with the columns.
+func (p *program) columns(cols, rows, stride count, x pointer, vectors []pointer, body func(at pointer, groups int, each func(func(off, turn int)))) {
+	at, left := pointer(p.newGP()), count(p.newGP())
+	for _, groups := range []int{2, 1} {
+		p.loop(cols, 4*groups, func() {
+			p.reset(int(at), int(x))
+			p.reset(int(left), int(rows))
+			body(at, groups, func(row func(off, turn int)) {
+				p.loop(left, 1, func() {
+					p.turns(groups, func(turn int) { row(16*turn, turn) })
+					p.advanceBy(at, stride)
+				})
 			})
+			for _, v := range append([]pointer{x}, vectors...) {
+				p.advance(v, 16*groups)
+			}
 		})
-		p.advance(x, 16)
-		for _, v := range vectors {
-			p.advance(v, 16)
-		}
-	})
+	}
+}
+
+// loads are variables that start as the values at a pointer.
+func (p *program) loads(at pointer, n int) []value {
+	all := make([]value, n)
+	for i := range all {
+		all[i] = p.load(at, 16*i)
+	}
+	return all
+}
+
+func (p *program) stores(at pointer, all []value) {
+	for i, v := range all {
+		p.store(at, 16*i, v)
+	}
 }
 
 // matVec multiplies four rows at a time; step values of a row are one load.
@@ -129,13 +147,13 @@ func onlineSoftmax(p *program) {
 		now := p.largest(p.larger(best[0], best[1]))
 		p.storeOne(top, 0, now)
 		p.reset(int(left), int(cols))
-		total := p.zeros(1)
-		p.each(left, 1, []pointer{x}, func(int, int) {
-			e := p.exp(p.sub(p.load(x, 0), now))
-			p.store(x, 0, e)
-			p.set(total[0], p.add(total[0], e))
+		total := p.zeros(2)
+		p.each(left, 2, []pointer{x}, func(off, turn int) {
+			e := p.exp(p.sub(p.load(x, off), now))
+			p.store(x, off, e)
+			p.set(total[turn], p.add(total[turn], e))
 		})
-		p.storeOne(sum, 0, p.mulAdd(p.total(total[0]), p.splat(sum, 0), p.exp(p.sub(was, now))))
+		p.storeOne(sum, 0, p.mulAdd(p.total(p.addUp(total)), p.splat(sum, 0), p.exp(p.sub(was, now))))
 		p.advance(top, 4)
 		p.advance(sum, 4)
 	})
