@@ -81,6 +81,14 @@ var shapes = []shape{
 			v[i] = float32(i%dim) + float32(r.IntN(5))*0x1p-20
 		}
 	}},
+	{"sums that cancel", func(r *rand.Rand, v []float32, dim int) {
+		for i := range v {
+			v[i] = 1000 + float32(2e-4*r.NormFloat64())
+			if len(v) > 3*dim && i%dim%2 == 1 { // items, not queries
+				v[i] = -v[i]
+			}
+		}
+	}},
 	{"tiny", func(r *rand.Rand, v []float32, _ int) {
 		for i := range v {
 			v[i] = float32(r.NormFloat64() * 1e-42)
