@@ -31,19 +31,21 @@ const (
 	blockTiles = 10
 )
 
-// gemmCall is one Gemm with A, B and C by their first elements.
+// gemmCall is one Gemm with A, B, C and what C starts with by their first
+// elements; strides in elements. Like gemmJob it is filled field by field: a
+// literal is built elsewhere and copied, in pieces that the processor cannot
+// forward from the stores just made.
 type gemmCall struct {
-	wide    bool // AVX-512
-	m, n, k int
-	a       *float32
-	rsa     int // these and the other strides in elements
-	csa     int
-	b       *float32
-	ldb     int
-	c       *float32
-	ldc     int
-	from    *float32
-	ldf     int
+	a, b, c, from      *float32
+	wide               bool // AVX-512
+	m, n, k            int
+	rsa, csa, ldb, ldc int
+	ldf                int
+}
+
+func (g *gemmCall) shape(m, n, k, rsa, csa, ldb, ldc int) {
+	g.m, g.n, g.k = m, n, k
+	g.rsa, g.csa, g.ldb, g.ldc = rsa, csa, ldb, ldc
 }
 
 func elements(p *float32, n int) *float32 { return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*n)) }
@@ -99,23 +101,20 @@ func (g *gemmCall) rows(count, low, higher, p0, p1, panel int) {
 // strip is tiles of one height from row on, for all columns, over k values of p
 // from p0 on.
 func (g *gemmCall) strip(row, height, tiles, p0, k, panel int) {
+	var job gemmJob
+	job.rsa, job.csa, job.ldb, job.ldc, job.ldf = 4*g.rsa, 4*g.csa, 4*g.ldb, 4*g.ldc, 4*g.ldf
+	job.a, job.k = elements(g.a, row*g.rsa+p0*g.csa), k
 	for j := 0; j < g.n; {
-		cols := min(panel, g.n-j)
-		job := gemmJob{
-			a: elements(g.a, row*g.rsa+p0*g.csa), rsa: 4 * g.rsa, csa: 4 * g.csa,
-			b: elements(g.b, p0*g.ldb+j), ldb: 4 * g.ldb,
-			c: elements(g.c, row*g.ldc+j), ldc: 4 * g.ldc, ldf: 4 * g.ldf,
-			k: k, tiles: tiles,
-		}
+		job.b, job.c, job.tiles = elements(g.b, p0*g.ldb+j), elements(g.c, row*g.ldc+j), tiles
 		if g.from != nil {
 			job.from = elements(g.from, row*g.ldf+j)
 		}
+		cols := min(panel, g.n-j)
 		if g.wide {
-			cols = job.runAVX512(height, cols)
+			j += job.runAVX512(height, cols)
 		} else {
-			cols = job.runAVX2(height, cols)
+			j += job.runAVX2(height, cols)
 		}
-		j += cols
 	}
 }
 

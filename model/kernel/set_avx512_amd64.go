@@ -40,7 +40,10 @@ var avx512 = set{
 }
 
 func gemmAVX512(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
-	g := gemmCall{wide: true, m: m, n: n, k: k, a: &a[0], rsa: rsa, csa: csa, b: &b[0], ldb: ldb, c: &c[0], ldc: ldc}
+	var g gemmCall
+	g.wide = true
+	g.shape(m, n, k, rsa, csa, ldb, ldc)
+	g.a, g.b, g.c = &a[0], &b[0], &c[0]
 	if acc {
 		g.from, g.ldf = g.c, ldc
 	}
@@ -48,7 +51,10 @@ func gemmAVX512(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c 
 }
 
 func gemmBiasAVX512(m, n, k int, a []float32, rsa int, b []float32, ldb int, c []float32, ldc int, bias []float32) {
-	g := gemmCall{wide: true, m: m, n: n, k: k, a: &a[0], rsa: rsa, csa: 1, b: &b[0], ldb: ldb, c: &c[0], ldc: ldc, from: &bias[0]}
+	var g gemmCall
+	g.wide = true
+	g.shape(m, n, k, rsa, 1, ldb, ldc)
+	g.a, g.b, g.c, g.from = &a[0], &b[0], &c[0], &bias[0]
 	g.run()
 }
 
