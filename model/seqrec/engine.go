@@ -37,7 +37,7 @@ func (e *FusedEngine) Layout() model.Layout { return e.model.layout }
 
 // LossGrad implements Engine.
 func (e *FusedEngine) LossGrad(params []float32, batch []Sequence, grad []float32) (loss float64, tokens int, err error) {
-	if err := e.model.checkCall(params, grad); err != nil {
+	if err := checkCall(e.model.layout, params, grad); err != nil {
 		return 0, 0, err
 	}
 	if err := e.batch.Pack(e.model.cfg, batch); err != nil {
@@ -49,8 +49,8 @@ func (e *FusedEngine) LossGrad(params []float32, batch []Sequence, grad []float3
 }
 
 // checkCall refuses vectors of another layout.
-func (m *Model) checkCall(params, grad []float32) error {
-	if size := m.layout.Size(); len(params) != size || grad != nil && len(grad) != size {
+func checkCall(layout model.Layout, params, grad []float32) error {
+	if size := layout.Size(); len(params) != size || grad != nil && len(grad) != size {
 		return fmt.Errorf("loss: %d parameters and %d gradients for a layout of %d", len(params), len(grad), size)
 	}
 	return nil

@@ -38,12 +38,6 @@ func (s sums) mean(of sums, c Config) float64 {
 	return loss
 }
 
-func (s *sums) add(t sums) {
-	s.items += t.items
-	s.ratings += t.ratings
-	s.clicks += t.clicks
-}
-
 // terms counts what a batch has to learn.
 func (b *Batch) terms() sums {
 	return sums{float64(b.Tokens), float64(b.RatingCount), float64(b.ClickCount)}
