@@ -32,10 +32,10 @@ loop2:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y4
-	VANDPS       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
 	VADDPS       word7f800000<>+0(SB), Y3, Y6
 	VBLENDVPS    Y4, Y6, Y5, Y5
@@ -55,10 +55,10 @@ loop2:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y4
-	VANDPS       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
 	VADDPS       word7f800000<>+0(SB), Y3, Y6
 	VBLENDVPS    Y4, Y6, Y5, Y5
@@ -88,10 +88,10 @@ loop4:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y4
-	VANDPS       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
 	VADDPS       word7f800000<>+0(SB), Y3, Y6
 	VBLENDVPS    Y4, Y6, Y5, Y5
@@ -121,10 +121,10 @@ next5:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y6
 	VPSLLD       $0x17, Y0, Y0
 	VPADDD       Y0, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y0
-	VANDPS       Y0, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y0
 	VADDPS       word7f800000<>+0(SB), Y4, Y6
 	VBLENDVPS    Y0, Y6, Y5, Y5
@@ -407,10 +407,10 @@ loop7:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y5
-	VANDPS       Y5, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
 	VADDPS       word7f800000<>+0(SB), Y4, Y7
 	VBLENDVPS    Y5, Y7, Y6, Y6
@@ -431,10 +431,10 @@ loop7:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y5
-	VANDPS       Y5, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
 	VADDPS       word7f800000<>+0(SB), Y4, Y7
 	VBLENDVPS    Y5, Y7, Y6, Y6
@@ -465,10 +465,10 @@ loop9:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y5
-	VANDPS       Y5, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
 	VADDPS       word7f800000<>+0(SB), Y4, Y7
 	VBLENDVPS    Y5, Y7, Y6, Y6
@@ -499,10 +499,10 @@ next10:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y1
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y1
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y1
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y5, Y6
 	VPSLLD       $0x17, Y0, Y0
 	VPADDD       Y0, Y1, Y1
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y5, Y0
-	VANDPS       Y0, Y1, Y1
+	VANDPS       Y6, Y1, Y1
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y5, Y0
 	VADDPS       word7f800000<>+0(SB), Y5, Y6
 	VBLENDVPS    Y0, Y6, Y1, Y1
@@ -551,10 +551,10 @@ loop12:
 	VFMADD213PS  word3efffefe<>+0(SB), Y4, Y3
 	VFMADD213PS  word3f800000<>+0(SB), Y4, Y3
 	VFMADD213PS  word3f800000<>+0(SB), Y4, Y3
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y1, Y4
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       Y2, Y3, Y3
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y1, Y2
-	VANDPS       Y2, Y3, Y3
+	VANDPS       Y4, Y3, Y3
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y1, Y2
 	VADDPS       word7f800000<>+0(SB), Y1, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
@@ -589,10 +589,10 @@ next13:
 	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y3
-	VANDPS       Y3, Y4, Y4
+	VANDPS       Y5, Y4, Y4
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y2, Y3
 	VADDPS       word7f800000<>+0(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
@@ -671,10 +671,10 @@ loop15:
 	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y3
-	VANDPS       Y3, Y4, Y4
+	VANDPS       Y5, Y4, Y4
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y2, Y3
 	VADDPS       word7f800000<>+0(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
@@ -724,10 +724,10 @@ next16:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y4
-	VANDPS       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
 	VADDPS       word7f800000<>+0(SB), Y3, Y6
 	VBLENDVPS    Y4, Y6, Y5, Y5
@@ -817,10 +817,10 @@ loop18:
 	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y3
-	VANDPS       Y3, Y4, Y4
+	VANDPS       Y5, Y4, Y4
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y2, Y3
 	VADDPS       word7f800000<>+0(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
@@ -853,10 +853,10 @@ next19:
 	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y0, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y0, Y3
-	VANDPS       Y3, Y4, Y4
+	VANDPS       Y5, Y4, Y4
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y0, Y3
 	VADDPS       word7f800000<>+0(SB), Y0, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
@@ -899,10 +899,10 @@ loop21:
 	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y3
-	VANDPS       Y3, Y4, Y4
+	VANDPS       Y5, Y4, Y4
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y2, Y3
 	VADDPS       word7f800000<>+0(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
@@ -948,10 +948,10 @@ next22:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y4
-	VANDPS       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
 	VADDPS       word7f800000<>+0(SB), Y3, Y6
 	VBLENDVPS    Y4, Y6, Y5, Y5

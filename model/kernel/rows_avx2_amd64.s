@@ -223,10 +223,10 @@ row20:
 	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
 	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y5
 	VPSLLD       $0x17, Y3, Y3
 	VPADDD       Y3, Y4, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y3
-	VANDPS       Y3, Y4, Y4
+	VANDPS       Y5, Y4, Y4
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y2, Y3
 	VADDPS       word7f800000<>+0(SB), Y2, Y5
 	VBLENDVPS    Y3, Y5, Y4, Y4
@@ -265,10 +265,10 @@ row21:
 	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
 	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       Y4, Y5, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y4
-	VANDPS       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
 	VADDPS       word7f800000<>+0(SB), Y3, Y6
 	VBLENDVPS    Y4, Y6, Y5, Y5
@@ -786,10 +786,10 @@ done35:
 	VFMADD213PS  word3efffefe<>+0(SB), Y4, Y3
 	VFMADD213PS  word3f800000<>+0(SB), Y4, Y3
 	VFMADD213PS  word3f800000<>+0(SB), Y4, Y3
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y0, Y4
 	VPSLLD       $0x17, Y2, Y2
 	VPADDD       Y2, Y3, Y3
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y0, Y2
-	VANDPS       Y2, Y3, Y3
+	VANDPS       Y4, Y3, Y3
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y0, Y2
 	VADDPS       word7f800000<>+0(SB), Y0, Y4
 	VBLENDVPS    Y2, Y4, Y3, Y3
@@ -815,10 +815,10 @@ loop41:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y5
-	VANDPS       Y5, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
 	VADDPS       word7f800000<>+0(SB), Y4, Y7
 	VBLENDVPS    Y5, Y7, Y6, Y6
@@ -838,10 +838,10 @@ loop41:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y5
-	VANDPS       Y5, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
 	VADDPS       word7f800000<>+0(SB), Y4, Y7
 	VBLENDVPS    Y5, Y7, Y6, Y6
@@ -871,10 +871,10 @@ loop43:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       Y5, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y5
-	VANDPS       Y5, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
 	VADDPS       word7f800000<>+0(SB), Y4, Y7
 	VBLENDVPS    Y5, Y7, Y6, Y6
@@ -904,10 +904,10 @@ next44:
 	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
 	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y5, Y7
 	VPSLLD       $0x17, Y1, Y1
 	VPADDD       Y1, Y6, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y5, Y1
-	VANDPS       Y1, Y6, Y6
+	VANDPS       Y7, Y6, Y6
 	VCMPPS       $0x05, word42b17217<>+0(SB), Y5, Y1
 	VADDPS       word7f800000<>+0(SB), Y5, Y7
 	VBLENDVPS    Y1, Y7, Y6, Y6

@@ -39,18 +39,7 @@ func (g *gen) expK() *expK {
 // exp returns e^x; x stays.
 func (k *expK) exp(x reg.VecVirtual) reg.VecVirtual {
 	g := k.g
-	shifted, n, r := g.copyOf(k.magic), g.vec(), g.copyOf(x)
-	g.VFMADD231PS(k.log2e, x, shifted)
-	g.VSUBPS(k.magic, shifted, n)
-	g.VFNMADD231PS(k.ln2High, n, r)
-	g.VFNMADD231PS(k.ln2Low, n, r)
-	y := g.copyOf(k.c5)
-	for _, c := range []operand.Op{k.c4, k.c3, k.c2, k.one, k.one} {
-		g.VFMADD213PS(c, r, y)
-	}
-	g.VPSLLD(operand.U8(23), shifted, shifted)
-	g.VPADDD(shifted, y, y)
-	g.keep(g.compare(notLessOrEqual, x, k.low), y)
+	y, r := k.small(x)
 	// Too large gives Inf, NaN stays: both are x + Inf.
 	edge := g.compare(notLess, x, k.high)
 	if g.wide {
@@ -60,6 +49,39 @@ func (k *expK) exp(x reg.VecVirtual) reg.VecVirtual {
 		g.choose(edge, r, y)
 	}
 	return y
+}
+
+// expNegative is exp for x <= 0 and NaN.
+func (k *expK) expNegative(x reg.VecVirtual) reg.VecVirtual {
+	if !k.g.wide {
+		return k.exp(x) // adding to the exponent may turn a NaN into a number
+	}
+	y, _ := k.small(x)
+	return y
+}
+
+// small is e^x for x below high, 0 below low; it also returns a free register.
+func (k *expK) small(x reg.VecVirtual) (y, free reg.VecVirtual) {
+	g := k.g
+	shifted, n, r := g.copyOf(k.magic), g.vec(), g.copyOf(x)
+	g.VFMADD231PS(k.log2e, x, shifted)
+	g.VSUBPS(k.magic, shifted, n)
+	g.VFNMADD231PS(k.ln2High, n, r)
+	g.VFNMADD231PS(k.ln2Low, n, r)
+	y = g.copyOf(k.c5)
+	for _, c := range []operand.Op{k.c4, k.c3, k.c2, k.one, k.one} {
+		g.VFMADD213PS(c, r, y)
+	}
+	inside := g.compare(notLessOrEqual, x, k.low)
+	if g.wide {
+		g.VSCALEFPS_Z(n, y, inside.k, y) // y*2^n
+		return y, r
+	}
+	// The low bits of shifted are n; move them onto y's exponent.
+	g.VPSLLD(operand.U8(23), shifted, shifted)
+	g.VPADDD(shifted, y, y)
+	g.keep(inside, y)
+	return y, r
 }
 
 func expShifted(g *gen) {
@@ -90,7 +112,7 @@ func softmaxExp(g *gen) {
 			v := g.load(g.at(x, i, u), p)
 			g.VSUBPS(top, v, v)
 			g.VMULPS(scale, v, v)
-			y := k.exp(v)
+			y := k.expNegative(v)
 			g.store(y, g.at(x, i, u), p)
 			g.only(y, p)
 			g.VADDPS(y, acc[u], acc[u])

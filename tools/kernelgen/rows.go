@@ -254,13 +254,13 @@ func onlineSoftmax(g *gen) {
 	g.VMOVSS(now.AsX(), operand.Mem{Base: top})
 	// What was summed before shrinks by exp(was-now).
 	g.VSUBPS(now, was, was)
-	before := k.exp(was)
+	before := k.expNegative(was)
 	acc := []reg.VecVirtual{g.zero(), g.zero()}
 	g.each(cols, 2, func(i reg.GPVirtual, vectors int, p *part) {
 		for u := range vectors {
 			v := g.load(g.at(x, i, u), p)
 			g.VSUBPS(now, v, v)
-			y := k.exp(v)
+			y := k.expNegative(v)
 			g.store(y, g.at(x, i, u), p)
 			g.only(y, p)
 			g.VADDPS(y, acc[u], acc[u])
