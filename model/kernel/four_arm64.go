@@ -5,6 +5,9 @@
 package kernel
 
 //go:noescape
+func fourMatVecInt8One(y *int32, a *int8, lda uintptr, x *int8, rows uintptr, n uintptr)
+
+//go:noescape
 func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 
 //go:noescape

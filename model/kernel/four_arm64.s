@@ -4,6 +4,73 @@
 
 #include "textflag.h"
 
+// func fourMatVecInt8One(y *int32, a *int8, lda uintptr, x *int8, rows uintptr, n uintptr)
+TEXT ·fourMatVecInt8One(SB), NOSPLIT, $0-48
+	MOVD	y+0(FP), R0
+	MOVD	a+8(FP), R1
+	MOVD	lda+16(FP), R2
+	MOVD	x+24(FP), R3
+	MOVD	rows+32(FP), R4
+	MOVD	n+40(FP), R5
+	MOVD	R1, R6
+	MOVD	R1, R7
+	MOVD	R1, R8
+	MOVD	R1, R9
+	MOVD	R3, R10
+	MOVD	R5, R11
+	CMP	$4, R4
+	BLT	loop1_done
+
+loop1:
+	MOVD	R1, R6
+	ADD	R2, R1
+	MOVD	R1, R7
+	ADD	R2, R1
+	MOVD	R1, R8
+	ADD	R2, R1
+	MOVD	R1, R9
+	ADD	R2, R1
+	MOVD	R3, R10
+	MOVD	R5, R11
+	VEOR	V0.B16, V0.B16, V0.B16
+	VEOR	V1.B16, V1.B16, V1.B16
+	VEOR	V2.B16, V2.B16, V2.B16
+	VEOR	V3.B16, V3.B16, V3.B16
+	CMP	$16, R11
+	BLT	loop2_done
+
+loop2:
+	FMOVQ	0(R10), F4
+	FMOVQ	0(R6), F5
+	WORD	$0x4e8494a0 // SDOT V0.4S, V5.16B, V4.16B
+	ADD	$16, R6
+	FMOVQ	0(R7), F5
+	WORD	$0x4e8494a1 // SDOT V1.4S, V5.16B, V4.16B
+	ADD	$16, R7
+	FMOVQ	0(R8), F5
+	WORD	$0x4e8494a2 // SDOT V2.4S, V5.16B, V4.16B
+	ADD	$16, R8
+	FMOVQ	0(R9), F5
+	WORD	$0x4e8494a3 // SDOT V3.4S, V5.16B, V4.16B
+	ADD	$16, R9
+	ADD	$16, R10
+	SUB	$16, R11
+	CMP	$16, R11
+	BGE	loop2
+
+loop2_done:
+	VADDP	V1.S4, V0.S4, V0.S4
+	VADDP	V3.S4, V2.S4, V1.S4
+	VADDP	V1.S4, V0.S4, V0.S4
+	FMOVQ	F0, 0(R0)
+	ADD	$16, R0
+	SUB	$4, R4
+	CMP	$4, R4
+	BGE	loop1
+
+loop1_done:
+	RET
+
 // func fourGemm1x32(blocks uintptr, k uintptr, a *float32, rsa uintptr, csa uintptr, b *float32, ldb uintptr, c *float32, ldc uintptr, acc uintptr)
 TEXT ·fourGemm1x32(SB), NOSPLIT, $0-80
 	MOVD	blocks+0(FP), R0

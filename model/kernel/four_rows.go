@@ -194,20 +194,3 @@ func normBackwardFour(dx, dGain, dBias, dy, x, gain, mean, rstd []float32) {
 	fourNormBackward(&dx[0], &dGain[0], &dBias[0], &dy[0], &x[0], &gain[0], &mean[0], &rstd[0],
 		size(len(mean)), size(d), float32(d))
 }
-
-// matVecInt8Four takes four rows at a time; the last ones go together with some
-// that are done already.
-func matVecInt8Four(y []int32, a []int8, lda int, x []int8) {
-	n := len(x) &^ 15
-	if n == 0 || len(y) < 4 {
-		matVecInt8Portable(y, a, lda, x)
-		return
-	}
-	rows := fours(len(y))
-	fourMatVecInt8(&y[0], &a[0], uintptr(lda), &x[0], size(rows), size(n))
-	if rows < len(y) {
-		last := len(y) - 4
-		fourMatVecInt8(&y[last], &a[last*lda], uintptr(lda), &x[0], 4, size(n))
-	}
-	addInt8Tail(y, a, lda, x, n)
-}

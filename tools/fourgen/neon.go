@@ -145,7 +145,7 @@ func (e *neon) instr(in instr) {
 		e.movement(in)
 	case opCopyGP, opAddGP, opAddImm, opLoop, opEndLoop, opIf, opEndIf:
 		e.control(in)
-	case opMulAdd, opMulSub, opMulAddOne, opSelect, opDotInt8:
+	case opMulAdd, opMulSub, opMulAddOne, opSelect, opDotInt8, opDotInt8One:
 		e.inPlace(in)
 	default:
 		e.plain(in)
@@ -308,6 +308,8 @@ func (e *neon) inPlace(in instr) {
 		e.line("VBSL\tV%d.B16, V%d.B16, V%d.B16", b, a, work)
 	case opDotInt8:
 		e.dotInt8(work, a, b)
+	case opDotInt8One:
+		e.encoded(neonDotInt8, b, a, work)
 	}
 	e.copy(work, d)
 	e.release(in.args...)

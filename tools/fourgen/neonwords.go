@@ -12,6 +12,7 @@ type encoding struct {
 var (
 	neonSqrt        = encoding{0x6ea1f800, "FSQRT V%[3]d.4S, V%[2]d.4S"}
 	neonMulAddOne   = encoding{0x4f801000, "FMLA V%[3]d.4S, V%[2]d.4S, V%[1]d.S[0]"}
+	neonDotInt8     = encoding{0x4e809400, "SDOT V%[3]d.4S, V%[2]d.16B, V%[1]d.16B"}
 	neonMulLong     = encoding{0x0e20c000, "SMULL V%[3]d.8H, V%[2]d.8B, V%[1]d.8B"}
 	neonMulLong2    = encoding{0x4e20c000, "SMULL2 V%[3]d.8H, V%[2]d.16B, V%[1]d.16B"}
 	neonPairAddLong = encoding{0x4e606800, "SADALP V%[3]d.4S, V%[2]d.8H"}

@@ -73,6 +73,7 @@ const (
 	opShiftLeft  // by imm
 	opShiftRight // by imm, zeros come in
 	opDotInt8    // int32 lanes args[0] += sums of products of the int8 in args[1], args[2]
+	opDotInt8One // the same by one instruction, which not every arm64 machine has
 
 	opCopyGP  // gp <- by
 	opAddGP   // gp += by

@@ -63,6 +63,12 @@ func matrices() []source {
 	}
 }
 
+// int8One is matVecInt8 for machines with dot products of bytes (Armv8.4-A, and
+// most of Armv8.2-A).
+func int8One() source {
+	return build("matVecInt8One", func(p *program) { matVec(p, "int32", "int8", 16, opDotInt8One, opIntPairAdd, -1) })
+}
+
 // columns walks the columns of a matrix, in two groups of four and at the end in
 // one, and within them the rows; vectors go with the columns.
 func (p *program) columns(cols, rows, stride count, x pointer, vectors []pointer, body func(at pointer, groups int, each func(func(off, turn int)))) {
