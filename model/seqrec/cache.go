@@ -19,7 +19,7 @@ type cache struct {
 	shared   int // tokens that all lists begin with
 	written  int // own tokens of every list so far
 	capacity int // most own tokens of a list
-	memory   int // tokens of the encoder's outputs; EncoderDecoder
+	memory   int // items the encoder of an EncoderDecoder has read
 
 	norm                    normState // of one row
 	feed                    feedState
@@ -31,9 +31,9 @@ type cacheBlock struct {
 	w     *blockWeights
 	cross *decoderBlockWeights // nil in a Causal model
 
-	shared     []float32 // shared x 2d
-	own, spare []float32 // lists x capacity x 2d, and as much to sort them in
-	memory     []float32 // memory x 2d
+	shared     layer.Past // of what all lists begin with
+	memory     layer.Past // of the encoder's outputs
+	own, spare []float32  // lists x capacity x 2d, and as much to sort them in
 }
 
 // newCache is for the decoder of an EncoderDecoder or the stack of a Causal
@@ -72,32 +72,31 @@ func (c *cache) reset(lists, capacity int) {
 	}
 }
 
-// share makes what a Causal encoder has just read (n tokens) the beginning of
-// all lists.
-func (c *cache) share(e *encoder, n int) {
+// continueEncoder makes what a Causal encoder has just read the beginning of all
+// lists. It borrows the encoder's memory.
+func (c *cache) continueEncoder(e *encoder) {
+	for i := range c.blocks {
+		c.blocks[i].share(&e.blocks[i].self, e.offsets, c.cfg.Dim)
+	}
+	c.shared = int(e.offsets[1])
+}
+
+// continueDecoder makes what a decoder has just read, and what it remembers of
+// the history, the beginning of all lists. It borrows the decoder's memory.
+func (c *cache) continueDecoder(e *decoder) {
 	d := c.cfg.Dim
-	c.shared = n
+	c.shared, c.memory = int(e.offsets[1]), int(e.memory[1])
 	for i := range c.blocks {
 		b := &c.blocks[i]
-		b.shared = kernel.Grow(b.shared, n*2*d)
-		for row := range n {
-			copy(b.shared[row*2*d:(row+1)*2*d], e.blocks[i].self.qkv[row*3*d+d:(row+1)*3*d])
-		}
+		b.share(&e.blocks[i].self, e.offsets, d)
+		b.memory = past(e.blocks[i].cross.kv, c.memory, d)
 	}
 }
 
-// remember makes the keys and values of the encoder's outputs (n x d) for the
-// cross-attention of all lists.
-func (c *cache) remember(memory []float32) {
-	d := c.cfg.Dim
-	c.memory = len(memory) / d
-	for i := range c.blocks {
-		b := &c.blocks[i]
-		b.memory = kernel.Grow(b.memory, c.memory*2*d)
-		layer.LinearForward(b.memory, memory, b.cross.crossKV, b.cross.crossKVBias, c.memory, d, 2*d)
-		if c.rotary != nil {
-			c.rotary.Forward(layer.Rows{X: b.memory, Step: 2 * d}, c.cfg.Heads, []int32{0, int32(c.memory)})
-		}
+// share takes the keys and values of the one sequence that was read.
+func (b *cacheBlock) share(s *selfState, offsets []int32, d int) {
+	b.shared = layer.Past{
+		K: layer.Rows{X: s.qkv[d:], Step: 3 * d}, V: layer.Rows{X: s.qkv[2*d:], Step: 3 * d}, N: int(offsets[1]),
 	}
 }
 
@@ -163,7 +162,7 @@ func (c *cache) attend(y, x, residual []float32, b *cacheBlock, list int) {
 	}
 	own := b.list(list, c.capacity, d)
 	copy(own[c.written*2*d:(c.written+1)*2*d], c.qkv[d:])
-	c.attention.Continue(c.att, c.qkv[:d], past(b.shared, c.shared, d), past(own, c.written+1, d))
+	c.attention.Continue(c.att, c.qkv[:d], b.shared, past(own, c.written+1, d))
 	layer.LinearForward(y, c.att, b.w.out, b.w.outBias, 1, d, d)
 	kernel.Add(y, residual)
 }
@@ -173,17 +172,14 @@ func (c *cache) recall(y, x, residual []float32, b *cacheBlock) {
 	d := c.cfg.Dim
 	layer.LinearForward(c.query, x, b.cross.crossQ, b.cross.crossQBias, 1, d, d)
 	if c.rotary != nil {
-		c.rotary.Row(c.query, c.cfg.Heads, c.memory+c.written)
+		c.rotary.Row(c.query, c.cfg.Heads, c.memory+c.shared+c.written)
 	}
-	c.attention.Continue(c.att, c.query, past(b.memory, c.memory, d), layer.Past{})
+	c.attention.Continue(c.att, c.query, b.memory, layer.Past{})
 	layer.LinearForward(y, c.att, b.cross.crossOut, b.cross.crossOutBias, 1, d, d)
 	kernel.Add(y, residual)
 }
 
 // past is the first n rows of keys and values side by side.
 func past(kv []float32, n, d int) layer.Past {
-	if n == 0 {
-		return layer.Past{}
-	}
 	return layer.Past{K: layer.Rows{X: kv, Step: 2 * d}, V: layer.Rows{X: kv[d:], Step: 2 * d}, N: n}
 }

@@ -47,6 +47,9 @@ func writingConfigs() []Config {
 			c.DecoderBlocks, c.Horizon = 2, 5
 		}
 		out = append(out, c)
+		if arch == EncoderDecoder {
+			c.Horizon = 25 // three items of a history are taken for said
+		}
 		c.TimeBuckets, c.UserDim, c.FeatureDim = 20, 3, 2
 		out = append(out, c)
 		c.Positions, c.Activation, c.Hybrid = RotaryPositions, SwiGLU, true

@@ -4,11 +4,9 @@ import "tutti/model/kernel"
 
 // writer is what one call of a Generator works on: the speaker of a search.
 type writer struct {
-	scorer *Scorer
-	enc    *encoder
-	cache  *cache
-	batch  Batch
-	room   queryRoom
+	scorer  *Scorer
+	scratch *scratch
+	cache   *cache
 
 	last, now int64     // unix seconds of the newest item and of the question; 0: unknown
 	outputs   []float32 // lists x d
@@ -17,53 +15,30 @@ type writer struct {
 
 func newWriter(s *Scorer) *writer {
 	return &writer{
-		scorer: s, enc: newEncoder(s.model, s.vectors), cache: newCache(s.model, &s.params),
+		scorer: s, scratch: s.newScratch(), cache: newCache(s.model, &s.params),
 		spoken: make([]float32, s.model.cfg.Items),
 	}
 }
 
 // begin reads a history, so that the empty list, 0, can be asked.
 func (w *writer) begin(q Query, length, lists int) error {
-	c, d := w.scorer.model.cfg, w.scorer.model.cfg.Dim
-	most := c.MaxLen
-	if c.Arch == Causal {
-		most -= length - 1
-	}
-	if first := len(q.Items) - most; first > 0 && (q.Times == nil || len(q.Times) == len(q.Items)) {
-		q.Items = q.Items[first:]
-		if q.Times != nil {
-			q.Times = q.Times[first:]
-		}
-	}
-	if err := w.batch.packQuery(c, q, &w.room); err != nil {
+	h, err := w.scorer.encodeFor(w.scratch, q, length)
+	if err != nil {
 		return err
 	}
-	w.outputs = kernel.Grow(w.outputs, lists*d)
+	w.outputs = kernel.Grow(w.outputs, lists*len(h))
+	copy(w.outputs, h)
 	w.cache.reset(lists, length)
+	if w.scratch.dec != nil {
+		w.cache.continueDecoder(w.scratch.dec)
+	} else {
+		w.cache.continueEncoder(w.scratch.enc)
+	}
 	w.last, w.now = 0, q.Now
 	if len(q.Times) > 0 {
 		w.last = q.Times[len(q.Times)-1]
 	}
-	if c.Arch == Causal {
-		copy(w.outputs, w.enc.last(&w.scorer.params, &w.batch))
-		w.cache.share(w.enc, len(w.batch.IDs))
-		return nil
-	}
-	memory := w.enc.forward(&w.scorer.params, &w.batch, false)
-	w.scorer.first(w.cache, w.outputs[:d], memory, w.batch.IDs[len(w.batch.IDs)-1])
 	return nil
-}
-
-// first is the first step of a decoder: it writes into h (d) what comes after a
-// memory whose newest item is last.
-func (s *Scorer) first(c *cache, h, memory []float32, last int32) {
-	c.remember(memory)
-	d := c.cfg.Dim
-	copy(h, s.items[int(last)*d:(int(last)+1)*d])
-	kernel.Add(h, s.params.decoder.start)
-	c.place(h, s.params.decoder.position)
-	c.step(0, h)
-	c.advance()
 }
 
 // place adds the learned vector of the place of the newest token.
@@ -123,6 +98,6 @@ func (w *writer) embed(x []float32, item int32) {
 		kernel.Add(x, p.until[int(until)*d:int(until+1)*d])
 	}
 	if p.user != nil {
-		kernel.Add(x, w.enc.users[:d])
+		kernel.Add(x, w.scratch.enc.users[:d])
 	}
 }

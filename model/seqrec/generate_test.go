@@ -172,6 +172,65 @@ func TestFirstStepIsTheRanking(t *testing.T) {
 	}
 }
 
+// With a long horizon the newest items count as said: the list is judged as the
+// rest of a continuation that starts with them.
+func TestDecoderGoesOnFromTheNewestItems(t *testing.T) {
+	cfg := tinyDecoder(11)
+	cfg.Horizon, cfg.TimeBuckets, cfg.UserDim, cfg.Norm = 17, 12, 1, seqrec.PostNorm
+	m := mustModel(t, cfg, nil)
+	params := lively(t, m)
+	g, s := mustGenerator(t, m, params), mustScorer(t, m, params)
+	engine := seqrec.NewEngine(m)
+	q := seqrec.Query{
+		Items: []int32{1, 2, 3, 4, 5, 6, 7, 8, 9}, Times: []int64{1, 20, 300, 310, 330, 400, 2000, 2100, 2500},
+		Now: 3000, User: []float32{0.5},
+	}
+	// The eleven items make lists of at most eleven, whatever was asked for.
+	for _, c := range []struct{ items, length, said int }{{9, 1, 2}, {9, 15, 2}, {9, 16, 1}, {9, 17, 0}, {2, 3, 1}, {1, 3, 0}} {
+		q := q
+		q.Items, q.Times = q.Items[:c.items], q.Times[:c.items]
+		lists, err := g.Generate(q, seqrec.GenerateOptions{Length: c.length})
+		if err != nil || len(lists[0].Items) != min(c.length, 11) {
+			t.Fatalf("%+v: %v, %v", c, lists, err)
+		}
+		split := c.items - c.said
+		h := seqrec.History{Items: slices.Concat(q.Items, lists[0].Items), Times: slices.Clone(q.Times), User: q.User}
+		for range lists[0].Items {
+			h.Times = append(h.Times, q.Now)
+		}
+		sequence := h.Continuation(split, cfg.MaxLen, cfg.Horizon)
+		loss := func(n int) float64 { // of the first n items of the continuation
+			one := sequence
+			one.Next = one.Next[:n]
+			if n == 0 {
+				return 0
+			}
+			mean, _, err := engine.LossGrad(params.Values(), []seqrec.Sequence{one}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return mean * float64(n)
+		}
+		if got, want := -lists[0].LogProb, loss(len(sequence.Next))-loss(c.said); math.Abs(got-want) > 1e-4 {
+			t.Errorf("%+v: the list costs %v, want %v", c, got, want)
+		}
+		if c.length > 1 {
+			continue
+		}
+		scores := make([]float32, 11)
+		if err := s.ScoresOf(q, scores); err != nil {
+			t.Fatal(err)
+		}
+		total := 0.0
+		for _, x := range scores {
+			total += math.Exp(float64(x))
+		}
+		if got := float64(scores[lists[0].Items[0]]) - math.Log(total); math.Abs(got-lists[0].LogProb) > 1e-5 {
+			t.Errorf("the scorer gives %v, the list %v", got, lists[0].LogProb)
+		}
+	}
+}
+
 // A Causal model reads as much of a long history as leaves room for the list.
 func TestLongHistories(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))

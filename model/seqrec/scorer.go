@@ -110,16 +110,7 @@ func (s *Scorer) scores(tmp *scratch, q Query, out []float32) error {
 
 // encode is what the model says to q: d values, whose inner products with the
 // item vectors are the scores.
-func (s *Scorer) encode(tmp *scratch, q Query) ([]float32, error) {
-	b := &tmp.batch
-	if err := b.packQuery(s.model.cfg, q, &tmp.room); err != nil {
-		return nil, err
-	}
-	if tmp.dec == nil {
-		return tmp.enc.last(&s.params, b), nil
-	}
-	return tmp.dec.forward(&s.params, b, tmp.enc.forward(&s.params, b, false), false), nil
-}
+func (s *Scorer) encode(tmp *scratch, q Query) ([]float32, error) { return s.encodeFor(tmp, q, 1) }
 
 // Rank returns the n best items after history, best first; equal scores go by
 // the lower index. Items for which exclude returns true are left out; a nil
