@@ -3,7 +3,7 @@
     python quality/peer.py --data .../ml-1m --seed 1
 
 Recipe: full-softmax cross-entropy, windows of 64 (60 % at random, 40 % the last one), batch 128, Adam, 1.5e-3 falling to 0
-along a cosine, 2,070 steps. Protocol: leave-one-out, full ranking over all items that occur, history masked (raw: not masked),
+along a cosine, 2,070 steps. Protocol: leave-one-out, full ranking over the whole catalogue, history masked (raw: not masked),
 rank = items with a strictly greater score. Time is counted over training steps only: measuring is free for everybody.
 """
 
@@ -25,10 +25,12 @@ import sasrec
 
 
 def load(folder):
-    """Histories of item numbers from 0, oldest first; how many items there are."""
+    """Histories of item numbers from 0, oldest first; how many items there are: all of movies.dat, as tutti has them."""
     with open(os.path.join(folder, "interactions.txt")) as f:
         raw = [[int(x) for x in line.split()][1:] for line in f if line.strip()]
-    index = {item: i for i, item in enumerate(sorted({x for h in raw for x in h}))}
+    with open(os.path.join(folder, "movies.dat"), encoding="latin-1") as f:
+        listed = {int(line.split("::")[0]) for line in f if line.strip()}
+    index = {item: i for i, item in enumerate(sorted(listed | {x for h in raw for x in h}))}
     return [[index[x] for x in h] for h in raw if len(h) >= 3], len(index)
 
 
