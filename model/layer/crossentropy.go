@@ -264,10 +264,3 @@ func (c *CrossEntropy) gradients(score, shift, dBias []float32, v0 int) {
 		}
 	}
 }
-
-func total(row []float32) (sum float32) {
-	for _, v := range row {
-		sum += v
-	}
-	return sum
-}
