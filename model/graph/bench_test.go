@@ -27,7 +27,7 @@ func studyModel(t testing.TB) *seqrec.Model {
 	return newModel(t, seqrec.Config{Items: 4000, Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 200})
 }
 
-var sizes = []struct{ sequences, length int }{{1, 50}, {1, 200}, {32, 50}}
+var workloads = []struct{ sequences, length int }{{1, 50}, {1, 200}, {32, 50}, {32, 200}}
 
 // BenchmarkLossGrad shows time and allocations of one step; the first, which
 // makes the buffers, is not counted.
@@ -35,7 +35,7 @@ func BenchmarkLossGrad(b *testing.B) {
 	m := studyModel(b)
 	params := m.Init(1).Values()
 	grad := make([]float32, len(params))
-	for _, size := range sizes {
+	for _, size := range workloads {
 		batch := fullBatch(m.Config(), size.sequences, size.length)
 		engine, err := NewEngine(m)
 		if err != nil {
@@ -67,7 +67,7 @@ func BenchmarkOverhead(b *testing.B) {
 	m := studyModel(b)
 	params := m.Init(1).Values()
 	grad := make([]float32, len(params))
-	for _, size := range sizes {
+	for _, size := range workloads {
 		b.Run(fmt.Sprintf("%dx%d", size.sequences, size.length), func(b *testing.B) {
 			batch := fullBatch(m.Config(), size.sequences, size.length)
 			direct := seqrec.NewEngine(m)

@@ -7,14 +7,31 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// buffer is a matrix that one operation owns and shows to the graph as a value.
-// It gets memory at first use, or is pointed at memory of the engine's caller.
+// buffer is a matrix that operations own and show to the graph as a value: one
+// of them, or those that write to it one after another. It gets memory at first
+// use, or is pointed at memory of the engine's caller.
 type buffer struct {
+	call       *call
+	axis       axis
 	rows, cols int
-	perToken   bool // rows are tokens, of which only the live ones count
-	reachable  bool // a Loss can reach it: rows that are not live must be zero
+	reachable  bool // a Loss can reach it: rows that do not count must be zero
 	data       []float32
 	dense      *tensor.Dense
+}
+
+// matrix makes a buffer with a row per whatever the axis counts.
+func (g *Graph) matrix(a axis, cols int) *buffer {
+	return &buffer{call: g.call, axis: a, rows: g.sizes[a], cols: cols}
+}
+
+// constant makes a buffer of a size that no batch changes.
+func (g *Graph) constant(rows, cols int) *buffer {
+	return &buffer{call: g.call, axis: fixed, rows: rows, cols: cols}
+}
+
+// like makes a buffer of the shape of another.
+func (b *buffer) like() *buffer {
+	return &buffer{call: b.call, axis: b.axis, rows: b.rows, cols: b.cols}
 }
 
 // point makes data, of rows x cols values, the memory of b.
@@ -33,23 +50,24 @@ func (b *buffer) value() gorgonia.Value {
 	return b.dense
 }
 
-// live is the part that counts in a batch of n tokens.
-func (b *buffer) live(n int) []float32 {
+// live is the part that counts in this run.
+func (b *buffer) live() []float32 {
 	if b.data == nil {
 		b.point(make([]float32, b.rows*b.cols))
 	}
-	if !b.perToken {
+	if b.axis == fixed {
 		return b.data
 	}
+	end := b.call.live[b.axis] * b.cols
 	if b.reachable {
-		clear(b.data[n*b.cols:])
+		clear(b.data[end:])
 	}
-	return b.data[:n*b.cols]
+	return b.data[:end]
 }
 
 // zeroed is live, cleared.
-func (b *buffer) zeroed(n int) []float32 {
-	data := b.live(n)
+func (b *buffer) zeroed() []float32 {
+	data := b.live()
 	clear(data)
 	return data
 }

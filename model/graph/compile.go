@@ -3,7 +3,6 @@ package graph
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"gorgonia.org/gorgonia"
@@ -30,25 +29,25 @@ func recoverBuild(err *error) {
 	}
 }
 
-// build makes the graph for a capacity, its gradients and its program.
-func build(m *seqrec.Model, loss Loss, capacity int, b *batch, s *shared) (g *Graph, vm gorgonia.VM, err error) {
+// build makes the graph for a size, its gradients and its program.
+func build(m *seqrec.Model, loss Loss, size sizes, c *call, s *shared) (g *Graph, vm gorgonia.VM, err error) {
 	building.Lock()
 	defer building.Unlock()
 	for salt := range 4 {
-		g, vm, err = buildSalted(m, loss, capacity, salt, b, s)
+		g, vm, err = buildSalted(m, loss, size, salt, c, s)
 		if err == nil || g == nil || !g.collided { // gorgonia hides the type of errors
 			break
 		}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("graph for %d tokens: %w", capacity, err)
+		return nil, nil, fmt.Errorf("graph for %d positions: %w", size[positions], err)
 	}
 	return g, vm, nil
 }
 
-func buildSalted(m *seqrec.Model, loss Loss, capacity, salt int, b *batch, s *shared) (g *Graph, vm gorgonia.VM, err error) {
+func buildSalted(m *seqrec.Model, loss Loss, size sizes, salt int, c *call, s *shared) (g *Graph, vm gorgonia.VM, err error) {
 	defer recoverBuild(&err)
-	g = newGraph(m, capacity, salt, b, s)
+	g = newGraph(m, size, salt, c, s)
 	cost, err := loss(g)
 	if err != nil {
 		return nil, nil, fmt.Errorf("loss: %w", err)
@@ -73,8 +72,8 @@ func (g *Graph) compileLoss() (vm gorgonia.VM, err error) {
 }
 
 // differentiate has gorgonia add the gradients of all parameters that cost
-// depends on, and returns them.
-func (g *Graph) differentiate(cost *gorgonia.Node) (grads gorgonia.Nodes, err error) {
+// depends on, and returns the nodes that compute them.
+func (g *Graph) differentiate(cost *gorgonia.Node) (outputs gorgonia.Nodes, err error) {
 	used := g.below(cost)
 	var wrt gorgonia.Nodes
 	var of []*param
@@ -86,14 +85,25 @@ func (g *Graph) differentiate(cost *gorgonia.Node) (grads gorgonia.Nodes, err er
 	if len(wrt) == 0 {
 		return nil, errors.New("the loss depends on no parameter")
 	}
-	if grads, err = gorgonia.Grad(cost, wrt...); err != nil {
+	if err := g.assignRoles(used); err != nil {
+		return nil, err
+	}
+	grads, err := gorgonia.Grad(cost, wrt...)
+	if err != nil {
 		return nil, fmt.Errorf("gradient: %w", err)
 	}
+	seen := map[*gorgonia.Node]bool{}
 	for i, p := range of {
-		grads[i] = g.addInPlace(grads[i])
 		p.grad = grads[i]
+		n := p.grad
+		if pick, ok := n.Op().(*pickOp); ok && p.direct() {
+			n = pick.from.node // nobody looks at what it would show
+		}
+		if !seen[n] {
+			outputs, seen[n] = append(outputs, n), true
+		}
 	}
-	return grads, nil
+	return outputs, nil
 }
 
 // below is every node that n is computed from.
@@ -119,26 +129,6 @@ func (g *Graph) children(n *gorgonia.Node) (out gorgonia.Nodes) {
 	}
 	return out
 }
-
-// addInPlace replaces the sum of a gradient with that of the item weights as
-// inputs by an operation that adds the few rows in place: the item table is both
-// the encoder's input and its output, and gorgonia would fill and add a whole
-// matrix. Any other node is returned as it is.
-func (g *Graph) addInPlace(sum *gorgonia.Node) *gorgonia.Node {
-	terms := g.children(sum)
-	if !isSum(sum) || len(terms) != 2 {
-		return sum
-	}
-	items, ok := terms[1].Op().(*itemGradOp)
-	if _, picked := terms[0].Op().(*pickOp); !ok || !picked && !isSum(terms[0]) || g.expr.To(terms[0].ID()).Len() != 1 {
-		return sum
-	}
-	op := &addItemGradOp{base: g.newBase("dembed/add", 3, sum.Shape()), of: items.of}
-	return g.apply(op, terms[0], items.output, items.dy)
-}
-
-// isSum reports whether a node is gorgonia's own element-wise sum.
-func isSum(n *gorgonia.Node) bool { return n.Op() != nil && strings.HasPrefix(n.Op().String(), "+ ") }
 
 // compile makes a machine for what the outputs need, and nothing else.
 func (g *Graph) compile(outputs gorgonia.Nodes) (gorgonia.VM, error) {

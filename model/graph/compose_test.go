@@ -28,13 +28,13 @@ func energy(n *gorgonia.Node) *gorgonia.Node {
 const penaltyWeight = 0.25
 
 func penalised(g *Graph) (*gorgonia.Node, error) {
-	penalty := gorgonia.Must(gorgonia.Mul(energy(g.itemWeights()), gorgonia.NewConstant(float32(penaltyWeight))))
-	return gorgonia.Add(g.CrossEntropy(), penalty)
+	penalty := gorgonia.Must(gorgonia.Mul(energy(g.items()), gorgonia.NewConstant(float32(penaltyWeight))))
+	return gorgonia.Add(g.NextItem(), penalty)
 }
 
 // quiet adds the mean square norm of what the encoder says.
 func quiet(g *Graph) (*gorgonia.Node, error) {
-	return gorgonia.Add(g.CrossEntropy(), gorgonia.Must(gorgonia.Mul(energy(g.Hidden()), g.PerToken())))
+	return gorgonia.Add(g.NextItem(), gorgonia.Must(gorgonia.Mul(energy(g.Hidden()), g.PerToken())))
 }
 
 func newEngine(t *testing.T, m *seqrec.Model, loss Loss) *Engine {
@@ -115,7 +115,7 @@ func TestWeighted(t *testing.T) {
 			want[i] *= 3
 		}
 		loss, grad := lossGrad(t, newEngine(t, m, func(g *Graph) (*gorgonia.Node, error) {
-			return gorgonia.Mul(g.CrossEntropy(), gorgonia.NewConstant(float32(3)))
+			return gorgonia.Mul(g.NextItem(), gorgonia.NewConstant(float32(3)))
 		}), params, batch)
 		if math.Abs(loss-3*wantLoss) > 1e-6*loss {
 			t.Errorf("loss %v, want %v", loss, 3*wantLoss)
@@ -210,7 +210,7 @@ func TestOwnInput(t *testing.T) {
 	weight := gorgonia.NewF32(0)
 	engine := newEngine(t, m, func(g *Graph) (*gorgonia.Node, error) {
 		w := gorgonia.NewScalar(g.Expr(), tensor.Float32, gorgonia.WithName("weight"), gorgonia.WithValue(weight))
-		return gorgonia.Add(g.CrossEntropy(), gorgonia.Must(gorgonia.Mul(w, energy(g.Param(seqrec.TensorPosition)))))
+		return gorgonia.Add(g.NextItem(), gorgonia.Must(gorgonia.Mul(w, energy(g.Param(seqrec.TensorPosition)))))
 	})
 	params := spread(m, 16)
 	batch := randomBatch(m.Config(), rand.New(rand.NewPCG(16, 16)), 3, false)

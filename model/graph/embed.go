@@ -2,123 +2,227 @@ package graph
 
 import (
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"tutti/model/kernel"
 	"tutti/model/layer"
 	"tutti/model/seqrec"
 )
 
-// embedOp makes the input vectors of the tokens: rows of the item table, or
-// projected public features, plus the vector of the position. Its inputs are the
-// table (V x d) or the projection (f x d), and the positions (L x d).
-type embedOp struct {
-	base
-	y      *buffer
-	looked []float32 // N x f: the features of the tokens; only with features
+// embed is the sum of the terms of what the rows of an axis stand for. Each term
+// has a tensor; these are the inputs. The first term writes, the others add, but
+// for MASK, which replaces.
+type embed struct {
+	call  *call
+	terms []term
 }
 
-func (g *Graph) embed() *gorgonia.Node {
-	y := g.tokens(g.cfg.Dim)
-	op := &embedOp{base: g.newBase("embed", 2, tensor.Shape{y.rows, y.cols}), y: y}
-	return g.apply(op, g.itemWeights(), g.Param(seqrec.TensorPosition))
+// term is what one tensor, w, says about every row.
+type term interface {
+	forward(y, w []float32, b *seqrec.Batch)
+	backward(dw, dy []float32, b *seqrec.Batch) // adds to dw
 }
 
-// Do implements gorgonia.Op.
-func (op *embedOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) {
-	defer op.guard(&err)
-	in, err := op.read(values)
-	if err != nil {
-		return nil, err
+func (l *embed) forward(y []float32, in [][]float32) error {
+	for i, t := range l.terms {
+		t.forward(y, in[i], l.call.batch)
 	}
-	b, d, f := op.g.batch, op.g.cfg.Dim, op.g.cfg.FeatureDim
-	y := op.y.live(b.n)
-	if f == 0 {
-		layer.GatherForward(y, in[0], b.ids, d)
-	} else {
-		op.looked = kernel.Grow(op.looked, b.n*f)
-		layer.GatherForward(op.looked, op.g.model.Features(), b.ids, f)
-		layer.LinearForward(y, op.looked, in[0], nil, b.n, f, d)
+	return nil
+}
+
+func (l *embed) backward(grads [][]float32, dy, _ []float32, in [][]float32) error {
+	for i, t := range l.terms {
+		t.backward(grads[i], dy, l.call.batch)
 	}
-	layer.PositionForward(y, in[1], b.offsets, d)
-	return op.y.value(), nil
+	return nil
 }
 
-// itemGradient adds the gradient of the first input to into.
-func (op *embedOp) itemGradient(into, dy []float32) {
-	b, d, f := op.g.batch, op.g.cfg.Dim, op.g.cfg.FeatureDim
-	if f == 0 {
-		layer.GatherBackward(into, dy, b.ids, d)
-		return
+// embedding collects terms and their nodes.
+type embedding struct {
+	terms []term
+	nodes gorgonia.Nodes
+}
+
+func (e *embedding) add(t term, n *gorgonia.Node) {
+	e.terms, e.nodes = append(e.terms, t), append(e.nodes, n)
+}
+
+// addIf adds a term that some configurations do without.
+func (e *embedding) addIf(t term, n *gorgonia.Node) {
+	if n != nil {
+		e.add(t, n)
 	}
-	layer.LinearBackward(nil, into, nil, dy, op.looked, nil, nil, b.n, f, d)
 }
 
-// DiffWRT implements gorgonia.SDOp.
-func (op *embedOp) DiffWRT(int) []bool { return []bool{true, true} }
-
-// SymDiff implements gorgonia.SDOp.
-func (op *embedOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (grads gorgonia.Nodes, err error) {
-	defer recoverBuild(&err)
-	g := op.g
-	items := &itemGradOp{base: g.newBase("dembed/items", 2, inputs[0].Shape()), of: op, into: g.gradient(inputs[0]), output: output, dy: grad}
-	position := &positionGradOp{base: g.newBase("dembed/position", 1, inputs[1].Shape()), into: g.gradient(inputs[1])}
-	return gorgonia.Nodes{g.apply(items, output, grad), g.apply(position, grad)}, nil
+func (g *Graph) embedding(name string, a axis, e embedding) *gorgonia.Node {
+	return g.layer(name, &embed{g.call, e.terms}, g.matrix(a, g.cfg.Dim), e.nodes...)
 }
 
-// itemGradOp is the gradient of the item weights as inputs of the encoder. Its
-// inputs are the embedding, whose private state it reads, and its gradient.
-type itemGradOp struct {
-	base
-	of         *embedOp
-	into       *buffer
-	output, dy *gorgonia.Node // its inputs
+// embedTokens is what the encoder reads: item, position, time gaps and user.
+func (g *Graph) embedTokens() *gorgonia.Node {
+	ids, d := func(b *seqrec.Batch) []int32 { return b.IDs }, g.cfg.Dim
+	var e embedding
+	e.add(g.itemTerm(ids), g.items())
+	e.addIf(maskTerm{ids, g.cfg.Items, d}, g.Param(seqrec.TensorMask))
+	e.addIf(positionTerm{offsetsOf, d}, g.Param(seqrec.TensorPosition))
+	e.addIf(rowTerm{func(b *seqrec.Batch) []int32 { return b.Gaps }, d}, g.Param(seqrec.TensorTime))
+	e.addIf(rowTerm{func(b *seqrec.Batch) []int32 { return b.Until }, d}, g.Param(seqrec.TensorTimeUntil))
+	e.addIf(&userTerm{users: g.cfg.UserDim, d: d}, g.Param(seqrec.TensorUser))
+	return g.embedding("embed", tokens, e)
 }
 
-// Do implements gorgonia.Op.
-func (op *itemGradOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) {
-	defer op.guard(&err)
-	in, err := op.read(values)
-	if err != nil {
-		return nil, err
+// embedReads is what the decoder reads: item, start and position.
+func (g *Graph) embedReads() *gorgonia.Node {
+	var e embedding
+	e.add(g.itemTerm(func(b *seqrec.Batch) []int32 { return b.Reads }), g.items())
+	e.add(startTerm{g.cfg.Dim}, g.Param(seqrec.TensorDecoderStart))
+	e.addIf(positionTerm{positionsOf, g.cfg.Dim}, g.Param(seqrec.TensorDecoderPosition))
+	return g.embedding("decoder.embed", positions, e)
+}
+
+// embedRated is the items on which there is feedback. That it is made for said
+// makes it an operation of two inputs, which may hand on the gradient of one.
+func (g *Graph) embedRated(said *gorgonia.Node) *gorgonia.Node {
+	var e embedding
+	e.add(g.itemTerm(func(b *seqrec.Batch) []int32 { return b.Rated }), g.items())
+	e.nodes = append(e.nodes, said)
+	return g.embedding("rated", opinions, e)
+}
+
+// itemTerm turns ids into vectors, by what items is.
+func (g *Graph) itemTerm(ids func(*seqrec.Batch) []int32) term {
+	if g.items() == g.Param(seqrec.TensorProjection) {
+		return &featureTerm{ids: ids, features: g.model.Features(), f: g.cfg.FeatureDim, d: g.cfg.Dim}
 	}
-	op.of.itemGradient(op.into.zeroed(op.g.batch.n), in[1])
-	return op.into.value(), nil
+	return tableTerm{ids, g.cfg.Items, g.cfg.Dim}
 }
 
-// addItemGradOp is the sum of another gradient of the item weights, its first
-// input, and an itemGradOp's, added in place: a batch touches few of the rows.
-type addItemGradOp struct {
-	base
-	of *embedOp
+// tableTerm writes rows of a table of v items, and leaves MASK alone.
+type tableTerm struct {
+	ids  func(*seqrec.Batch) []int32
+	v, d int
 }
 
-// Do implements gorgonia.Op.
-func (op *addItemGradOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) {
-	defer op.guard(&err)
-	in, err := op.read(values)
-	if err != nil {
-		return nil, err
+func (t tableTerm) forward(y, w []float32, b *seqrec.Batch) {
+	for i, id := range t.ids(b) {
+		if int(id) < t.v {
+			copy(y[i*t.d:(i+1)*t.d], w[int(id)*t.d:(int(id)+1)*t.d])
+		}
 	}
-	op.of.itemGradient(in[0], in[2])
-	return values[0], nil
 }
 
-// positionGradOp is the gradient of the position vectors, given that of the
-// embedding.
-type positionGradOp struct {
-	base
-	into *buffer
-}
-
-// Do implements gorgonia.Op.
-func (op *positionGradOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) {
-	defer op.guard(&err)
-	in, err := op.read(values)
-	if err != nil {
-		return nil, err
+func (t tableTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	for i, id := range t.ids(b) {
+		if int(id) < t.v {
+			kernel.Add(dw[int(id)*t.d:(int(id)+1)*t.d], dy[i*t.d:(i+1)*t.d])
+		}
 	}
-	b := op.g.batch
-	layer.PositionBackward(op.into.zeroed(b.n), in[0], b.offsets, op.g.cfg.Dim)
-	return op.into.value(), nil
+}
+
+// featureTerm projects the items' public features; those of MASK are 0.
+type featureTerm struct {
+	ids              func(*seqrec.Batch) []int32
+	features, looked []float32 // V x f, rows x f
+	f, d             int
+}
+
+func (t *featureTerm) forward(y, w []float32, b *seqrec.Batch) {
+	ids, f := t.ids(b), t.f
+	t.looked = kernel.Grow(t.looked, len(ids)*f)
+	for i, id := range ids {
+		row := t.looked[i*f : (i+1)*f]
+		if at := int(id) * f; at < len(t.features) {
+			copy(row, t.features[at:])
+		} else {
+			clear(row)
+		}
+	}
+	layer.LinearForward(y, t.looked, w, nil, len(ids), f, t.d)
+}
+
+func (t *featureTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	layer.LinearBackward(nil, dw, nil, dy, t.looked, nil, nil, len(t.ids(b)), t.f, t.d)
+}
+
+// maskTerm replaces the rows of MASK, which has the id mask.
+type maskTerm struct {
+	ids     func(*seqrec.Batch) []int32
+	mask, d int
+}
+
+func (t maskTerm) forward(y, w []float32, b *seqrec.Batch) {
+	for i, id := range t.ids(b) {
+		if int(id) == t.mask {
+			copy(y[i*t.d:(i+1)*t.d], w)
+		}
+	}
+}
+
+func (t maskTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	for i, id := range t.ids(b) {
+		if int(id) == t.mask {
+			kernel.Add(dw, dy[i*t.d:(i+1)*t.d])
+		}
+	}
+}
+
+// positionTerm is the place in the sequence.
+type positionTerm struct {
+	offsets func(*seqrec.Batch) []int32
+	d       int
+}
+
+func (t positionTerm) forward(y, w []float32, b *seqrec.Batch) {
+	layer.PositionForward(y, w, t.offsets(b), t.d)
+}
+
+func (t positionTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	layer.PositionBackward(dw, dy, t.offsets(b), t.d)
+}
+
+// rowTerm is a row of a small table.
+type rowTerm struct {
+	rows func(*seqrec.Batch) []int32
+	d    int
+}
+
+func (t rowTerm) forward(y, w []float32, b *seqrec.Batch) { layer.GatherAdd(y, w, t.rows(b), t.d) }
+
+func (t rowTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	layer.GatherBackward(dw, dy, t.rows(b), t.d)
+}
+
+// userTerm is the projected description of the user.
+type userTerm struct {
+	users, d   int
+	said, down []float32 // sequences x d
+}
+
+func (t *userTerm) forward(y, w []float32, b *seqrec.Batch) {
+	n := len(b.Offsets) - 1
+	t.said = kernel.Grow(t.said, n*t.d)
+	layer.LinearForward(t.said, b.Users, w, nil, n, t.users, t.d)
+	layer.SequenceForward(y, t.said, b.Offsets, t.d)
+}
+
+func (t *userTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	n := len(b.Offsets) - 1
+	t.down = kernel.Grow(t.down, n*t.d)
+	clear(t.down)
+	layer.SequenceBackward(t.down, dy, b.Offsets, t.d)
+	layer.LinearBackward(nil, dw, nil, t.down, b.Users, nil, nil, n, t.users, t.d)
+}
+
+// startTerm marks the first token of every continuation.
+type startTerm struct{ d int }
+
+func (t startTerm) forward(y, w []float32, b *seqrec.Batch) {
+	for _, first := range b.Positions[:len(b.Positions)-1] {
+		kernel.Add(y[int(first)*t.d:(int(first)+1)*t.d], w)
+	}
+}
+
+func (t startTerm) backward(dw, dy []float32, b *seqrec.Batch) {
+	for _, first := range b.Positions[:len(b.Positions)-1] {
+		kernel.Add(dw, dy[int(first)*t.d:(int(first)+1)*t.d])
+	}
 }

@@ -7,17 +7,19 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"tutti/model"
+	"tutti/model/kernel"
 	"tutti/model/seqrec"
 )
 
-// Engine computes loss and gradient on a gorgonia graph; it is a seqrec.Engine.
-// One goroutine uses it at a time; different engines run at the same time. Once
-// the graph is large enough, a call allocates as little for a large batch as for
-// a small one.
+// Engine computes loss and gradient on a gorgonia graph; it is a seqrec.Engine
+// and a seqrec.Worker. One goroutine uses it at a time; different engines run at
+// the same time. Once the graph is large enough, a call allocates as little for a
+// large batch as for a small one.
 type Engine struct {
 	model    *seqrec.Model
 	loss     Loss
-	batch    batch
+	batch    seqrec.Batch
+	call     *call
 	shared   *shared
 	graph    *Graph
 	trainer  gorgonia.VM // loss and gradient
@@ -26,7 +28,7 @@ type Engine struct {
 
 // NewEngine returns the engine of the recommender's own loss, equal to
 // seqrec.NewEngine.
-func NewEngine(m *seqrec.Model) (seqrec.Engine, error) { return New(m, CrossEntropy) }
+func NewEngine(m *seqrec.Model) (seqrec.Engine, error) { return New(m, Tasks) }
 
 // New returns an engine that minimises loss. It builds the graph once, for the
 // model's longest sequence, so that a loss that cannot be built or differentiated
@@ -35,16 +37,32 @@ func New(m *seqrec.Model, loss Loss) (*Engine, error) {
 	if m == nil || loss == nil {
 		return nil, errors.New("graph: no model or no loss")
 	}
-	e := &Engine{model: m, loss: loss, shared: newShared(m.Config())}
-	if err := e.grow(m.Config().MaxLen); err != nil {
+	e := &Engine{model: m, loss: loss, call: &call{}, shared: newShared(m.Config())}
+	if err := e.build(firstSizes(m.Config())); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-// grow makes the graph for a capacity.
-func (e *Engine) grow(capacity int) error {
-	g, vm, err := build(e.model, e.loss, capacity, &e.batch, e.shared)
+// NewParallel returns an engine that splits every batch over so many engines of
+// one loss, each with a graph of its own, for training on a server; see
+// seqrec.ParallelEngine. A Loss of the caller's own is then the mean of its
+// values on the parts, weighed by their positions with a target.
+func NewParallel(m *seqrec.Model, loss Loss, workers int) (seqrec.Engine, error) {
+	var all []seqrec.Worker
+	for range max(1, workers) {
+		e, err := New(m, loss)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return seqrec.NewParallel(all), nil
+}
+
+// build makes the graph for a size.
+func (e *Engine) build(size sizes) error {
+	g, vm, err := build(e.model, e.loss, size, e.call, e.shared)
 	if err != nil {
 		return err
 	}
@@ -62,29 +80,56 @@ func (e *Engine) LossGrad(params []float32, batch []seqrec.Sequence, grad []floa
 	if size := e.Layout().Size(); len(params) != size || grad != nil && len(grad) != size {
 		return 0, 0, fmt.Errorf("loss: %d parameters and %d gradients for a layout of %d", len(params), len(grad), size)
 	}
-	if err := e.batch.pack(e.model.Config(), batch); err != nil {
+	if err := e.batch.Pack(e.model.Config(), batch); err != nil {
 		return 0, 0, fmt.Errorf("loss: %w", err)
 	}
-	if n := e.batch.n; n > e.graph.capacity {
-		// Half more at least, so that batches of growing size rebuild rarely.
-		if err := e.grow(max(n, e.graph.capacity*3/2)); err != nil {
-			return 0, 0, err
+	loss, err = e.run(params, grad, e.batch.Terms())
+	return loss, e.batch.Tokens, err
+}
+
+// PackPart implements seqrec.Worker.
+func (e *Engine) PackPart(part []seqrec.Sequence, first int, seed uint64) (seqrec.Terms, error) {
+	err := e.batch.PackPart(e.model.Config(), part, first, seed)
+	return e.batch.Terms(), err
+}
+
+// Share implements seqrec.Worker.
+func (e *Engine) Share(params, grad []float32, whole seqrec.Terms) (loss float64, err error) {
+	if e.graph.ownLoss() {
+		return e.run(params, grad, whole)
+	}
+	part := e.batch.Terms()
+	if part.Items == 0 {
+		clear(grad)
+		return 0, nil
+	}
+	share := float64(part.Items) / float64(whole.Items)
+	loss, err = e.run(params, grad, part)
+	kernel.Scale(grad, float32(share))
+	return loss * share, err
+}
+
+// run evaluates the packed batch.
+func (e *Engine) run(params, grad []float32, whole seqrec.Terms) (loss float64, err error) {
+	e.call.set(&e.batch, whole, grad != nil)
+	if !e.graph.sizes.fit(e.call.live) {
+		if err := e.build(e.graph.sizes.grown(e.call.live)); err != nil {
+			return 0, err
 		}
 	}
-	e.batch.wantGrad = grad != nil
 	vm, err := e.machine()
 	if err == nil {
 		loss, err = e.graph.run(vm, params, grad)
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("loss: %w", err)
+		return 0, fmt.Errorf("loss: %w", err)
 	}
-	return loss, e.batch.tokens, nil
+	return loss, nil
 }
 
-// machine is the program for what the packed batch asks.
+// machine is the program for what is asked.
 func (e *Engine) machine() (gorgonia.VM, error) {
-	if e.batch.wantGrad {
+	if e.call.training {
 		return e.trainer, nil
 	}
 	if e.measurer == nil {

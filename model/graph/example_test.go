@@ -51,7 +51,7 @@ func Example() {
 		}
 		sum := gorgonia.Must(gorgonia.Sum(square)) // a panic here is New's error
 		penalty := gorgonia.Must(gorgonia.Mul(sum, gorgonia.NewConstant(float32(0.01))))
-		return gorgonia.Add(g.CrossEntropy(), penalty)
+		return gorgonia.Add(g.NextItem(), penalty)
 	})
 	if err != nil {
 		panic(err)

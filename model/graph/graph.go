@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -16,14 +14,16 @@ import (
 // does: that becomes New's error.
 type Loss func(g *Graph) (*gorgonia.Node, error)
 
-// Graph is the recommender for at most Capacity tokens, for a Loss to build on.
-// C is the capacity, V the items, d the width of the model.
+// Graph is the recommender for at most Capacity positions, for a Loss to build
+// on. C is the capacity, V the items, d the width of the model. Positions are
+// where something is predicted: those of the items that are read, and for an
+// EncoderDecoder those of the continuations.
 type Graph struct {
-	model    *seqrec.Model
-	cfg      seqrec.Config
-	capacity int
-	batch    *batch
-	shared   *shared
+	model  *seqrec.Model
+	cfg    seqrec.Config
+	sizes  sizes
+	call   *call
+	shared *shared
 
 	expr       *gorgonia.ExprGraph
 	salt       int // told apart with, should two nodes have the same hash
@@ -32,17 +32,23 @@ type Graph struct {
 	params     []*param
 	byName     map[string]*param
 	byNode     map[*gorgonia.Node]*param
+	running    map[*gorgonia.Node]running
 
+	rotary   *layer.Rotary  // nil with learned positions
+	combined *gorgonia.Node // the vectors of the items, of a hybrid model
 	hidden   *gorgonia.Node
 	output   *buffer        // of hidden
 	asked    *gorgonia.Node // C x f: hidden in feature space
 	logits   *gorgonia.Node
-	loss     *gorgonia.Node // the cross-entropy
-	entropy  *crossEntropy
+
+	said, rated          *gorgonia.Node // K x d: what is said of which items
+	next, rating, clicks *task
+	tasks                *gorgonia.Node // their weighted sum
+
 	targets  *gorgonia.Node
 	mask     *gorgonia.Node
 	perToken *gorgonia.Node
-	fill     []func() // give those three their values for the packed batch
+	fill     []func() // give those three their values for the batch
 	outcome  *resultOp
 
 	nodes   int   // in the program compiled last
@@ -60,10 +66,10 @@ type param struct {
 	values, into []float32      // its part of the flat vectors of the current run
 }
 
-func newGraph(m *seqrec.Model, capacity, salt int, b *batch, s *shared) *Graph {
+func newGraph(m *seqrec.Model, size sizes, salt int, c *call, s *shared) *Graph {
 	g := &Graph{
-		model: m, cfg: m.Config(), capacity: capacity, salt: salt, batch: b, shared: s,
-		expr: gorgonia.NewGraph(), byName: map[string]*param{}, byNode: map[*gorgonia.Node]*param{},
+		model: m, cfg: m.Config(), sizes: size, salt: salt, call: c, shared: s, expr: gorgonia.NewGraph(),
+		byName: map[string]*param{}, byNode: map[*gorgonia.Node]*param{}, running: map[*gorgonia.Node]running{},
 	}
 	offset := 0
 	for _, t := range m.Layout().Tensors() {
@@ -76,32 +82,16 @@ func newGraph(m *seqrec.Model, capacity, salt int, b *batch, s *shared) *Graph {
 		g.params = append(g.params, p)
 		g.byName[p.name], g.byNode[p.node] = p, p
 	}
-	g.encode()
+	g.transform()
 	return g
-}
-
-// encode is the Transformer of seqrec: pre-norm blocks over the embedding.
-func (g *Graph) encode() {
-	x := g.embed()
-	for b := range g.cfg.Blocks {
-		p := func(name string) *gorgonia.Node { return g.Param(seqrec.BlockTensor(b, name)) }
-		y := g.norm(x, p(seqrec.TensorNorm1Gain), p(seqrec.TensorNorm1Bias))
-		y = g.attend(g.linear(y, p(seqrec.TensorQKV), p(seqrec.TensorQKVBias), nil))
-		x = g.linear(y, p(seqrec.TensorOut), p(seqrec.TensorOutBias), x)
-		y = g.norm(x, p(seqrec.TensorNorm2Gain), p(seqrec.TensorNorm2Bias))
-		y = g.gelu(g.linear(y, p(seqrec.TensorUp), p(seqrec.TensorUpBias), nil))
-		x = g.linear(y, p(seqrec.TensorDown), p(seqrec.TensorDownBias), x)
-	}
-	g.hidden = g.norm(x, g.Param(seqrec.TensorFinalGain), g.Param(seqrec.TensorFinalBias))
-	g.output = g.hidden.Op().(*layerOp).y
 }
 
 // Expr is the gorgonia graph itself, for new input nodes.
 func (g *Graph) Expr() *gorgonia.ExprGraph { return g.expr }
 
-// Capacity is C, the number of rows of token matrices. A batch has fewer tokens
-// or as many.
-func (g *Graph) Capacity() int { return g.capacity }
+// Capacity is C, the number of rows of Hidden, Logits, Targets and Mask. A batch
+// has fewer positions or as many.
+func (g *Graph) Capacity() int { return g.sizes[positions] }
 
 // Config describes the recommender.
 func (g *Graph) Config() seqrec.Config { return g.cfg }
@@ -115,193 +105,149 @@ func (g *Graph) Param(name string) *gorgonia.Node {
 	return nil
 }
 
-func (g *Graph) itemWeights() *gorgonia.Node {
-	if g.cfg.FeatureDim > 0 {
-		return g.Param(seqrec.TensorProjection)
-	}
-	return g.Param(seqrec.TensorTable)
-}
-
-// Hidden is what the encoder says, C x d; rows after the last token are zero.
+// Hidden is what the Transformer says, C x d; rows after the last position are
+// zero.
 func (g *Graph) Hidden() *gorgonia.Node {
 	g.output.reachable = true
 	return g.hidden
 }
 
-// Logits is the score of every item as the next one after each token, C x V; rows
-// after the last token are zero. The cross-entropy never makes this matrix.
+// Logits is the score of every item as what is to be predicted at each position,
+// C x V; rows after the last position are zero. NextItem never makes this matrix.
 func (g *Graph) Logits() *gorgonia.Node {
 	if g.logits != nil {
 		return g.logits
 	}
-	if g.cfg.FeatureDim > 0 {
+	if g.featuresAlone() {
 		g.logits = g.scores(g.inFeatures())
 	} else {
-		g.logits = g.linearT("logits", g.hidden, g.itemWeights(), g.Param(seqrec.TensorItemBias))
+		g.logits = g.linearT("logits", g.hidden, g.items(), g.Param(seqrec.TensorItemBias))
 	}
-	g.logits.Op().(*layerOp).y.reachable = true
+	bufferOf(g.logits).reachable = true
 	return g.logits
 }
+
+// featuresAlone reports whether items have no vectors of their own.
+func (g *Graph) featuresAlone() bool { return g.cfg.FeatureDim > 0 && !g.cfg.Hybrid }
 
 // inFeatures is hidden in feature space: h*(F*W)^T + F*b = (h*W^T + b)*F^T, so
 // the catalogue is never projected.
 func (g *Graph) inFeatures() *gorgonia.Node {
 	if g.asked == nil {
-		g.asked = g.linearT("features", g.hidden, g.itemWeights(), g.Param(seqrec.TensorItemBias))
+		g.asked = g.linearT("features", g.hidden, g.items(), g.Param(seqrec.TensorItemBias))
 	}
 	return g.asked
 }
 
-// CrossEntropy is the recommender's own loss, a scalar: the mean over the
-// positions with a target of the full-softmax cross-entropy, in nats.
-func (g *Graph) CrossEntropy() *gorgonia.Node {
+// NextItem is the loss of the items to be predicted, a scalar: the mean, over
+// the positions with a target, of what the model's configuration judges by: the
+// cross-entropy over the whole catalogue, in nats, or a sampled loss.
+func (g *Graph) NextItem() *gorgonia.Node {
 	switch {
-	case g.loss != nil:
-	case g.cfg.FeatureDim > 0:
-		g.loss = g.crossEntropy(g.inFeatures())
+	case g.next != nil:
+	case g.featuresAlone():
+		g.next = g.nextItem(g.inFeatures())
 	default:
-		g.loss = g.crossEntropy(g.hidden, g.itemWeights(), g.Param(seqrec.TensorItemBias))
+		g.next = g.nextItem(g.hidden, g.items(), g.Param(seqrec.TensorItemBias))
 	}
-	return g.loss
+	return g.next.node
 }
 
-// CrossEntropy is the Loss of NewEngine.
-func CrossEntropy(g *Graph) (*gorgonia.Node, error) { return g.CrossEntropy(), nil }
+// Rating is the mean squared error of the batch's ratings, a scalar; nil for a
+// model without a RatingWeight.
+func (g *Graph) Rating() *gorgonia.Node {
+	if g.cfg.RatingWeight == 0 {
+		return nil
+	}
+	if g.rating == nil {
+		g.rating = g.opinion("rating", g.cfg.RatingWeight, &opinion{
+			judge:  layer.SquaredError,
+			labels: func(b *seqrec.Batch) []float32 { return b.Ratings },
+			terms:  func(t seqrec.Terms) int { return t.Ratings },
+		}, seqrec.TensorRating, seqrec.TensorRatingBias)
+	}
+	return g.rating.node
+}
 
-// Targets is what each token should predict, C x V: a one, or the sequence's soft
-// row; rows without a target and those after the last token are zero.
+// Click is the mean logistic loss of the batch's clicks, a scalar; nil for a
+// model without a ClickWeight.
+func (g *Graph) Click() *gorgonia.Node {
+	if g.cfg.ClickWeight == 0 {
+		return nil
+	}
+	if g.clicks == nil {
+		g.clicks = g.opinion("click", g.cfg.ClickWeight, &opinion{
+			judge:  layer.Logistic,
+			labels: func(b *seqrec.Batch) []float32 { return b.Clicks },
+			terms:  func(t seqrec.Terms) int { return t.Clicks },
+		}, seqrec.TensorClick, seqrec.TensorClickBias)
+	}
+	return g.clicks.node
+}
+
+// Tasks is the recommender's own loss, a scalar: NextItem, plus Rating and Click
+// with their weights where the model has them.
+func (g *Graph) Tasks() *gorgonia.Node {
+	if g.tasks != nil {
+		return g.tasks
+	}
+	rating, click := g.Rating(), g.Click() // before NextItem: gradients add up as in seqrec
+	g.tasks = g.NextItem()
+	for _, t := range []struct {
+		node   *gorgonia.Node
+		weight float64
+	}{{rating, g.cfg.RatingWeight}, {click, g.cfg.ClickWeight}} {
+		if t.node != nil {
+			weight := gorgonia.NewConstant(float32(t.weight))
+			g.tasks = gorgonia.Must(gorgonia.Add(g.tasks, gorgonia.Must(gorgonia.Mul(t.node, weight))))
+		}
+	}
+	return g.tasks
+}
+
+// Tasks is the Loss of NewEngine.
+func Tasks(g *Graph) (*gorgonia.Node, error) { return g.Tasks(), nil }
+
+// Targets is what each position should predict, C x V: a one, or the sequence's
+// soft row; rows without a target and those after the last position are zero.
 func (g *Graph) Targets() *gorgonia.Node {
 	if g.targets == nil {
-		g.targets = g.batchInput("targets", g.cfg.Items, g.batch.fillTargets)
+		g.targets = g.batchInput("targets", g.cfg.Items, g.call.fillTargets)
 	}
 	return g.targets
 }
 
-// Mask is C x 1: one for tokens with a target, zero for all other rows. A loss
+// Mask is C x 1: one for positions with a target, zero for all other rows. A loss
 // whose terms are not zero by themselves in those rows multiplies by it
 // (gorgonia.BroadcastHadamardProd).
 func (g *Graph) Mask() *gorgonia.Node {
 	if g.mask == nil {
-		g.mask = g.batchInput("mask", 1, func(rows []float32, _ int) { g.batch.fillMask(rows) })
+		g.mask = g.batchInput("mask", 1, func(rows []float32, _ int) { g.call.fillMask(rows) })
 	}
 	return g.mask
 }
 
-// batchInput adds an input of one row per token that fill writes before each run.
+// batchInput adds an input of one row per position that fill writes before each
+// run.
 func (g *Graph) batchInput(name string, cols int, fill func(rows []float32, cols int)) *gorgonia.Node {
-	rows := make([]float32, g.capacity*cols)
+	n := g.Capacity()
+	rows := make([]float32, n*cols)
 	g.fill = append(g.fill, func() { fill(rows, cols) })
 	return gorgonia.NewMatrix(g.expr, tensor.Float32, gorgonia.WithName(name),
-		gorgonia.WithShape(g.capacity, cols), gorgonia.WithValue(denseOf(rows, g.capacity, cols)))
+		gorgonia.WithShape(n, cols), gorgonia.WithValue(denseOf(rows, n, cols)))
 }
 
-// PerToken is the scalar 1/(positions with a target): it turns a sum over tokens
-// into their mean.
+// PerToken is the scalar 1/(positions with a target): it turns a sum over
+// positions into their mean. It is 0 for a batch that has only ratings or clicks.
 func (g *Graph) PerToken() *gorgonia.Node {
 	if g.perToken == nil {
 		share := gorgonia.NewF32(1)
-		g.fill = append(g.fill, func() { *share = gorgonia.F32(1 / float32(g.batch.tokens)) })
+		g.fill = append(g.fill, func() {
+			if *share = 0; g.call.whole.Items > 0 {
+				*share = gorgonia.F32(1 / float32(g.call.whole.Items))
+			}
+		})
 		g.perToken = gorgonia.NewScalar(g.expr, tensor.Float32, gorgonia.WithName("per token"), gorgonia.WithValue(share))
 	}
 	return g.perToken
-}
-
-// gradient makes the buffer for the gradient of a node. The first operation to
-// ask for that of a parameter gets the caller's own memory.
-func (g *Graph) gradient(n *gorgonia.Node) *buffer {
-	s := n.Shape()
-	b := &buffer{rows: s[0], cols: s[1]}
-	p := g.byNode[n]
-	switch {
-	case p == nil:
-		b.perToken = true
-	case p.slot == nil:
-		p.slot = b
-	}
-	return b
-}
-
-// run evaluates the packed batch for the flat weights, and where into is not nil
-// overwrites it with the gradient.
-func (g *Graph) run(vm gorgonia.VM, params, into []float32) (loss float64, err error) {
-	if err := g.bind(params, into); err != nil {
-		return 0, err
-	}
-	for _, fill := range g.fill {
-		fill()
-	}
-	g.failure = nil
-	vm.Reset()
-	err = vm.RunAll()
-	if g.failure != nil {
-		err = g.failure
-	}
-	if err != nil {
-		return 0, err
-	}
-	if into != nil {
-		if err := g.collect(); err != nil {
-			return 0, err
-		}
-	}
-	return g.value(), nil
-}
-
-// value is the loss of the last run, in float64 where it is known so.
-func (g *Graph) value() float64 {
-	if g.loss != nil && g.outcome.loss == g.loss {
-		return g.entropy.mean
-	}
-	return float64(g.outcome.value)
-}
-
-// bind points the input nodes at the weights and the gradients' buffers at into.
-// Callers that use the same vectors again, as trainers do, pay nothing.
-func (g *Graph) bind(params, into []float32) error {
-	for _, p := range g.params {
-		end := p.offset + p.rows*p.cols
-		if values := params[p.offset:end]; !same(values, p.values) {
-			if err := gorgonia.Let(p.node, denseOf(values, p.rows, p.cols)); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
-			p.values = values
-		}
-		if into == nil {
-			continue
-		}
-		if grad := into[p.offset:end]; !same(grad, p.into) {
-			if p.slot != nil {
-				p.slot.point(grad)
-			}
-			p.into = grad
-		}
-	}
-	return nil
-}
-
-func same(a, b []float32) bool { return len(a) == len(b) && &a[0] == &b[0] }
-
-// collect brings the gradients into the caller's memory where they are not yet.
-func (g *Graph) collect() error {
-	for _, p := range g.params {
-		if p.grad == nil {
-			clear(p.into)
-			continue
-		}
-		grad, err := floats(p.grad.Value())
-		if err == nil && len(grad) != len(p.into) {
-			err = fmt.Errorf("%d values, want %d", len(grad), len(p.into))
-		}
-		if err != nil {
-			return fmt.Errorf("gradient of %s: %w", p.name, err)
-		}
-		if !same(grad, p.into) {
-			copy(p.into, grad)
-		}
-	}
-	return nil
-}
-
-func newShared(cfg seqrec.Config) *shared {
-	return &shared{attention: layer.NewAttention(cfg.Dim, cfg.Heads)}
 }

@@ -8,41 +8,43 @@ import (
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"tutti/model/kernel"
 )
 
 // base is what all operations of the package have in common. They own their
-// output, overwrite none of their inputs, and are told apart by a number:
-// gorgonia takes nodes for the same when a hash of operation and inputs is.
+// output, and are told apart by a number: gorgonia takes nodes for the same when
+// a hash of operation and inputs is.
 type base struct {
 	g       *Graph
 	name    string
 	id      int
-	inputs  int
-	scalars []int // inputs that are scalars; all others are matrices
+	scalars []bool // per input: a scalar, else a matrix
 	out     tensor.Shape
 	in      [][]float32 // the inputs of the current run
 }
 
-func (g *Graph) newBase(name string, inputs int, out tensor.Shape, scalars ...int) base {
+func (g *Graph) newBase(name string, out tensor.Shape, children gorgonia.Nodes) base {
 	g.operations++
-	return base{g: g, name: name, id: g.operations, inputs: inputs, scalars: scalars, out: out, in: make([][]float32, inputs)}
+	b := base{g: g, name: name, id: g.operations, out: out, in: make([][]float32, len(children))}
+	for _, n := range children {
+		b.scalars = append(b.scalars, n.IsScalar())
+	}
+	return b
 }
 
 // Arity implements gorgonia.Op.
-func (b *base) Arity() int { return b.inputs }
+func (b *base) Arity() int { return len(b.scalars) }
 
 // Type implements gorgonia.Op. Gorgonia recycles the returned type.
 func (b *base) Type() hm.Type {
-	matrix := func() hm.Type { return gorgonia.TensorType{Dims: 2, Of: tensor.Float32} }
-	types := make([]hm.Type, b.inputs+1)
-	for i := range types {
-		types[i] = matrix()
-	}
-	for _, i := range b.scalars {
-		types[i] = tensor.Float32
-	}
-	if len(b.out) == 0 {
-		types[b.inputs] = tensor.Float32
+	types := make([]hm.Type, 0, len(b.scalars)+1)
+	for _, scalar := range append(b.scalars[:len(b.scalars):len(b.scalars)], len(b.out) == 0) {
+		if scalar {
+			types = append(types, tensor.Float32)
+		} else {
+			types = append(types, gorgonia.TensorType{Dims: 2, Of: tensor.Float32})
+		}
 	}
 	return hm.NewFnType(types...)
 }
@@ -56,7 +58,7 @@ func (b *base) ReturnsPtr() bool { return true }
 // CallsExtern implements gorgonia.Op: true would allocate an output per run.
 func (b *base) CallsExtern() bool { return false }
 
-// OverwritesInput implements gorgonia.Op: none.
+// OverwritesInput implements gorgonia.Op: none that gorgonia manages.
 func (b *base) OverwritesInput() int { return -1 }
 
 // WriteHash implements gorgonia.Op: different for every operation of a graph.
@@ -74,8 +76,8 @@ func (b *base) String() string { return fmt.Sprintf("%s#%d", b.name, b.id) }
 
 // read turns the inputs of a run into slices.
 func (b *base) read(values []gorgonia.Value) (in [][]float32, err error) {
-	if len(values) != b.inputs {
-		return nil, fmt.Errorf("%d inputs, want %d", len(values), b.inputs)
+	if len(values) != len(b.in) {
+		return nil, fmt.Errorf("%d inputs, want %d", len(values), len(b.in))
 	}
 	for i, v := range values {
 		if b.in[i], err = floats(v); err != nil {
@@ -112,7 +114,7 @@ func (g *Graph) apply(op gorgonia.Op, children ...*gorgonia.Node) *gorgonia.Node
 	return n
 }
 
-// fused is a layer, forward beside backward, on the live tokens of g's batch.
+// fused is a layer, forward beside backward, on what counts of the batch.
 type fused interface {
 	// forward overwrites y.
 	forward(y []float32, in [][]float32) error
@@ -125,16 +127,37 @@ type fused interface {
 type layerOp struct {
 	base
 	layer fused
-	y     *buffer
-	// passes is the input whose gradient is that of the output; 0 for none.
-	passes int
-	// early says that forward has already left the gradients in grad.into.
+	y     *buffer       // nil for a loss
+	value *gorgonia.F32 // of a loss
+	grad  *gradOp       // nil where no gradient is asked for
+	role  []role        // per input
+
+	// passes says that the output is the sum of both inputs, so that its gradient
+	// is theirs.
+	passes bool
+	// backInPlace says that the gradient of the first input is written over that of
+	// the output.
+	backInPlace bool
+	// early says that forward leaves the gradients in grad.grads.
 	early bool
-	grad  *gradOp
 }
 
-func (g *Graph) layer(name string, l fused, y *buffer, inputs int) *layerOp {
-	return &layerOp{base: g.newBase(name, inputs, tensor.Shape{y.rows, y.cols}), layer: l, y: y}
+// layer adds a layer to the graph that writes to y, which may be the buffer of
+// an input that nobody else reads.
+func (g *Graph) layer(name string, l fused, y *buffer, children ...*gorgonia.Node) *gorgonia.Node {
+	return g.add(&layerOp{layer: l, y: y}, name, children)
+}
+
+func (g *Graph) add(op *layerOp, name string, children gorgonia.Nodes) *gorgonia.Node {
+	shape := tensor.ScalarShape()
+	if op.y == nil {
+		op.value = gorgonia.NewF32(0)
+	} else {
+		shape = tensor.Shape{op.y.rows, op.y.cols}
+	}
+	op.base = g.newBase(name, shape, children)
+	op.role = make([]role, len(children))
+	return g.apply(op, children...)
 }
 
 // Do implements gorgonia.Op.
@@ -144,17 +167,24 @@ func (op *layerOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := op.layer.forward(op.y.live(op.g.batch.n), in); err != nil {
-		return nil, err
+	if op.y == nil {
+		var y [1]float32
+		err := op.layer.forward(y[:], in)
+		*op.value = gorgonia.F32(y[0])
+		return op.value, err
 	}
-	return op.y.value(), nil
+	if y := op.y.live(); len(y) > 0 {
+		err = op.layer.forward(y, in)
+	}
+	return op.y.value(), err
 }
 
-// DiffWRT implements gorgonia.SDOp: with respect to every input.
-func (op *layerOp) DiffWRT(inputs int) []bool {
-	out := make([]bool, inputs)
-	for i := range out {
-		out[i] = true
+// DiffWRT implements gorgonia.SDOp: with respect to every input, though gorgonia
+// is not told of gradients that are handed on.
+func (op *layerOp) DiffWRT(int) []bool {
+	out := make([]bool, len(op.role))
+	for i, r := range op.role {
+		out[i] = r != handsOn
 	}
 	return out
 }
@@ -163,41 +193,58 @@ func (op *layerOp) DiffWRT(inputs int) []bool {
 // computes all gradients and shows the first; the others are picked from it.
 func (op *layerOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (grads gorgonia.Nodes, err error) {
 	defer recoverBuild(&err)
-	d := &gradOp{of: op, into: make([]*buffer, len(inputs)), grads: make([][]float32, len(inputs))}
-	for i, n := range inputs {
-		if i == 0 || i != op.passes {
-			d.into[i] = op.g.gradient(n)
-		}
+	if op.passes {
+		op.g.running[inputs[1]] = running{bufferOf(grad), grad}
+		return gorgonia.Nodes{grad, nil}, nil
 	}
-	var scalars []int
-	if len(op.out) == 0 {
-		scalars = []int{len(inputs), len(inputs) + 1}
-	}
-	d.base = op.g.newBase("d"+op.name, len(inputs)+2, inputs[0].Shape(), scalars...)
-	op.grad = d
-	all := op.g.apply(d, append(append(gorgonia.Nodes{}, inputs...), output, grad)...)
-	grads = make(gorgonia.Nodes, len(inputs))
+	d := &gradOp{of: op, grads: make([][]float32, len(inputs))}
+	children := append(append(gorgonia.Nodes{}, inputs...), output, grad)
 	for i, n := range inputs {
-		switch i {
-		case 0:
-			grads[i] = all
-		case op.passes:
-			grads[i] = grad
-		default:
-			name := fmt.Sprintf("d%s/%d", op.name, i)
-			grads[i] = op.g.apply(&pickOp{base: op.g.newBase(name, 1, n.Shape()), from: d, input: i}, all)
+		if i == 0 && op.backInPlace {
+			d.into = append(d.into, target{buffer: bufferOf(grad), adds: true})
+			continue
 		}
+		t, before := op.g.target(n, op.role[i])
+		if before != nil {
+			children = append(children, before)
+		}
+		if t.adds && op.early {
+			t.own = t.like()
+		}
+		d.into = append(d.into, t)
+	}
+	d.base = op.g.newBase("d"+op.name, inputs[0].Shape(), children)
+	op.grad, d.node = d, op.g.apply(d, children...)
+	for i, n := range inputs {
+		grads = append(grads, op.g.written(n, d, i, op.role[i]))
 	}
 	return grads, nil
 }
 
 // gradOp computes the gradients of all inputs of a layer. Its inputs are those
-// of the layer, then the layer's output and the gradient of that.
+// of the layer, the layer's output and the gradient of that, and the gradients
+// to which it adds.
 type gradOp struct {
 	base
 	of    *layerOp
-	into  []*buffer // per input of the layer; nil where the gradient passes
+	node  *gorgonia.Node
+	into  []target // per input of the layer
 	grads [][]float32
+}
+
+// prepare returns what backward, or an early forward, adds gradients to.
+func (op *gradOp) prepare() [][]float32 {
+	for i, t := range op.into {
+		switch {
+		case t.own != nil:
+			op.grads[i] = t.own.zeroed()
+		case t.adds:
+			op.grads[i] = t.live()
+		default:
+			op.grads[i] = t.zeroed()
+		}
+	}
+	return op.grads
 }
 
 // Do implements gorgonia.Op.
@@ -207,18 +254,19 @@ func (op *gradOp) Do(values ...gorgonia.Value) (out gorgonia.Value, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, b := range op.into {
-		switch {
-		case b == nil:
-		case op.of.early:
-			op.grads[i] = b.live(op.g.batch.n)
-		default:
-			op.grads[i] = b.zeroed(op.g.batch.n)
-		}
+	if !op.of.early {
+		op.prepare()
 	}
 	k := len(op.into)
-	if err := op.of.layer.backward(op.grads, in[k+1], in[k], in[:k]); err != nil {
-		return nil, err
+	if y := op.of.y; y == nil || len(y.live()) > 0 {
+		if err := op.of.layer.backward(op.grads, in[k+1], in[k], in[:k]); err != nil {
+			return nil, err
+		}
+	}
+	for i, t := range op.into {
+		if t.own != nil {
+			kernel.Add(t.live(), op.grads[i])
+		}
 	}
 	return op.into[0].value(), nil
 }

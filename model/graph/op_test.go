@@ -17,20 +17,19 @@ import (
 )
 
 // TestNodes counts what a step runs: one input per tensor, and per layer the
-// operation, its gradient and one pick for each further input.
+// operation and its gradient.
 func TestNodes(t *testing.T) {
 	for name, cfg := range variants() {
 		m := newModel(t, cfg)
-		engine := newEngine(t, m, CrossEntropy)
+		engine := newEngine(t, m, Tasks)
 		inputs := len(m.Layout().Tensors())
-		// Per block two norms (1 + 3), four linear maps (1 + 3), attention and
-		// gelu (1 + 1), and gorgonia's two sums of the residual stream.
-		blocks := cfg.Blocks * (6*4 + 2*2 + 2)
-		// Embedding and its two gradients, the last norm, the loss (1 + 3), the
-		// one that starts the gradients, the result.
-		rest := 3 + 4 + 4 + 2
+		// Per block two norms, four linear maps, attention and activation, and two
+		// residual connections, whose gradient is that of the sum.
+		blocks := cfg.Blocks * (8*2 + 2)
+		// Embedding, last norm and loss; the one that starts the gradients; the result.
+		rest := 3*2 + 2
 		if cfg.FeatureDim > 0 {
-			rest += 2 // the map into feature space (1 + 3); the loss has one input
+			rest += 2 // the map into feature space
 		}
 		if want := inputs + blocks + rest; engine.graph.nodes != want {
 			t.Errorf("%s: %d nodes, want %d", name, engine.graph.nodes, want)
@@ -43,9 +42,11 @@ func TestNodes(t *testing.T) {
 func TestDistinct(t *testing.T) {
 	m := newModel(t, variants()["table"])
 	engine := newEngine(t, m, func(g *Graph) (*gorgonia.Node, error) {
-		one, two := g.gelu(g.Hidden()), g.gelu(g.Hidden())
+		gain, bias := g.Param(seqrec.TensorFinalGain), g.Param(seqrec.TensorFinalBias)
+		one, two := g.norm(g.Hidden(), gain, bias), g.norm(g.Hidden(), gain, bias)
+
 		if one == two || one.Hashcode() == two.Hashcode() {
-			t.Error("two activations of one node are the same")
+			t.Error("two norms of one node are the same")
 		}
 		seen := map[*gorgonia.Node]bool{}
 		hashes := map[uint32]bool{}
@@ -71,7 +72,8 @@ func TestCollisionIsAnError(t *testing.T) {
 	m := newModel(t, variants()["table"])
 	_, err := New(m, func(g *Graph) (*gorgonia.Node, error) {
 		twin := func() *gorgonia.Node {
-			op := g.layer("twin", &gelu{g: g, cols: g.cfg.Dim}, g.tokens(g.cfg.Dim), 1)
+			op := &layerOp{layer: &faulty{fails: new(string)}, y: bufferOf(g.Hidden()).like()}
+			op.base = g.newBase("twin", g.Hidden().Shape(), gorgonia.Nodes{g.Hidden()})
 			return g.apply(&lookalike{op}, g.Hidden())
 		}
 		return gorgonia.Sum(gorgonia.Must(gorgonia.Add(twin(), twin())))
@@ -82,10 +84,7 @@ func TestCollisionIsAnError(t *testing.T) {
 }
 
 // faulty passes its input on, or fails as told.
-type faulty struct {
-	g     *Graph
-	fails *string
-}
+type faulty struct{ fails *string }
 
 var errFaulty = errors.New("told to fail")
 
@@ -115,9 +114,9 @@ func TestFailingOperation(t *testing.T) {
 	m := newModel(t, variants()["table"])
 	fails := ""
 	engine := newEngine(t, m, func(g *Graph) (*gorgonia.Node, error) {
-		op := g.layer("faulty", &faulty{g, &fails}, g.tokens(g.cfg.Dim), 1)
-		op.y.reachable = true
-		return gorgonia.Sum(g.apply(op, g.Hidden()))
+		n := g.layer("faulty", &faulty{&fails}, bufferOf(g.Hidden()).like(), g.Hidden())
+		bufferOf(n).reachable = true
+		return gorgonia.Sum(n)
 	})
 	params := m.Init(1).Values()
 	batch := randomBatch(m.Config(), rand.New(rand.NewPCG(22, 22)), 3, false)
@@ -195,7 +194,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	cfg := variants()["table"]
 	cfg.Items = 20
 	m := newModel(t, cfg)
-	engine := newEngine(t, m, CrossEntropy)
+	engine := newEngine(t, m, Tasks)
 	params := m.Init(1).Values()
 	grad := make([]float32, len(params))
 	rng := rand.New(rand.NewPCG(24, 24))
