@@ -175,6 +175,9 @@ func TestTrainWrongUse(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs, c.said) {
 			t.Errorf("tutti train %s: exit code %d, %q", c.args, code, errs)
 		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("tutti train %s left a folder behind", c.args)
+		}
 	}
 	wants(t, exitUsage, "--run is needed", "evaluate")
 	wants(t, exitFailed, "no run in", "evaluate", "--run", dir)

@@ -41,7 +41,7 @@ with its 95 % bootstrap interval. Sampled negatives are not offered: they change
 				return a.emit(evaluateResult{Run: t.dir.Name, Recipe: t.config.Recipe, Data: t.about, Step: t.manifest.Progress.Best, Evaluation: *e})
 			}
 			u.close()
-			u.evaluation(e)
+			a.plain().evaluation(e)
 			return nil
 		},
 	}

@@ -162,9 +162,7 @@ func (a *app) generate(cmd *cobra.Command, f askFlags, o generateFlags) error {
 	if a.json {
 		return a.emit(result)
 	}
-	u := a.newUI()
-	defer u.close()
-	u.close()
+	u := a.plain()
 	result.print(u)
 	return nil
 }

@@ -44,9 +44,7 @@ reason is the event of the history without which the item would have lost most.`
 			if a.json {
 				return a.emit(list)
 			}
-			u := a.newUI()
-			defer u.close()
-			u.close()
+			u := a.plain()
 			if about != "" {
 				u.say("%s", about)
 			}

@@ -52,7 +52,7 @@ func (a *app) trainCommand() *cobra.Command {
 	flags.Float64Var(&f.epochs, "epochs", 0, "passes over the histories, at most")
 	flags.IntVar(&f.steps, "steps", 0, "steps, at most; instead of --epochs")
 	flags.Uint64Var(&f.seed, "seed", 0, "of invented data, initial weights and batches (default 1)")
-	flags.StringVar(&f.engine, "engine", "", "graph or fused; equal in loss and gradient (default graph)")
+	flags.StringVar(&f.engine, "engine", "", "fused (all cores) or graph (gorgonia); equal in loss and gradient (default fused)")
 	flags.StringArrayVar(&f.set, "set", nil, "any setting of the configuration, such as model.dim=128; may be repeated")
 	flags.BoolVar(&f.resume, "resume", false, "go on where the run in --out stopped, with its own configuration")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print the configuration, every setting explained, and end")
@@ -123,29 +123,37 @@ func readBounded(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, most+1))
 }
 
-// train runs or resumes, then measures.
+// train runs or resumes, then measures. Wrong use leaves no folder behind.
 func (a *app) train(ctx context.Context, cmd *cobra.Command, f trainFlags) error {
+	s, err := a.session(cmd, f)
+	if err != nil || s.manifest.Status == run.Finished {
+		if err == nil {
+			err = s.report()
+		}
+		return err
+	}
+	fitter, err := s.fitter()
+	if err != nil {
+		return err
+	}
 	unlock, err := lockRun(f.out)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s, err := a.session(cmd, f)
-	if err != nil {
+	if err := s.restore(fitter, f.resume); err != nil {
 		return err
 	}
-	if s.manifest.Status != run.Finished {
-		if err := s.fit(ctx); err != nil {
-			return err
-		}
-		if err := s.finish(); err != nil {
-			return err
-		}
+	if err := s.fit(ctx, fitter); err != nil {
+		return err
+	}
+	if err := s.finish(); err != nil {
+		return err
 	}
 	return s.report()
 }
 
-// session begins a run in a folder, or finds the one that is there.
+// session is a new run, or the one that is in the folder. Nothing is written yet.
 func (a *app) session(cmd *cobra.Command, f trainFlags) (*session, error) {
 	s := &session{app: a, dir: runDir(f.out), folder: f.out}
 	exists, err := s.dir.Exists()

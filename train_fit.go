@@ -14,14 +14,7 @@ import (
 )
 
 // fit trains to the end of the run, from the last state that was saved. A stop saves and is an error.
-func (s *session) fit(ctx context.Context) error {
-	fitter, err := s.fitter()
-	if err != nil {
-		return err
-	}
-	if err := s.restore(fitter); err != nil {
-		return err
-	}
+func (s *session) fit(ctx context.Context, fitter *seqrec.Fitter) error {
 	s.introduce(fitter.Steps())
 	defer s.view.erase()
 	s.began, s.saved, s.savedStep = time.Now(), time.Now(), fitter.Steps()
@@ -102,8 +95,14 @@ func (s *session) every() int {
 // records is about how many lines a log gets.
 const records = 1000
 
-// restore goes on from the checkpoint, where there is one.
-func (s *session) restore(f *seqrec.Fitter) error {
+// restore begins the run, or goes on from its checkpoint, where there is one.
+func (s *session) restore(f *seqrec.Fitter, resume bool) error {
+	if !resume {
+		if exists, err := s.dir.Exists(); exists || err != nil { // since it was looked at first
+			return errors.Join(err, usageError("%s holds a run already", s.folder))
+		}
+		return s.dir.Begin(&s.manifest, s.config)
+	}
 	data, err := s.dir.Files.Read(run.CheckpointName)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.log, err = s.dir.CutLog(0)

@@ -62,11 +62,11 @@ func (s *session) prepare(exists bool) error {
 		}
 		return nil
 	}
-	return s.begin()
+	return s.describe()
 }
 
-// begin writes the first documents of a run.
-func (s *session) begin() error {
+// describe fills in the manifest of a new run.
+func (s *session) describe() error {
 	v := buildVersion()
 	workers := s.config.Workers
 	if workers == 0 {
@@ -82,7 +82,7 @@ func (s *session) begin() error {
 		Data:     s.material.about, Recipe: s.config.Recipe, Seed: s.config.Seed, Engine: s.config.Engine, Workers: workers,
 		Weights: s.model.Layout().Size(), Progress: run.Progress{Steps: steps},
 	}
-	return s.dir.Begin(&s.manifest, s.config)
+	return nil
 }
 
 func now() string { return time.Now().UTC().Format(time.RFC3339) }
@@ -139,16 +139,47 @@ func (s *session) source() (seqrec.Source, error) {
 	return seqrec.CropHistories(histories, c.Model.MaxLen, c.Batch.Size, c.Batch.Random, c.Seed), nil
 }
 
-// engine computes loss and gradient, on as many parts as the run began with.
+// engine computes loss and gradient: on as many parts as the run began with, or as a graph that was seen to agree.
 func (s *session) engine() (seqrec.Engine, error) {
+	fused := seqrec.NewParallelEngine(s.model, s.manifest.Workers)
 	if s.config.Engine == run.EngineFused {
-		return seqrec.NewParallelEngine(s.model, s.manifest.Workers), nil
+		return fused, nil
 	}
 	e, err := graph.NewEngine(s.model)
+	if err == nil {
+		err = s.agree(e, fused)
+	}
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("the graph cannot be built for this model: %w (--engine %s can)", err, run.EngineFused)}
+		return nil, &exitError{exitUsage, fmt.Errorf("the graph does not compute this model: %w (--engine %s does)", err, run.EngineFused)}
 	}
 	return e, nil
+}
+
+// agreement is how far two engines may differ in the loss of a batch: float32 sums in another order.
+const agreement = 1e-4
+
+// agree computes the first batch with both engines, each the other's oracle.
+func (s *session) agree(a, b seqrec.Engine) error {
+	source, err := s.source()
+	if err != nil {
+		return err
+	}
+	batch, err := source(0)
+	if err != nil {
+		return err
+	}
+	params := s.model.Init(s.config.Seed).Values()
+	grad := make([]float32, len(params))
+	var losses [2]float64
+	for i, e := range []seqrec.Engine{a, b} {
+		if losses[i], _, err = e.LossGrad(params, batch, grad); err != nil {
+			return err
+		}
+	}
+	if math.Abs(losses[0]-losses[1]) > agreement*math.Abs(losses[1]) {
+		return fmt.Errorf("its loss of the first batch is %v, the fused layers say %v", losses[0], losses[1])
+	}
+	return nil
 }
 
 // measure asks the validation people.
@@ -185,9 +216,10 @@ func (s *session) finish() error {
 		return err
 	}
 	s.manifest.Progress.Best, s.manifest.Progress.BestNDCG = at.Step, at.NDCG
-	u := s.app.newUI()
-	defer u.close()
+	s.view.steps = s.manifest.Progress.Step // nothing is left
+	u := s.app.plain()
 	if len(s.material.split.Test) > 0 {
+		s.view.say("Measuring the best weights, of step %d, on the test split.", at.Step)
 		if s.manifest.Result, err = t.evaluate(u, "test"); err != nil {
 			return err
 		}
@@ -213,9 +245,7 @@ func (s *session) report() error {
 	if s.app.json {
 		return s.app.emit(trainResult{s.folder, s.manifest})
 	}
-	u := s.app.newUI()
-	defer u.close()
-	u.close()
+	u := s.app.plain()
 	p := s.manifest.Progress
 	early := ""
 	if p.Early {

@@ -27,6 +27,14 @@ type trainView struct {
 	lines         int // of the block on the screen
 }
 
+// plain shows what needs no bars.
+func (a *app) plain() *ui {
+	if a.json {
+		return &ui{out: a.err}
+	}
+	return &ui{out: a.out}
+}
+
 // redrawEvery bounds how often the terminal is written to.
 const redrawEvery = 150 * time.Millisecond
 
@@ -162,7 +170,7 @@ func (v *trainView) block(width int) []string {
 
 // erase takes the block off the screen.
 func (v *trainView) erase() {
-	if v.lines > 0 {
+	if v.lines > 0 && v.term != nil {
 		fmt.Fprintf(v.out, "\x1b[%dA\x1b[J", v.lines)
 		v.lines = 0
 	}

@@ -19,11 +19,8 @@ type chartView struct {
 	Title, Label, Class, Path string
 	Best, BestTitle, Text     string
 	Ticks, Grid               []string
-	Levels                    []levelView
 	First, Last               int
 }
-
-type levelView struct{ Y, Title string }
 
 type point struct {
 	step  int

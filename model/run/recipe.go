@@ -48,7 +48,7 @@ func Recipes() []About {
 // (model.md, sections 2.4 and 4.3).
 func Default(r Recipe) (Config, bool) {
 	c := Config{
-		Recipe: r, Seed: 1, Engine: EngineGraph,
+		Recipe: r, Seed: 1, Engine: EngineFused,
 		Split: Split{Kind: SplitLeaveOneOut, Quantile: 0.9},
 		Model: Model{
 			Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 64, Items: ItemsTable,
