@@ -31,8 +31,10 @@ func gateModule(programs []*program) []byte {
 	return wasmModule(map[byte]section{1: types, 3: funcs, 4: tables, 7: exports, 10: code})
 }
 
-// sideModule holds the functions themselves.
-func sideModule(programs []*program) []byte {
+// sideModule holds the functions themselves. With relaxed, products are fused
+// with their sum where the processor can (the instructions of relaxed SIMD,
+// WebAssembly 3.0), which is faster; not all browsers have that.
+func sideModule(programs []*program, relaxed bool) []byte {
 	var types, imports, funcs, elements, code section
 	imports.add(append(append(wasmName("go"), wasmName("mem")...), 2, 0, 0)...)
 	table := append(append(wasmName("gate"), wasmName("table")...), 1, wasmFuncRef, 0)
@@ -43,7 +45,7 @@ func sideModule(programs []*program) []byte {
 		types.add(wasmType(p)...)
 		funcs.add(leb(uint32(i))...)
 		all = append(all, leb(uint32(i))...)
-		code.add(sized(wasmBody(p))...)
+		code.add(sized(wasmBody(p, relaxed))...)
 	}
 	elements.add(all...)
 	return wasmModule(map[byte]section{1: types, 2: imports, 3: funcs, 9: elements, 10: code})
@@ -114,13 +116,14 @@ func wasmType(p *program) []byte {
 // then the values are its locals.
 type wasmCode struct {
 	*program
+	relaxed bool
 	gpLocal []uint32
 	first   uint32 // local of value 0
 	bytes   []byte
 }
 
-func wasmBody(p *program) []byte {
-	c := &wasmCode{program: p, gpLocal: make([]uint32, p.gps)}
+func wasmBody(p *program, relaxed bool) []byte {
+	c := &wasmCode{program: p, relaxed: relaxed, gpLocal: make([]uint32, p.gps)}
 	next := uint32(len(p.params))
 	own := map[int]bool{}
 	for i, q := range p.params {
@@ -199,15 +202,7 @@ func (c *wasmCode) instr(in instr) {
 		c.control(in)
 		return
 	case opMulAdd, opMulAddOne, opMulSub:
-		c.value(in.args[0])
-		c.value(in.args[1])
-		c.value(in.args[2])
-		c.simd(c.code(opMul))
-		if in.op == opMulSub {
-			c.simd(c.code(opSub))
-		} else {
-			c.simd(c.code(opAdd))
-		}
+		c.mulAdd(in)
 	case opSelect:
 		c.value(in.args[1])
 		c.value(in.args[2])
@@ -235,6 +230,31 @@ func (c *wasmCode) instr(in instr) {
 		c.simd(c.code(in.op))
 	}
 	c.setValue(in.dst)
+}
+
+// mulAdd is args[0] + args[1]*args[2], or minus.
+func (c *wasmCode) mulAdd(in instr) {
+	sum, a, b := in.args[0], in.args[1], in.args[2]
+	if c.relaxed {
+		c.value(a)
+		c.value(b)
+		c.value(sum)
+		if in.op == opMulSub {
+			c.simd(0x106) // f32x4.relaxed_nmadd
+		} else {
+			c.simd(0x105) // f32x4.relaxed_madd
+		}
+		return
+	}
+	c.value(sum)
+	c.value(a)
+	c.value(b)
+	c.simd(c.code(opMul))
+	if in.op == opMulSub {
+		c.simd(c.code(opSub))
+	} else {
+		c.simd(c.code(opAdd))
+	}
 }
 
 // code is the number of an instruction of two operands, or one.

@@ -16,9 +16,13 @@ go.env = { TMPDIR: require("os").tmpdir(), ...process.env };
 go.exit = process.exit;
 
 (async () => {
-	const simd = process.env.TUTTI_SIMD !== "off";
-	if (await tuttiSIMD(go, { simd }) !== simd) {
-		throw new Error("the side module does not start");
+	const want = process.env.TUTTI_SIMD; // fused, plain or portable; default: what there is
+	if (want === "fused") {
+		require("v8").setFlagsFromString("--experimental-wasm-relaxed-simd"); // before Node.js 21
+	}
+	const got = await tuttiSIMD(go, want && { allow: want === "portable" ? [] : [want] });
+	if (want ? got !== want : got === "portable") {
+		throw new Error(`the side module is ${got}`);
 	}
 	const { instance } = await WebAssembly.instantiate(fs.readFileSync(process.argv[2]), go.importObject);
 	process.on("exit", (code) => { // Node.js exits if no event is pending
