@@ -142,8 +142,8 @@ func (s *session) introduce(step int) {
 	s.view = s.app.newTrainView(s.manifest.Progress.Steps, step, s.log)
 	d, p := s.manifest.Data, s.manifest.Progress
 	s.view.say("%s: %d people, %d items, %d events.", d.Source, d.Users, d.Items, d.Events)
-	s.view.say("%s, %d weights, %d steps (%.0f epochs), engine %s; validation on %d people every %d steps. Ctrl-C saves and ends.",
-		s.config.Recipe, s.manifest.Weights, p.Steps, s.epochs(p.Steps), s.config.Engine, len(s.valid), s.every())
+	s.view.say("%s, %d weights, %d steps of %d sequences (%.0f epochs), engine %s; validation on %d people every %d steps. Ctrl-C saves and ends.",
+		s.config.Recipe, s.manifest.Weights, p.Steps, s.config.Fit.Accumulate*s.config.BatchSize(s.usable()), s.epochs(p.Steps), s.config.Engine, len(s.valid), s.every())
 	if step > 0 {
 		s.view.say("Goes on after step %d.", step)
 	}

@@ -116,7 +116,7 @@ func (s *session) steps() (int, error) {
 // epochs is how many passes over the histories a number of steps makes.
 func (s *session) epochs(steps int) float64 {
 	usable := s.usable()
-	return float64(steps) * float64(s.config.Fit.Accumulate*min(s.config.Batch.Size, usable)) / float64(usable)
+	return float64(steps) * float64(s.config.Fit.Accumulate*min(s.config.BatchSize(usable), usable)) / float64(usable)
 }
 
 // source makes the batches of the recipe.
@@ -126,17 +126,18 @@ func (s *session) source() (seqrec.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	size := c.BatchSize(s.usable())
 	switch c.Recipe {
 	case run.EncDec:
-		return seqrec.ContinueHistories(histories, c.Model.MaxLen, c.Model.Horizon, c.Batch.Size, c.Seed), nil
+		return seqrec.ContinueHistories(histories, c.Model.MaxLen, c.Model.Horizon, size, c.Seed), nil
 	case run.Bidirectional:
 		m := seqrec.Masking{Items: s.manifest.Data.Items, MaxLen: c.Model.MaxLen, Rate: c.Batch.Mask, LastOnly: c.Batch.LastOnly}
 		if err := m.Check(); err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		return seqrec.ClozeHistories(histories, m, c.Batch.Size, c.Seed), nil
+		return seqrec.ClozeHistories(histories, m, size, c.Seed), nil
 	}
-	return seqrec.CropHistories(histories, c.Model.MaxLen, c.Batch.Size, c.Batch.Random, c.Seed), nil
+	return seqrec.CropHistories(histories, c.Model.MaxLen, size, c.Batch.Random, c.Seed), nil
 }
 
 // engine computes loss and gradient: on as many parts as the run began with, or as a graph that was seen to agree.

@@ -24,13 +24,13 @@ var recipes = []struct {
 	{About{Causal, "the next item from what came before (SASRec): the strongest here by far for its time, and the one to start with"}, func(*Config) {}},
 	{About{Bidirectional, "masked items from both sides (BERT4Rec): slower to train, best where the order of events is loose"}, func(c *Config) {
 		c.Batch.Mask, c.Batch.LastOnly = 0.2, 0.1
-		c.Fit.Epochs = 160
-		c.Validate.Patience = 0
+		c.Fit.Epochs = 120
+		c.Validate.Patience = 20
 	}},
 	{About{EncDec, "whole continuations (encoder and decoder): best for lists that must fit together, weaker for a single next item"}, func(c *Config) {
 		c.Model.DecoderBlocks = 1
 		c.Model.Horizon = 10
-		c.Fit.Epochs = 80
+		c.Fit.Epochs = 60
 	}},
 }
 
@@ -45,7 +45,8 @@ func Recipes() []About {
 
 // Default is the whole configuration of a recipe; false for an unknown one.
 // The shape, the rate and the crops are those of the project's study on ml-1m
-// (model.md, sections 2.4 and 4.3).
+// (model.md, sections 2.4 and 4.3); the size of a batch follows the number of
+// people, see Config.BatchSize.
 func Default(r Recipe) (Config, bool) {
 	c := Config{
 		Recipe: r, Seed: 1, Engine: EngineFused,
@@ -55,8 +56,8 @@ func Default(r Recipe) (Config, bool) {
 			Dropout: 0.2,
 		},
 		Loss:     Loss{Negatives: 256, Calibration: 0.75},
-		Batch:    Batch{Size: 128, Random: 0.6},
-		Fit:      Fit{Epochs: 60, Optimiser: "adam", Rate: 1.5e-3, Schedule: "cosine", WarmUp: 0.05, Accumulate: 1},
+		Batch:    Batch{Random: 0.6},
+		Fit:      Fit{Epochs: 40, Optimiser: "adam", Rate: 1.5e-3, Schedule: "cosine", WarmUp: 0.05, Accumulate: 1},
 		Validate: Validate{Users: 2000, Patience: 10},
 		Save:     Save{Seconds: 60},
 	}

@@ -56,7 +56,7 @@ func Settings(c *Config) []Setting {
 		decimal("loss.rating_weight", &c.Loss.RatingWeight, 0, 1e6, "of predicting the rating beside the item; 0: not"),
 		decimal("loss.click_weight", &c.Loss.ClickWeight, 0, 1e6, "of predicting a click beside the item; 0: not"),
 
-		whole("batch.size", &c.Batch.Size, 1, 1<<20, "sequences of a batch"),
+		whole("batch.size", &c.Batch.Size, 0, 1<<20, "sequences of a batch; 0: by the number of people, 16 to 128"),
 		decimal("batch.random", &c.Batch.Random, 0, 1, "share of long histories cut at random, the others at their end"),
 		decimal("batch.mask", &c.Batch.Mask, 0, 0.99, "bidirectional only: share of masked events"),
 		decimal("batch.last_only", &c.Batch.LastOnly, 0, 1, "bidirectional only: share of sequences that mask their last event alone"),
