@@ -21,7 +21,7 @@ var avx512 = set{
 	scale:  scaleAVX512,
 	max:    maxAVX512,
 	finite: finiteAVX512,
-	adam:   adamStepAVX512,
+	adam:   adamStepAVX2, // as much division a cycle, and less at a time
 
 	expShifted:       expShiftedAVX512,
 	expColumns:       expColumnsAVX512,
@@ -56,10 +56,6 @@ func gemmBiasAVX512(m, n, k int, a []float32, rsa int, b []float32, ldb int, c [
 	g.shape(m, n, k, rsa, 1, ldb, ldc)
 	g.a, g.b, g.c, g.from = &a[0], &b[0], &c[0], &bias[0]
 	g.run()
-}
-
-func adamStepAVX512(w, g, m, v []float32, c AdamStep) {
-	adamAVX512(w, g, m, v, c.Beta1, 1-c.Beta1, c.Beta2, 1-c.Beta2, c.Epsilon, c.Rate, c.SecondScale, c.DecayPerStep)
 }
 
 func dropoutMaskAVX512(dst, x []float32, d mask) {

@@ -43,6 +43,9 @@ func main() {
 func run(dir string) error {
 	for _, wide := range []bool{true, false} {
 		for _, f := range families {
+			if wide && f.name == "adam" {
+				continue // bound by division, which vectors of 16 do no faster
+			}
 			if err := write(dir, newGen(wide), f.name, f.emit); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}

@@ -17,8 +17,8 @@ func TestKernelsAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 4*len(families) {
-		t.Errorf("%d files, want assembly and declarations of 2 sets of %d families", len(files), len(families))
+	if want := 4*len(families) - 2; len(files) != want { // adam is in one set only
+		t.Errorf("%d files, want %d: assembly and declarations of every family for 2 sets", len(files), want)
 	}
 	for _, f := range files {
 		want, err := os.ReadFile(filepath.Join(dir, f.Name()))
