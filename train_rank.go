@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"tutti/model/rank"
 	"tutti/model/seqrec"
 )
 
@@ -49,7 +50,7 @@ func (t *trained) top(q seqrec.Query, count int, repeat bool, scores []float32) 
 		return nil, err
 	}
 	norm := logSum(scores)
-	best := seqrec.Top(scores, count, func(item int32) bool { return !repeat && slices.Contains(q.Items, item) })
+	best := rank.Top(scores, count, func(item int32) bool { return !repeat && slices.Contains(q.Items, item) })
 	out := make([]candidate, len(best))
 	for i, r := range best {
 		out[i] = candidate{r.Item, float64(r.Score), math.Exp(float64(r.Score) - norm)}

@@ -2,10 +2,11 @@ package blend
 
 import (
 	"fmt"
-	"math"
 	"sync"
 
 	"tutti/model"
+	"tutti/model/kernel"
+	"tutti/model/rank"
 	"tutti/model/seqrec"
 	"tutti/model/stats"
 )
@@ -15,7 +16,7 @@ type Parts struct {
 	Popularity  *stats.Popularity
 	Transitions *stats.Transitions // nil: not released yet
 	Model       *seqrec.Model      // nil: no Transformer yet
-	Params      model.Params       // of Model
+	Params      model.Params       // of Model; shared: they must not change any more
 	Weight      float64            // of the Transformer in the blend, in [0, 1]
 }
 
@@ -26,8 +27,11 @@ type Recommender struct {
 	transformer *seqrec.Scorer // nil without a Model
 	weight      float64
 	items       int
-	scratch     sync.Pool
+	spare       sync.Pool // of *scratch
 }
+
+// scratch holds V numbers of each.
+type scratch struct{ statistics, scores []float32 }
 
 // New joins the parts; it refuses a weight outside [0, 1] and parts of different catalogues.
 func New(p Parts) (*Recommender, error) {
@@ -42,7 +46,7 @@ func New(p Parts) (*Recommender, error) {
 		return nil, err
 	}
 	r := &Recommender{statistics: statistics, weight: p.Weight, items: p.Popularity.Catalogue()}
-	r.scratch.New = func() any { s := make([]float32, r.items); return &s }
+	r.spare.New = func() any { return &scratch{make([]float32, r.items), make([]float32, r.items)} }
 	if p.Model == nil {
 		r.weight = 0
 		return r, nil
@@ -59,54 +63,29 @@ func (r *Recommender) Items() int { return r.items }
 
 // Scores writes the probability of every item as the next one; items of the history get 0. len(out) must be V.
 func (r *Recommender) Scores(history []int32, out []float32) error {
-	r.statistics.Distribution(history, out)
-	if r.transformer == nil || r.weight == 0 || len(history) == 0 {
+	tmp := r.spare.Get().(*scratch)
+	defer r.spare.Put(tmp)
+	return r.scores(history, tmp.statistics, out)
+}
+
+// scores also writes what the statistics say alone.
+func (r *Recommender) scores(history []int32, statistics, out []float32) error {
+	r.statistics.Distribution(history, statistics)
+	if !r.asksTransformer(history) {
+		copy(out, statistics)
 		return nil
 	}
-	buffer := r.scratch.Get().(*[]float32)
-	defer r.scratch.Put(buffer)
-	if err := r.transformerShares(history, *buffer); err != nil {
+	if err := r.transformer.Probabilities(seqrec.Query{Items: history}, history, out); err != nil {
 		return err
 	}
-	for i, p := range *buffer {
-		out[i] = float32(r.weight)*p + float32(1-r.weight)*out[i]
-	}
+	kernel.Scale(out, float32(r.weight))
+	kernel.Axpy(out, float32(1-r.weight), statistics)
 	return nil
 }
 
-// transformerShares is the softmax of the Transformer's logits over the items that the history does not hold.
-func (r *Recommender) transformerShares(history []int32, out []float32) error {
-	if err := r.transformer.Scores(history, out); err != nil {
-		return err
-	}
-	softmaxUnseen(history, out)
-	return nil
-}
-
-func softmaxUnseen(history []int32, logits []float32) {
-	for _, i := range history {
-		if i >= 0 && int(i) < len(logits) {
-			logits[i] = float32(math.Inf(-1))
-		}
-	}
-	top := float32(math.Inf(-1))
-	for _, x := range logits {
-		top = max(top, x)
-	}
-	if math.IsInf(float64(top), -1) {
-		clear(logits)
-		return
-	}
-	sum := 0.0
-	for i, x := range logits {
-		p := math.Exp(float64(x - top))
-		logits[i] = float32(p)
-		sum += p
-	}
-	scale := float32(1 / sum)
-	for i := range logits {
-		logits[i] *= scale
-	}
+// asksTransformer says whether the Transformer has a say.
+func (r *Recommender) asksTransformer(history []int32) bool {
+	return r.transformer != nil && r.weight != 0 && len(history) > 0
 }
 
 // Kind says which head speaks loudest for a recommendation.
@@ -133,23 +112,16 @@ type Recommendation struct {
 // Rank lists the n best items that the history does not hold and exclude (may be nil) lets through, best first, ties by
 // lower index.
 func (r *Recommender) Rank(history []int32, n int, exclude func(item int32) bool) ([]Recommendation, error) {
-	scores := make([]float32, r.items)
-	if err := r.Scores(history, scores); err != nil {
+	tmp := r.spare.Get().(*scratch)
+	defer r.spare.Put(tmp)
+	if err := r.scores(history, tmp.statistics, tmp.scores); err != nil {
 		return nil, err
 	}
-	seen := make(map[int32]bool, len(history))
-	for _, i := range history {
-		seen[i] = true
-	}
-	top := seqrec.Top(scores, n, func(i int32) bool { return seen[i] || exclude != nil && exclude(i) })
+	seen := rank.Seen(history)
+	top := rank.Top(tmp.scores, n, func(i int32) bool { return seen(i) || exclude != nil && exclude(i) })
 	out := make([]Recommendation, len(top))
-	if len(top) == 0 {
-		return out, nil
-	}
-	statistics := make([]float32, r.items)
-	r.statistics.Distribution(history, statistics)
 	for k, t := range top {
-		out[k] = r.explain(history, t.Item, scores[t.Item], statistics[t.Item])
+		out[k] = r.explain(history, t.Item, t.Score, tmp.statistics[t.Item])
 	}
 	return out, nil
 }
@@ -159,7 +131,7 @@ func (r *Recommender) explain(history []int32, item int32, score, statistics flo
 	why := r.statistics.Explain(history, item)
 	rec := Recommendation{Item: item, Score: float64(score), Kind: Popular, Because: why.Because}
 	fromStatistics := (1 - r.weight) * float64(statistics)
-	if r.weight == 0 || r.transformer == nil || len(history) == 0 {
+	if !r.asksTransformer(history) {
 		fromStatistics = float64(statistics)
 	}
 	switch fromTransformer := float64(score) - fromStatistics; {

@@ -173,3 +173,17 @@ type probing struct {
 func (p probing) Top(query []float32, k int, exclude func(item int32) bool) ([]Ranked, error) {
 	return p.Probe(query, k, p.probes, exclude)
 }
+
+func BenchmarkScores4k(b *testing.B) {
+	w := worldOf(4000)
+	x, err := NewIndex(w.vectors, w.bias, benchDim)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := make([]float32, x.Items())
+	for b.Loop() {
+		if err := x.Scores(w.queries[:benchDim], out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

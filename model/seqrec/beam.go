@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tutti/model/kernel"
+	"tutti/model/rank"
 )
 
 // speaker is what beam search asks: the logits of all items after each of some
@@ -66,7 +67,7 @@ func continuations(from speaker, lists []List, n int, allowed rules) []candidate
 	for parent, list := range lists {
 		logits := from.logits(parent)
 		normaliser := logSumExp(logits)
-		for _, r := range Top(logits, n, allowed.forbids(list.Items)) {
+		for _, r := range rank.Top(logits, n, allowed.forbids(list.Items)) {
 			p := float64(r.Score) - normaliser
 			all = append(all, candidate{parent: parent, item: r.Item, logProb: p, total: list.LogProb + p})
 		}

@@ -52,7 +52,7 @@ type List struct {
 	LogProb  float64
 }
 
-// NewGenerator copies the weights, as NewScorer does. A Bidirectional model has
+// NewGenerator shares the weights, as NewScorer does. A Bidirectional model has
 // no order to write in and is refused.
 func NewGenerator(m *Model, params model.Params) (*Generator, error) {
 	if m.cfg.Arch == Bidirectional {

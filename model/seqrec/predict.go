@@ -45,18 +45,14 @@ func (s *Scorer) pointwise(q Query, items []int32, out, weight, bias []float32) 
 	if err := checkItems(items, s.model.cfg.Items); err != nil {
 		return err
 	}
-	tmp := s.spare.Get().(*scratch)
-	defer s.spare.Put(tmp)
-	h, err := s.encode(tmp, q)
-	if err != nil {
-		return err
-	}
-	weighed := make([]float32, d)
-	for j, w := range weight {
-		weighed[j] = w * h[j]
-	}
-	for i, id := range items {
-		out[i] = kernel.Dot(weighed, s.items[int(id)*d:(int(id)+1)*d]) + bias[0]
-	}
-	return nil
+	return s.with(q, func(h []float32) error {
+		weighed := make([]float32, d)
+		for j, w := range weight {
+			weighed[j] = w * h[j]
+		}
+		for i, id := range items {
+			out[i] = kernel.Dot(weighed, s.items[int(id)*d:(int(id)+1)*d]) + bias[0]
+		}
+		return nil
+	})
 }

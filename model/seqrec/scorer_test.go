@@ -4,11 +4,13 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 
 	"tutti/model"
+	"tutti/model/rank"
 	"tutti/model/seqrec"
 )
 
@@ -38,20 +40,6 @@ func TestScoresAgainstOracle(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestScorerKeepsItsWeights(t *testing.T) {
-	m := smallModels(t)["table"]
-	params := lively(t, m)
-	scorer := mustScorer(t, m, params)
-	before, after := make([]float32, small.Items), make([]float32, small.Items)
-	if err := scorer.Scores([]int32{1}, before); err != nil {
-		t.Fatal(err)
-	}
-	clear(params.Values())
-	if err := scorer.Scores([]int32{1}, after); err != nil || !slices.Equal(before, after) {
-		t.Errorf("scores changed with the caller's weights (%v)", err)
 	}
 }
 
@@ -102,44 +90,112 @@ func TestScorerRefuses(t *testing.T) {
 	}
 }
 
-// topNaive sorts everything.
-func topNaive(scores []float32, n int, exclude func(int32) bool) []seqrec.Ranked {
-	var all []seqrec.Ranked
-	for i, s := range scores {
-		if s == s && (exclude == nil || !exclude(int32(i))) {
-			all = append(all, seqrec.Ranked{Item: int32(i), Score: s})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b seqrec.Ranked) int {
-		switch {
-		case a.Score > b.Score:
-			return -1
-		case a.Score < b.Score:
-			return 1
-		}
-		return 0
-	})
-	return all[:min(n, len(all))]
-}
-
-func TestTopAgainstSort(t *testing.T) {
+// Rank, the sorted Scores, an int8 table and the index behind them say the same,
+// to the last bit, for every architecture and every kind of item vector.
+func TestRankIsTheOrderOfScores(t *testing.T) {
 	rng := rand.New(rand.NewPCG(30, 30))
-	for range 500 {
-		scores := make([]float32, rng.IntN(60))
-		for i := range scores {
-			scores[i] = float32(rng.IntN(8)) // many ties
-			if rng.IntN(20) == 0 {
-				scores[i] = float32(math.NaN())
+	for _, items := range []int{11, seqrec.Int8Items + 1} {
+		for name, m := range scoredModels(t, items) {
+			params := lively(t, m)
+			plain := mustScorer(t, m, params)
+			small, err := seqrec.NewInt8Scorer(m, params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scores, vector := make([]float32, items), make([]float32, m.Config().Dim)
+			for range 3 {
+				q := seqrec.Query{Items: randomHistory(rng, 3, items)}
+				var exclude func(int32) bool
+				if rng.IntN(2) == 0 {
+					exclude = rank.Seen(q.Items)
+				}
+				if err := errors.Join(plain.ScoresOf(q, scores), plain.Vector(q, vector)); err != nil {
+					t.Fatal(err)
+				}
+				want := rank.Top(scores, 10, exclude)
+				for kind, search := range map[string]func() ([]rank.Ranked, error){
+					"Rank":  func() ([]rank.Ranked, error) { return plain.RankOf(q, 10, exclude) },
+					"int8":  func() ([]rank.Ranked, error) { return small.RankOf(q, 10, exclude) },
+					"index": func() ([]rank.Ranked, error) { return plain.Index().Top(vector, 10, exclude) },
+				} {
+					if got, err := search(); err != nil || !slices.Equal(got, want) {
+						t.Errorf("%s, %d items, %s: %v, %v\nwant %v", name, items, kind, got, err, want)
+					}
+				}
 			}
 		}
-		n := rng.IntN(15)
-		var exclude func(int32) bool
-		if rng.IntN(2) == 0 {
-			exclude = func(item int32) bool { return item%3 == 0 }
+	}
+}
+
+// scoredModels are one model for each way of scoring.
+func scoredModels(t *testing.T, items int) map[string]*seqrec.Model {
+	t.Helper()
+	cfg := small
+	cfg.Items = items
+	features := make([]float32, items*2)
+	for i := range features {
+		features[i] = float32(i%13)/7 - 1
+	}
+	models := map[string]*seqrec.Model{"table": mustModel(t, cfg, nil)}
+	cfg.FeatureDim = 2
+	models["features"] = mustModel(t, cfg, features)
+	cfg.Hybrid, cfg.Arch = true, seqrec.Bidirectional
+	models["hybrid, bidirectional"] = mustModel(t, cfg, features)
+	cfg.Arch, cfg.DecoderBlocks, cfg.Horizon = seqrec.EncoderDecoder, 1, 2
+	models["hybrid, encoder and decoder"] = mustModel(t, cfg, features)
+	return models
+}
+
+// The probabilities are the softmax of the scores, but for float32's roundings.
+func TestProbabilities(t *testing.T) {
+	for name, m := range smallModels(t) {
+		s := mustScorer(t, m, lively(t, m))
+		q := seqrec.Query{Items: []int32{1, 2, 3}}
+		scores, got := make([]float32, small.Items), make([]float32, small.Items)
+		for _, without := range [][]int32{nil, q.Items, {-1, 99, 0}} {
+			if err := errors.Join(s.ScoresOf(q, scores), s.Probabilities(q, without, got)); err != nil {
+				t.Fatal(err)
+			}
+			total := 0.0
+			for i, x := range scores {
+				if !slices.Contains(without, int32(i)) {
+					total += math.Exp(float64(x))
+				}
+			}
+			for i, p := range got {
+				want := math.Exp(float64(scores[i])) / total
+				if slices.Contains(without, int32(i)) {
+					want = 0
+				}
+				if math.Abs(float64(p)-want) > 1e-5 {
+					t.Errorf("%s, without %v: item %d has %v, want %v", name, without, i, p, want)
+				}
+			}
 		}
-		got, want := seqrec.Top(scores, n, exclude), topNaive(scores, n, exclude)
-		if !slices.Equal(got, want) {
-			t.Fatalf("%d of %v: %v, want %v", n, scores, got, want)
+		all := make([]int32, small.Items)
+		for i := range all {
+			all[i] = int32(i)
 		}
+		if err := s.Probabilities(q, all, got); err != nil || slices.ContainsFunc(got, func(p float32) bool { return p != 0 }) {
+			t.Errorf("%s: nothing is left, and the probabilities are %v (%v)", name, got, err)
+		}
+		if s.Probabilities(q, nil, got[1:]) == nil || s.Vector(q, got[:1]) == nil {
+			t.Errorf("%s: wrote into a short slice", name)
+		}
+	}
+}
+
+// The weights are not copied: of a learned table there is one.
+func TestScorerSharesItsWeights(t *testing.T) {
+	cfg := small
+	cfg.Items = 100_000
+	m := mustModel(t, cfg, nil)
+	params := m.Init(1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	mustScorer(t, m, params)
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<16 {
+		t.Errorf("%d bytes for a scorer of %d weights", got, len(params.Values()))
 	}
 }
