@@ -46,12 +46,27 @@ func TestTrainToRecommend(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
+			graph := filepath.Join(t.TempDir(), "graph")
+			wants(t, exitDone, "", "train", "--data", data, "--config", tiny(t, recipe.Recipe), "--out", graph, "--seed", "5")
+			weightsAgree(t, dir, graph)
 			evaluates(t, dir, m)
 			generates(t, dir, recipe.Recipe)
 			recommends(t, dir)
 			wants(t, exitUsage, "holds a run already", "train", "--data", data, "--out", dir)
 			wants(t, exitDone, "best weights at step", "train", "--resume", "--out", dir) // finished: shows the table
 		})
+	}
+}
+
+// weightsAgree: two engines end with the same weights.
+func weightsAgree(t *testing.T, a, b string) {
+	t.Helper()
+	x, at, err := runDir(a).Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if y, when, err := runDir(b).Best(); err != nil || x.Digest() != y.Digest() || at.Step != when.Step {
+		t.Errorf("the engines do not agree: best at steps %d and %d (%v)", at.Step, when.Step, err)
 	}
 }
 

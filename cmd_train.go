@@ -52,7 +52,7 @@ func (a *app) trainCommand() *cobra.Command {
 	flags.Float64Var(&f.epochs, "epochs", 0, "passes over the histories, at most")
 	flags.IntVar(&f.steps, "steps", 0, "steps, at most; instead of --epochs")
 	flags.Uint64Var(&f.seed, "seed", 0, "of invented data, initial weights and batches (default 1)")
-	flags.StringVar(&f.engine, "engine", "", "fused (all cores) or graph (gorgonia); equal in loss and gradient (default fused)")
+	flags.StringVar(&f.engine, "engine", "", "graph (gorgonia over the fused layers) or fused (the layers alone); equal to the bit (default graph)")
 	flags.StringArrayVar(&f.set, "set", nil, "any setting of the configuration, such as model.dim=128; may be repeated")
 	flags.BoolVar(&f.resume, "resume", false, "go on where the run in --out stopped, with its own configuration")
 	flags.BoolVar(&f.printConfig, "print-config", false, "print the configuration, every setting explained, and end")

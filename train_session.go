@@ -140,47 +140,12 @@ func (s *session) source() (seqrec.Source, error) {
 	return seqrec.CropHistories(histories, c.Model.MaxLen, size, c.Batch.Random, c.Seed), nil
 }
 
-// engine computes loss and gradient: on as many parts as the run began with, or as a graph that was seen to agree.
+// engine computes loss and gradient, on as many parts of a batch as the run began with.
 func (s *session) engine() (seqrec.Engine, error) {
-	fused := seqrec.NewParallelEngine(s.model, s.manifest.Workers)
 	if s.config.Engine == run.EngineFused {
-		return fused, nil
+		return seqrec.NewParallelEngine(s.model, s.manifest.Workers), nil
 	}
-	e, err := graph.NewEngine(s.model)
-	if err == nil {
-		err = s.agree(e, fused)
-	}
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("the graph does not compute this model: %w (--engine %s does)", err, run.EngineFused)}
-	}
-	return e, nil
-}
-
-// agreement is how far two engines may differ in the loss of a batch: float32 sums in another order.
-const agreement = 1e-4
-
-// agree computes the first batch with both engines, each the other's oracle.
-func (s *session) agree(a, b seqrec.Engine) error {
-	source, err := s.source()
-	if err != nil {
-		return err
-	}
-	batch, err := source(0)
-	if err != nil {
-		return err
-	}
-	params := s.model.Init(s.config.Seed).Values()
-	grad := make([]float32, len(params))
-	var losses [2]float64
-	for i, e := range []seqrec.Engine{a, b} {
-		if losses[i], _, err = e.LossGrad(params, batch, grad); err != nil {
-			return err
-		}
-	}
-	if math.Abs(losses[0]-losses[1]) > agreement*math.Abs(losses[1]) {
-		return fmt.Errorf("its loss of the first batch is %v, the fused layers say %v", losses[0], losses[1])
-	}
-	return nil
+	return graph.NewParallel(s.model, graph.Tasks, s.manifest.Workers)
 }
 
 // measure asks the validation people.

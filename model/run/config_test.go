@@ -42,7 +42,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 // changeable sets a field to something else that it takes.
 func changeable(c *run.Config, s run.Setting) bool {
 	for _, value := range []string{
-		"17", "0.125", "true", "ml # not a \"comment\"", run.EngineGraph, run.SplitTime, run.ItemsHybrid, "post", "rotary", "swiglu", "gbce", "adamw", "constant",
+		"17", "0.125", "true", "ml # not a \"comment\"", run.EngineFused, run.SplitTime, run.ItemsHybrid, "post", "rotary", "swiglu", "gbce", "adamw", "constant",
 	} {
 		if value != s.Value && c.Set(s.Name, value) == nil {
 			return true

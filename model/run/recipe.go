@@ -49,7 +49,7 @@ func Recipes() []About {
 // people, see Config.BatchSize.
 func Default(r Recipe) (Config, bool) {
 	c := Config{
-		Recipe: r, Seed: 1, Engine: EngineFused,
+		Recipe: r, Seed: 1, Engine: EngineGraph,
 		Split: Split{Kind: SplitLeaveOneOut, Quantile: 0.9},
 		Model: Model{
 			Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 64, Items: ItemsTable,

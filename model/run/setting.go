@@ -29,7 +29,7 @@ func Settings(c *Config) []Setting {
 		choice("recipe", &c.Recipe, "what kind of recommender", words...),
 		text("data", &c.Data, "folder or zip; empty: invented behaviour"),
 		whole("seed", &c.Seed, 0, math.MaxUint64, "of invented data, initial weights and batches"),
-		choice("engine", &c.Engine, "graph: gorgonia's graph over the fused layers; fused: the same layers without it, equal in loss and gradient", EngineGraph, EngineFused),
+		choice("engine", &c.Engine, "graph: gorgonia's graph over the fused layers; fused: the same layers without it, equal to the bit", EngineGraph, EngineFused),
 		whole("workers", &c.Workers, 0, 256, "parts of a batch computed side by side; 0: one for each core"),
 
 		choice("split.kind", &c.Split.Kind, "leave-one-out flatters, because others' future is in the training data; time does not", SplitLeaveOneOut, SplitTime),
