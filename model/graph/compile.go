@@ -74,7 +74,7 @@ func (g *Graph) compileLoss() (vm gorgonia.VM, err error) {
 // differentiate has gorgonia add the gradients of all parameters that cost
 // depends on, and returns the nodes that compute them.
 func (g *Graph) differentiate(cost *gorgonia.Node) (outputs gorgonia.Nodes, err error) {
-	used := g.below(cost)
+	used := g.reached(cost)
 	var wrt gorgonia.Nodes
 	var of []*param
 	for _, p := range g.params {
@@ -108,6 +108,22 @@ func (g *Graph) differentiate(cost *gorgonia.Node) (outputs gorgonia.Nodes, err 
 
 // below is every node that n is computed from.
 func (g *Graph) below(n *gorgonia.Node) map[*gorgonia.Node]bool {
+	return g.visit(n, func(gorgonia.Op, int) []bool { return nil })
+}
+
+// reached is every node that a gradient of n reaches.
+func (g *Graph) reached(n *gorgonia.Node) map[*gorgonia.Node]bool {
+	return g.visit(n, func(op gorgonia.Op, inputs int) []bool {
+		if d, ok := op.(gorgonia.SDOp); ok {
+			return d.DiffWRT(inputs)
+		}
+		return make([]bool, inputs)
+	})
+}
+
+// visit is n and every node below it over the inputs that follow chooses; nil is
+// all of them.
+func (g *Graph) visit(n *gorgonia.Node, follow func(op gorgonia.Op, inputs int) []bool) map[*gorgonia.Node]bool {
 	seen := map[*gorgonia.Node]bool{}
 	var visit func(n *gorgonia.Node)
 	visit = func(n *gorgonia.Node) {
@@ -115,8 +131,12 @@ func (g *Graph) below(n *gorgonia.Node) map[*gorgonia.Node]bool {
 			return
 		}
 		seen[n] = true
-		for _, child := range g.children(n) {
-			visit(child)
+		children := g.children(n)
+		chosen := follow(n.Op(), len(children))
+		for i, child := range children {
+			if chosen == nil || i < len(chosen) && chosen[i] {
+				visit(child)
+			}
 		}
 	}
 	visit(n)

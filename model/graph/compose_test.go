@@ -204,6 +204,79 @@ func TestUnused(t *testing.T) {
 	})
 }
 
+// compositions use the same nodes in several ways, in every order.
+func compositions() map[string]Loss {
+	entropy := func(g *Graph) *gorgonia.Node { return gorgonia.Must(composedEntropy(g)) }
+	sum := func(terms ...*gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.ReduceAdd(terms) }
+	return map[string]Loss{
+		"tasks and logits": func(g *Graph) (*gorgonia.Node, error) { return sum(g.Tasks(), entropy(g)) },
+		"logits and tasks": func(g *Graph) (*gorgonia.Node, error) { return sum(entropy(g), g.Tasks()) },
+		"all": func(g *Graph) (*gorgonia.Node, error) {
+			small := gorgonia.Must(gorgonia.Mul(energy(g.Hidden()), gorgonia.NewConstant(float32(0.001))))
+			return sum(entropy(g), small, g.Tasks(), energy(g.Param(seqrec.TensorItemBias)))
+		},
+		"next first":   func(g *Graph) (*gorgonia.Node, error) { return sum(g.NextItem(), g.Rating(), g.Click(), entropy(g)) },
+		"ratings last": func(g *Graph) (*gorgonia.Node, error) { next := entropy(g); return sum(next, g.Rating()) },
+		"twice":        func(g *Graph) (*gorgonia.Node, error) { return sum(g.Tasks(), g.Tasks(), g.NextItem()) },
+		"clicks alone": func(g *Graph) (*gorgonia.Node, error) { return g.Click(), nil },
+		"no slope": func(g *Graph) (*gorgonia.Node, error) {
+			above := gorgonia.Must(gorgonia.Gt(g.Logits(), g.Targets(), true))
+			return sum(g.Tasks(), gorgonia.Must(gorgonia.Sum(above)))
+		},
+	}
+}
+
+// TestCompositions: whoever else reads a node, its gradient is the slope.
+func TestCompositions(t *testing.T) {
+	configs := options()
+	for _, kind := range []string{"heads", "heads features", "decoder hybrid heads"} {
+		for name, loss := range compositions() {
+			t.Run(kind+", "+name, func(t *testing.T) {
+				cfg := configs[kind]
+				cfg.Items, cfg.Blocks = 40, 1
+				m := newModel(t, cfg)
+				engine, params := newEngine(t, m, loss), spread(m, 18)
+				rng := rand.New(rand.NewPCG(18, 18))
+				lossGrad(t, engine, params.Values(), familyBatch(cfg, rng, 5))
+				batch := familyBatch(cfg, rng, 3)
+				_, grad := lossGrad(t, engine, params.Values(), batch)
+				if name == "no slope" { // the steps that it adds have none
+					_, want := lossGrad(t, seqrec.NewEngine(m), params.Values(), batch)
+					if far, where := difference(m.Layout(), grad, want); !(far <= 1e-6) {
+						t.Errorf("gradient of %s differs by %v", where, far)
+					}
+					return
+				}
+				slopeIsNorm(t, engine, params, batch, grad)
+			})
+		}
+	}
+}
+
+// TestComposedFamily: a loss on the logits is the fused one for every
+// architecture.
+func TestComposedFamily(t *testing.T) {
+	configs := options()
+	for _, kind := range []string{"hybrid", "bidirectional", "decoder", "decoder features", "post-norm"} {
+		t.Run(kind, func(t *testing.T) {
+			m := newModel(t, configs[kind])
+			fused, composed := seqrec.NewEngine(m), newEngine(t, m, composedEntropy)
+			rng := rand.New(rand.NewPCG(19, 19))
+			for i := range 4 {
+				params, batch := spread(m, uint64(i)).Values(), familyBatch(m.Config(), rng, 1+(i*3)%7)
+				wantLoss, want := lossGrad(t, fused, params, batch)
+				loss, grad := lossGrad(t, composed, params, batch)
+				if math.Abs(loss-wantLoss) > 1e-5*wantLoss {
+					t.Errorf("batch %d: loss %v, want %v", i, loss, wantLoss)
+				}
+				if far, where := difference(m.Layout(), grad, want); !(far <= 1e-5) {
+					t.Errorf("batch %d: gradient of %s differs by %v", i, where, far)
+				}
+			}
+		})
+	}
+}
+
 // TestOwnInput: a Loss may bring input nodes with values of its own.
 func TestOwnInput(t *testing.T) {
 	m := newModel(t, variants()["table"])
