@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"tutti/model"
@@ -21,6 +23,10 @@ type Lesson struct {
 	Block   *stats.Block  // with plan.Transitions
 	Model   *seqrec.Model // with plan.Model
 	Params  model.Params  // with plan.Model: the weights to start from; not to be changed
+	// Seed decides what training draws at random: what is dropped, which items are
+	// hidden, which negatives are drawn. With plan.Model the device takes it anew
+	// from its Rand in every round, so that nothing links two rounds or two devices.
+	Seed uint64
 
 	engine seqrec.Engine
 }
@@ -67,11 +73,11 @@ func (l Lesson) train() (model.Update, error) {
 	if err != nil {
 		return model.Update{}, fmt.Errorf("client: the plan's learning rate: %w", err)
 	}
-	longest := l.Model.Config().MaxLen
-	if t.MaxLen > 0 && int64(t.MaxLen) < int64(longest) {
-		longest = int(t.MaxLen)
+	cfg := l.Model.Config()
+	if t.MaxLen > 0 && int64(t.MaxLen) < int64(cfg.MaxLen) {
+		cfg.MaxLen = int(t.MaxLen)
 	}
-	sequences := seqrec.Windows(l.History, longest)
+	sequences := cfg.Sequences(seqrec.History{Items: l.History}, l.Seed)
 	if t.Batch > 0 && int64(len(sequences)) > int64(t.Batch) {
 		sequences = sequences[:t.Batch] // newest first
 	}
@@ -84,6 +90,15 @@ func (l Lesson) train() (model.Update, error) {
 		return l.nothing(), nil
 	}
 	return update, err
+}
+
+// drawSeed makes a Seed.
+func drawSeed(random io.Reader) (uint64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return 0, fmt.Errorf("client: a seed for training: %w", err)
+	}
+	return binary.LittleEndian.Uint64(b[:]), nil
 }
 
 // nothing is an update of zeros.

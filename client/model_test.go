@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -255,15 +256,23 @@ func TestModelRound(t *testing.T) {
 	r := w.Open(testserver.Spec{Kind: plan.Model, Dim: m.Layout().Size(), Goal: 3, Training: training})
 	want := make([]float64, m.Layout().Size())
 	histories := [][]int{{0, 1, 2, 3, 4}, {5, 6, 7}, {8}} // the last one teaches nothing, and is sent all the same
+	seeds := map[uint64]bool{}
 	for _, h := range histories {
 		o := w.options()
 		o.Policy.AllowNoiseOff = true
+		o.Learner = func(ctx context.Context, l client.Lesson) (model.Update, error) {
+			seeds[l.Seed] = true
+			return l.Learn(ctx)
+		}
 		d := w.open(o)
 		w.record(d, h...)
 		w.want(d, client.Contributed)
 		for i, x := range trained(t, m, 5, h, training) {
 			want[i] += float64(x)
 		}
+	}
+	if len(seeds) != len(histories) { // two of three random numbers of 64 bits agree once in 2^62
+		t.Errorf("%d seeds for %d devices", len(seeds), len(histories))
 	}
 	sum, set := w.Close(r)
 	if len(set) != len(histories) {

@@ -76,6 +76,11 @@ func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, bound 
 		return nil, 0, r
 	}
 	defer done()
+	if o.plan.Kind == plan.Model {
+		if lesson.Seed, err = drawSeed(d.opts.Rand); err != nil {
+			return nil, 0, err
+		}
+	}
 	learn := d.opts.Learner
 	if learn == nil {
 		learn = func(ctx context.Context, l Lesson) (model.Update, error) { return l.Learn(ctx) }

@@ -34,7 +34,7 @@ type Engine interface {
 type TrainConfig struct {
 	Steps        int     // passes over the device's sequences, 1 to MaxLocalSteps
 	LearningRate float64 // > 0
-	Optimizer    string  // "sgd" (also ""), "adam" or "adamw"
+	Optimizer    string  // "sgd" (also ""), "adam", "adamw", "rmsprop" or "adagrad"
 }
 
 // MaxLocalSteps bounds what a task can ask a device to compute.

@@ -57,7 +57,7 @@ type Training struct {
 	Batch        uint32 // positions or windows per step; 0: the whole sequence
 	MaxLen       uint32 // most recent events that are read
 	LearningRate string // decimal
-	Optimizer    string // "sgd", ...
+	Optimizer    string // "sgd", "adam", "adamw", "rmsprop" or "adagrad"; a device refuses what it does not know
 }
 
 // Plan is the policy of one round of a task.

@@ -28,21 +28,24 @@ func distil(ctx context.Context, engine seqrec.Engine, start model.Params, stati
 	if d.Batch < 1 || d.Length < 2 {
 		return model.Params{}, fmt.Errorf("distillation: batches of %d sequences of length %d", d.Batch, d.Length)
 	}
-	teacher := stats.NewTeacher(statistics)
-	batch := make([]seqrec.Sequence, d.Batch)
-	drawn := d.Seed
-	source := func(int) ([]seqrec.Sequence, error) {
-		for b := range batch {
-			history := teacher.Sequence(d.Length, drawn)
-			drawn++
-			batch[b] = taught(teacher, history, items)
-		}
-		return batch, nil
-	}
+	source := lessons(stats.NewTeacher(statistics), items, d)
 	params, _, err := seqrec.FitSource(ctx, engine, start, source, seqrec.FitConfig{
 		Steps: d.Steps, LearningRate: d.LearningRate, WarmUp: d.WarmUp, Progress: progress,
 	})
 	return params, err
+}
+
+// lessons are the synthetic sequences: number b of a step is drawn by Seed + step x Batch + b, whatever was asked for before.
+func lessons(teacher *stats.Teacher, items int, d Distillation) seqrec.Source {
+	batch := make([]seqrec.Sequence, d.Batch)
+	return func(step int) ([]seqrec.Sequence, error) {
+		for b := range batch {
+			drawn := d.Seed + uint64(step)*uint64(d.Batch) + uint64(b)
+			batch[b] = taught(teacher, teacher.Sequence(d.Length, drawn), items)
+			batch[b].Seed = drawn
+		}
+		return batch, nil
+	}
 }
 
 // taught is one synthetic sequence with a distribution over the items behind each position: length x V.
