@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"math/rand/v2"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -150,80 +148,5 @@ func TestReadValues(t *testing.T) {
 		if _, err := floats(v); err == nil {
 			t.Errorf("%T of %v is taken", v, v.Dtype())
 		}
-	}
-}
-
-// TestParallel builds and runs eight graphs at once; they grow on the way. Run it
-// with -race.
-func TestParallel(t *testing.T) {
-	var wait sync.WaitGroup
-	for i := range 8 {
-		cfg := variants()["table"]
-		if i%2 == 1 {
-			cfg = variants()["features"]
-		}
-		m := newModel(t, cfg)
-		wait.Go(func() {
-			engine, err := NewEngine(m)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			rng := rand.New(rand.NewPCG(uint64(i), 23))
-			params, fused := spread(m, uint64(i)).Values(), seqrec.NewEngine(m)
-			got, want := make([]float32, len(params)), make([]float32, len(params))
-			for step := range 6 {
-				batch := randomBatch(cfg, rng, 1+step, step%2 == 0)
-				_, _, errGot := engine.LossGrad(params, batch, got)
-				_, _, errWant := fused.LossGrad(params, batch, want)
-				if errGot != nil || errWant != nil {
-					t.Error(errGot, errWant)
-					return
-				}
-				if far, where := difference(m.Layout(), got, want); !(far <= 1e-6) {
-					t.Errorf("graph %d, step %d: gradient of %s differs by %v", i, step, where, far)
-				}
-			}
-		})
-	}
-	wait.Wait()
-}
-
-// TestMemoryIsFlat makes a thousand steps, on batches of all sizes.
-func TestMemoryIsFlat(t *testing.T) {
-	cfg := variants()["table"]
-	cfg.Items = 20
-	m := newModel(t, cfg)
-	engine := newEngine(t, m, Tasks)
-	params := m.Init(1).Values()
-	grad := make([]float32, len(params))
-	rng := rand.New(rand.NewPCG(24, 24))
-	batches := make([][]seqrec.Sequence, 16)
-	for i := range batches {
-		batches[i] = randomBatch(cfg, rng, 1+i%3, false)
-	}
-	run := func(steps int) (now runtime.MemStats) {
-		for i := range steps {
-			if _, _, err := engine.LossGrad(params, batches[i%len(batches)], grad); err != nil {
-				t.Fatal(err)
-			}
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&now)
-		return now
-	}
-	const steps = 1000
-	before := run(100) // buffers are made here
-	after := run(steps)
-	if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > 256<<10 {
-		t.Errorf("%d bytes more are held after %d steps", held, steps)
-	}
-	mallocs := (after.Mallocs - before.Mallocs) / steps
-	bytes := (after.TotalAlloc - before.TotalAlloc) / steps
-	t.Logf("%d allocations, %d bytes per step", mallocs, bytes)
-	// Tighter than the design's 2000 and 64 KiB: a sum of the residual stream that
-	// is not made in place takes 5 KB more each on this small model.
-	if mallocs > 1000 || bytes > 24<<10 {
-		t.Errorf("%d allocations, %d bytes per step, want at most 1000 and 24 KiB", mallocs, bytes)
 	}
 }
