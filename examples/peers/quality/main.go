@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 )
@@ -42,7 +43,7 @@ func main() {
 	recipes := flag.String("recipes", "causal", "ours: causal, bidirectional, encdec; the first with the peer's recipe, the others with their own")
 	flag.Parse()
 	o.recipes = strings.Split(*recipes, ",")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := train(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)

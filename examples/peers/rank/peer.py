@@ -78,7 +78,7 @@ def faiss_index(faiss, kind, effort, n, d):
         index = faiss.IndexIVFFlat(coarse, d, lists, ip)
     else:
         index = faiss.IndexIVFScalarQuantizer(coarse, d, lists, faiss.ScalarQuantizer.QT_8bit, ip)
-    index.coarse = coarse  # or Python forgets it
+    state.setdefault("kept", []).append(coarse)  # or Python forgets it while the index lives
     index.cp.niter, index.nprobe = 8, effort
     return index
 

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // plan is what the command line asks for.
@@ -49,7 +50,7 @@ func main() {
 	if *isWorker > 0 {
 		err = worker(*isWorker, os.Stdin, os.Stdout)
 	} else if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		err = run(ctx, p)
 		stop()
 	}
