@@ -11,13 +11,14 @@ import "math/rand/v2"
 //
 // One split in two falls anywhere; the others fall among the last horizon items
 // of a history, so that half of the batches are about what users do now, and the
-// newest item is often the first one to be said: the question that is asked when
-// the model ranks. The loss is over the whole continuation. A long one makes
-// training efficient: with horizon = maxLen the decoder learns about as many
-// predictions from a sequence as a causal model, at about the same price each,
-// and what it learns at its later steps serves the first, since every step reads
-// the item before it in the same way. A short one, of the length of the lists
-// that will be generated, spends most of the work on the encoder.
+// newest item is often among the first to be said: the question that is asked
+// when the model ranks. The loss is over the whole continuation.
+//
+// How to choose the horizon: it is at least as long as the lists that will be
+// written. What a sequence costs is what its encoder reads, whatever is learned
+// from it; a longer continuation learns more from that, but ever more of it about
+// items that the encoder knows little of. For rankings, a third of maxLen was best
+// on ml-1m among 8 to 64 for a maxLen of 64, after half a minute of training.
 func Continuations(histories [][]int32, maxLen, horizon, batch int, seed uint64) Source {
 	return ContinueHistories(Histories(histories), maxLen, horizon, batch, seed)
 }

@@ -12,8 +12,7 @@ import (
 //
 // The first token of a continuation is the last item of the history plus the
 // start vector; token j is item j-1 of the continuation. So every step reads the
-// item that came just before, and what training teaches the later steps serves
-// the first one too, which alone is asked for a ranking.
+// item that came just before, and what training teaches one step serves all.
 type decoder struct {
 	*sublayers
 	items *itemVectors
