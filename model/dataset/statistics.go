@@ -3,6 +3,8 @@ package dataset
 import (
 	"math"
 	"slices"
+
+	"tutti/model/metric"
 )
 
 // Shape is what Statistics measures.
@@ -44,26 +46,12 @@ func Statistics(d *Dataset) Shape {
 		}
 	}
 	slices.Sort(lengths)
-	s.Gini = gini(counts)
+	s.Gini = metric.GiniOf(counts, s.Items)
 	s.MeanLength = float64(s.Events) / float64(s.Users)
 	s.MedianLength = float64(lengths[(s.Users-1)/2]+lengths[s.Users/2]) / 2
 	s.RepeatRate = float64(repeats) / float64(s.Events)
 	s.TransitionEntropy = transitionEntropy(d)
 	return s
-}
-
-// gini is sum (2i - n - 1) x_i / (n sum x_i) over ascending x_1..x_n.
-func gini(counts []int) float64 {
-	sorted := slices.Sorted(slices.Values(counts))
-	sum, weighted := 0.0, 0.0
-	for i, c := range sorted {
-		sum += float64(c)
-		weighted += float64(2*i+1-len(sorted)) * float64(c)
-	}
-	if sum == 0 {
-		return 0
-	}
-	return weighted / (float64(len(sorted)) * sum)
 }
 
 // transitionEntropy uses H(next | previous) = H(previous, next) - H(previous).
