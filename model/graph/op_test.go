@@ -38,8 +38,12 @@ func TestNodes(t *testing.T) {
 // TestDistinct: operations that do the same to the same, and parameters of the
 // same shape, stay different nodes.
 func TestDistinct(t *testing.T) {
-	m := newModel(t, variants()["table"])
+	m := newModel(t, options()["dropout"])
 	engine := newEngine(t, m, func(g *Graph) (*gorgonia.Node, error) {
+		of := stack{tokens, offsetsOf, seqrec.BlockSite}
+		if one, two := g.dropout(g.hidden, of, 1), g.dropout(g.hidden, of, 1); one == two || one.Hashcode() == two.Hashcode() {
+			t.Error("two dropouts of one node are the same")
+		}
 		gain, bias := g.Param(seqrec.TensorFinalGain), g.Param(seqrec.TensorFinalBias)
 		one, two := g.norm(g.Hidden(), gain, bias), g.norm(g.Hidden(), gain, bias)
 
