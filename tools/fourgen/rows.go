@@ -69,11 +69,16 @@ func int8One() source {
 	return build("matVecInt8One", func(p *program) { matVec(p, "int32", "int8", 16, opDotInt8One, opIntPairAdd, -1) })
 }
 
-// columns walks the columns of a matrix, in two groups of four and at the end in
-// one, and within them the rows; vectors go with the columns.
+// columns walks the columns of a matrix in groups of four, and within them the
+// rows; vectors go with the columns. Where turns are mixed, it takes two groups
+// at a time, as long as there are two.
 func (p *program) columns(cols, rows, stride count, x pointer, vectors []pointer, body func(at pointer, groups int, each func(func(off, turn int)))) {
 	at, left := pointer(p.newGP()), count(p.newGP())
-	for _, groups := range []int{2, 1} {
+	steps := []int{1}
+	if p.mixed {
+		steps = []int{2, 1}
+	}
+	for _, groups := range steps {
 		p.loop(cols, 4*groups, func() {
 			p.reset(int(at), int(x))
 			p.reset(int(left), int(rows))
