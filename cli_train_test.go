@@ -168,6 +168,30 @@ func recommends(t *testing.T, dir string) {
 	}
 }
 
+// TestTrainWithEverything: times, attributes of people, ratings, features, a sampled loss, another split, another optimiser.
+func TestTrainWithEverything(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run1")
+	args := []string{"train", "--json", "--data", people(t, 40), "--config", tiny(t, run.Causal), "--out", dir}
+	for _, set := range []string{
+		"model.time_buckets=16", "model.user=true", "model.items=hybrid", "model.norm=post", "model.positions=rotary", "model.heads=1", "model.activation=swiglu",
+		"loss.kind=gbce", "loss.negatives=9", "loss.rating_weight=0.5", "fit.optimiser=rmsprop", "fit.momentum=0.5", "fit.rate=0.003", "fit.schedule=exponential", "fit.clip=1",
+		"fit.accumulate=2", "split.kind=time", "split.quantile=0.8", "workers=3",
+	} {
+		args = append(args, "--set", set)
+	}
+	var trained trainResult
+	if err := json.Unmarshal([]byte(wants(t, exitDone, "", args...)), &trained); err != nil {
+		t.Fatal(err)
+	}
+	r := trained.Manifest.Result
+	if r == nil || r.Ratings == nil || r.Ratings.Events != r.Users || !(r.Ratings.RMSE.Low < r.Ratings.RMSE.Value) || !(r.Ratings.Mean.Value < 3) || trained.Manifest.Workers != 3 {
+		t.Fatalf("%+v", r)
+	}
+	wants(t, exitDone, "ratings of what came next", "evaluate", "--run", dir)
+	wants(t, exitDone, "because of", "recommend", "--run", dir, "--user", "7")
+	wants(t, exitDone, "", "generate", "--run", dir, "--user", "7", "--length", "4")
+}
+
 func TestTrainWrongUse(t *testing.T) {
 	data, dir := people(t, 40), t.TempDir()
 	write(t, dir, "bad.yaml", "model:\n  dim: wide\n")

@@ -66,7 +66,11 @@ func (t *trained) evaluate(u *ui, split string) (*run.Evaluation, error) {
 	if split == "valid" {
 		cases, name = t.split.Validation, "validation"
 	}
-	return t.compare(u, name, cases, measured{string(t.config.Recipe), t.answer})
+	e, err := t.compare(u, name, cases, measured{string(t.config.Recipe), t.answer})
+	if err == nil && t.config.Loss.RatingWeight > 0 {
+		e.Ratings, err = t.rate(cases)
+	}
+	return e, err
 }
 
 // compare measures a model beside the baselines.
@@ -99,6 +103,9 @@ func (u *ui) evaluation(e *run.Evaluation) {
 		}
 	}
 	u.print(header, rows)
+	if r := e.Ratings; r != nil {
+		u.say("ratings of what came next: RMSE %s (%s to %s), always saying the mean %s; %d ratings", figure(r.RMSE.Value), figure(r.RMSE.Low), figure(r.RMSE.High), figure(r.Mean.Value), r.Events)
+	}
 	for _, g := range e.Groups {
 		rows := make([]table.Row, len(g.Rows))
 		for i, r := range g.Rows {

@@ -123,6 +123,50 @@ func (m *material) baselines() ([]measured, error) {
 	}, nil
 }
 
+// rate foretells the ratings of what came next, where they are known; nil if none is.
+func (t *trained) rate(cases []metric.Case) (*run.Ratings, error) {
+	var truth, said, mean []float64
+	var one [1]float32
+	usual := t.meanRating()
+	for _, c := range cases {
+		u := &t.data.Users[c.User]
+		n := len(c.History)
+		if n >= len(u.Ratings) || u.History[n] != c.Target {
+			continue
+		}
+		if err := t.scorer.Ratings(t.query(c.User, c.History), []int32{c.Target}, one[:]); err != nil {
+			return nil, err
+		}
+		truth, said, mean = append(truth, float64(u.Ratings[n])), append(said, float64(one[0])), append(mean, usual)
+	}
+	if len(truth) == 0 {
+		return nil, nil
+	}
+	out := &run.Ratings{Events: len(truth)}
+	own, err := metric.Ratings(truth, said, bootstrapDraws, 1)
+	if err != nil {
+		return nil, err
+	}
+	other, err := metric.Ratings(truth, mean, bootstrapDraws, 1)
+	if err != nil {
+		return nil, err
+	}
+	value := func(f metric.Figure) run.Value { return run.Value{Value: f.Value, Low: f.Low, High: f.High} }
+	out.RMSE, out.MAE, out.Mean = value(own[0]), value(own[1]), value(other[0])
+	return out, nil
+}
+
+// meanRating is the mean of the ratings in the training data.
+func (m *material) meanRating() float64 {
+	sum, n := 0.0, 0
+	for i, h := range m.split.Train {
+		for _, r := range m.data.Users[i].Ratings[:min(len(h), len(m.data.Users[i].Ratings))] {
+			sum, n = sum+float64(r), n+1
+		}
+	}
+	return sum / float64(max(1, n))
+}
+
 // breakdowns tell for whom the model works: by length of history, popularity of what came next, and what is known of
 // the people.
 func (m *material) breakdowns(cases []metric.Case, result metric.Result) []run.Breakdown {

@@ -7,7 +7,19 @@ type Evaluation struct {
 	Metrics []Metric    `json:"metrics"`
 	Rows    []Measured  `json:"rows"` // the run's model first
 	Groups  []Breakdown `json:"groups,omitempty"`
-	Seconds float64     `json:"seconds"`
+	// Ratings is how well the model foretells the rating of what came next, where
+	// it learned to.
+	Ratings *Ratings `json:"ratings,omitempty"`
+	Seconds float64  `json:"seconds"`
+}
+
+// Ratings compares foretold ratings with those that were given.
+type Ratings struct {
+	Events int   `json:"events"`
+	RMSE   Value `json:"rmse"` // root mean squared error
+	MAE    Value `json:"mae"`  // mean absolute error
+	// Mean is the RMSE of always saying the mean rating of the training data.
+	Mean Value `json:"rmse_of_the_mean"`
 }
 
 // Metric is one column.

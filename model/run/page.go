@@ -18,7 +18,7 @@ var style string
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("run").Funcs(template.FuncMap{"percent": percent}).Parse(pageText))
+var page = template.Must(template.New("run").Funcs(template.FuncMap{"percent": percent, "number": number}).Parse(pageText))
 
 // Page writes a run as one file that loads nothing and runs nothing: no
 // scripts, one style whose hash the page's content security policy names.
