@@ -12,6 +12,7 @@ import (
 	"tutti/model"
 	"tutti/model/blend"
 	"tutti/model/dataset"
+	"tutti/model/rank"
 	"tutti/model/seqrec"
 	"tutti/model/stats"
 	"tutti/privacy/mechanism"
@@ -297,11 +298,8 @@ func newTransformerOnly(p blend.Parts) (ranker, error) {
 }
 
 func (t transformerOnly) Rank(history []int32, n int, exclude func(item int32) bool) ([]blend.Recommendation, error) {
-	seen := make(map[int32]bool, len(history))
-	for _, i := range history {
-		seen[i] = true
-	}
-	top, err := t.scorer.Rank(history, n, func(i int32) bool { return seen[i] || exclude != nil && exclude(i) })
+	seen := rank.Seen(history)
+	top, err := t.scorer.Rank(history, n, func(i int32) bool { return seen(i) || exclude != nil && exclude(i) })
 	if errors.Is(err, seqrec.ErrEmptyHistory) {
 		return nil, fmt.Errorf("%w: the model has no popularity for a user without history", ErrNoModel)
 	}
