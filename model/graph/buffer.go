@@ -15,6 +15,7 @@ type buffer struct {
 	axis       axis
 	rows, cols int
 	reachable  bool // a Loss can reach it: rows that do not count must be zero
+	held       int  // of a gradient: nodes that it is handed on for
 	data       []float32
 	dense      *tensor.Dense
 }

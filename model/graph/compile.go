@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"gorgonia.org/gorgonia"
@@ -168,6 +169,9 @@ func (g *Graph) compile(outputs gorgonia.Nodes) (gorgonia.VM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
+	if err := inOrder(program.Graph()); err != nil {
+		return nil, err
+	}
 	nodes := program.Graph().AllNodes()
 	byHash := make(map[uint32]*gorgonia.Node, len(nodes))
 	for _, n := range nodes {
@@ -179,4 +183,24 @@ func (g *Graph) compile(outputs gorgonia.Nodes) (gorgonia.VM, error) {
 	}
 	g.nodes = len(nodes)
 	return gorgonia.NewTapeMachine(g.expr, gorgonia.WithPrecompiled(program, registers)), nil
+}
+
+// inOrder checks what buffers rely on: operations of this package run in the
+// order in which they were made.
+func inOrder(program *gorgonia.ExprGraph) error {
+	sorted, err := gorgonia.Sort(program)
+	if err != nil {
+		return err
+	}
+	next := int64(math.MaxInt64)
+	for _, n := range sorted { // the last first
+		if bufferOf(n) == nil {
+			continue
+		}
+		if n.ID() >= next {
+			return fmt.Errorf("%v runs before %d", n, next)
+		}
+		next = n.ID()
+	}
+	return nil
 }

@@ -33,6 +33,7 @@ type Graph struct {
 	byName     map[string]*param
 	byNode     map[*gorgonia.Node]*param
 	running    map[*gorgonia.Node]running
+	free       []*buffer // of gradients that have been used
 
 	rotary   *layer.Rotary  // nil with learned positions
 	combined *gorgonia.Node // the vectors of the items, of a hybrid model

@@ -195,6 +195,7 @@ func (op *layerOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (
 	defer recoverBuild(&err)
 	if op.passes {
 		op.g.running[inputs[1]] = running{bufferOf(grad), grad}
+		bufferOf(grad).held++
 		return gorgonia.Nodes{grad, nil}, nil
 	}
 	d := &gradOp{of: op, grads: make([][]float32, len(inputs))}
@@ -204,7 +205,7 @@ func (op *layerOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (
 			d.into = append(d.into, target{buffer: bufferOf(grad), adds: true})
 			continue
 		}
-		t, before := op.g.target(n, op.role[i])
+		t, before := op.g.target(n, op.role[i], op.early)
 		if before != nil {
 			children = append(children, before)
 		}
@@ -217,6 +218,9 @@ func (op *layerOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (
 	op.grad, d.node = d, op.g.apply(d, children...)
 	for i, n := range inputs {
 		grads = append(grads, op.g.written(n, d, i, op.role[i]))
+	}
+	if !op.backInPlace {
+		op.g.release(bufferOf(grad))
 	}
 	return grads, nil
 }

@@ -78,15 +78,17 @@ func (op *layerOp) handOn(input int) {
 }
 
 // target finds the place for the gradient of n, and the node that must run
-// before it is added to.
-func (g *Graph) target(n *gorgonia.Node, r role) (t target, before *gorgonia.Node) {
+// before it is added to. An early gradient is there before any other and needs
+// memory that none has used.
+func (g *Graph) target(n *gorgonia.Node, r role, early bool) (t target, before *gorgonia.Node) {
 	if r == apart {
 		return target{buffer: shapedAs(g, n)}, nil
 	}
 	if so, ok := g.running[n]; ok {
+		so.buffer.held--
 		return target{buffer: so.buffer, adds: true}, so.node
 	}
-	return target{buffer: g.gradient(n)}, nil
+	return target{buffer: g.gradient(n, early)}, nil
 }
 
 // written notes that d computes the gradient of its input i, which is n, and
@@ -97,6 +99,7 @@ func (g *Graph) written(n *gorgonia.Node, d *gradOp, i int, r role) *gorgonia.No
 	}
 	switch {
 	case r == handsOn:
+		d.into[i].held++
 		return nil
 	case i == 0:
 		return d.node
@@ -105,9 +108,10 @@ func (g *Graph) written(n *gorgonia.Node, d *gradOp, i int, r role) *gorgonia.No
 	return g.apply(&pickOp{base: g.newBase("pick", n.Shape(), children), from: d, input: i}, children...)
 }
 
-// gradient makes the buffer for the gradient of a node. That of a parameter is the
-// caller's own memory.
-func (g *Graph) gradient(n *gorgonia.Node) *buffer {
+// gradient finds a buffer for the gradient of a node. That of a parameter is the
+// caller's own memory. Others use what is free: operations run in the order in
+// which they were made (inOrder).
+func (g *Graph) gradient(n *gorgonia.Node, early bool) *buffer {
 	b := shapedAs(g, n)
 	p := g.byNode[n]
 	if n == g.combined {
@@ -116,7 +120,24 @@ func (g *Graph) gradient(n *gorgonia.Node) *buffer {
 	if p != nil && p.slot == nil {
 		p.slot = b
 	}
+	if p != nil || early || b.axis == fixed {
+		return b
+	}
+	for i, free := range g.free {
+		if free.axis == b.axis && free.cols == b.cols {
+			g.free = append(g.free[:i:i], g.free[i+1:]...)
+			return free
+		}
+	}
 	return b
+}
+
+// release frees the buffer of a gradient that has been used, unless it is also
+// that of a node whose turn is still to come.
+func (g *Graph) release(b *buffer) {
+	if b != nil && b.held == 0 && b.axis != fixed {
+		g.free = append(g.free, b)
+	}
 }
 
 // shapedAs makes a buffer for values of the shape of a node's.
