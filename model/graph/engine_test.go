@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"tutti/model"
@@ -116,45 +117,21 @@ func difference(layout model.Layout, got, want []float32) (worst float64, tensor
 	return worst, tensor
 }
 
-func TestEqualsFusedEngine(t *testing.T) {
-	forVariants(t, func(t *testing.T, m *seqrec.Model) {
-		fused := seqrec.NewEngine(m)
-		engine, err := NewEngine(m)
-		if err != nil {
-			t.Fatal(err)
+// TestStudySize: the equality of TestFamily on a model and batches as they are
+// trained.
+func TestStudySize(t *testing.T) {
+	m := studyModel(t)
+	fused, engine := seqrec.NewEngine(m), newEngine(t, m, Tasks)
+	params := spread(m, 3).Values()
+	for _, size := range []struct{ sequences, length int }{{1, 50}, {6, 200}} {
+		batch := fullBatch(m.Config(), size.sequences, size.length)
+		wantLoss, want := lossGrad(t, fused, params, batch)
+		loss, grad := lossGrad(t, engine, params, batch)
+		if loss != wantLoss || !slices.Equal(grad, want) {
+			far, where := difference(m.Layout(), grad, want)
+			t.Errorf("loss %v, want %v; gradient of %s differs by %v", loss, wantLoss, where, far)
 		}
-		size := m.Layout().Size()
-		got, want := make([]float32, size), make([]float32, size)
-		rng := rand.New(rand.NewPCG(3, 3))
-		var worst float64
-		for i := range 24 { // batches grow beyond the first capacity and shrink again
-			params := spread(m, uint64(i))
-			batch := randomBatch(m.Config(), rng, 1+rng.IntN(1+i), i%3 == 0)
-			wantLoss, wantTokens, err := fused.LossGrad(params.Values(), batch, want)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for j := range got {
-				got[j] = float32(math.NaN()) // every value must be overwritten
-			}
-			loss, tokens, err := engine.LossGrad(params.Values(), batch, got)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if tokens != wantTokens || math.Abs(loss-wantLoss) > 1e-6*wantLoss {
-				t.Fatalf("batch %d: loss %v over %d, want %v over %d", i, loss, tokens, wantLoss, wantTokens)
-			}
-			far, where := difference(m.Layout(), got, want)
-			if !(far <= 1e-6) {
-				t.Fatalf("batch %d: gradient of %s differs by %v", i, where, far)
-			}
-			worst = max(worst, far)
-			if loss, _, err = engine.LossGrad(params.Values(), batch, nil); err != nil || math.Abs(loss-wantLoss) > 1e-6*wantLoss {
-				t.Fatalf("batch %d: loss alone %v, want %v, %v", i, loss, wantLoss, err)
-			}
-		}
-		t.Logf("largest relative difference %v", worst)
-	})
+	}
 }
 
 func TestGradientIsTheSlope(t *testing.T) {
