@@ -8,40 +8,45 @@ import (
 	"tutti/model/metric"
 )
 
-// Cold are the items that ColdItems held back, in ascending order: no training
-// history and no history of a case holds one, of either kind.
+// Cold is what ColdItems held back.
 type Cold struct {
-	Validation, Test []int32
+	Validation, Test []int32  // the items, ascending
+	Warm             *Dataset // all that was met but for them
 }
 
 // ColdItems asks for items that nobody met in training: what only their features
 // tell. Of the items that were met, the given share, in (0, 0.5), is drawn for
 // the test, and as many others for validation; a seed draws the same ones again.
+// No training history and no history of a case holds an item of either kind.
 //
 // A user's case is the last event with such an item, after whatever else the
 // user met before it. Training ends, for this user, before the earlier of the
 // two; users without a case train with all that is left. The split does not look
 // at times: others' training may be later than a case, as with LeaveOneOut.
 //
-// The histories are copies. Features that were made from all the events, such as
-// the popularity of an item, would tell what training must not know.
+// The histories are the beginnings of those of Cold.Warm, which also has their
+// times and ratings. Features that were made from all the events, such as the
+// popularity of an item, would tell what training must not know.
 func ColdItems(d *Dataset, share float64, seed uint64) (Split, Cold, error) {
 	cold, err := drawCold(d, share, seed)
 	if err != nil {
 		return Split{}, Cold{}, err
 	}
 	kinds := cold.kinds(d.Catalogue.Len())
+	cold.Warm = &Dataset{Catalogue: d.Catalogue, Users: make([]User, len(d.Users))}
 	s := Split{Train: make([][]int32, len(d.Users))}
 	for i := range d.Users {
-		warm, last := lastCold(d.Users[i].History, kinds)
-		end := len(warm)
+		warm, last := d.Users[i].warm(kinds)
+		cold.Warm.Users[i] = warm
+		h := warm.History
+		end := len(h)
 		for k, list := range []*[]metric.Case{validation: &s.Validation, test: &s.Test} {
-			if last[k].before > 0 {
-				*list = append(*list, metric.Case{User: i, History: warm[:last[k].before:last[k].before], Target: last[k].item})
-				end = min(end, last[k].before)
+			if n := last[k].before; n > 0 {
+				*list = append(*list, metric.Case{User: i, History: h[:n:n], Target: last[k].item})
+				end = min(end, n)
 			}
 		}
-		s.Train[i] = warm[:end:end]
+		s.Train[i] = h[:end:end]
 	}
 	return s, cold, nil
 }
@@ -72,18 +77,28 @@ type met struct {
 	before int
 }
 
-// lastCold is the history without what is held back, and the last event of either
-// kind that comes after something else.
-func lastCold(history []int32, kinds []uint8) (warm []int32, last [kept]met) {
-	warm = make([]int32, 0, len(history))
-	for _, item := range history {
-		if k := kinds[item]; k == kept {
-			warm = append(warm, item)
-		} else if len(warm) > 0 {
-			last[k] = met{item, len(warm)}
+// warm is the user without what is held back, and the last event of either kind
+// that comes after something else.
+func (u User) warm(kinds []uint8) (w User, last [kept]met) {
+	w = u
+	w.History = make([]int32, 0, len(u.History))
+	w.Times, w.Ratings = nil, nil
+	for i, item := range u.History {
+		if k := kinds[item]; k != kept {
+			if n := len(w.History); n > 0 {
+				last[k] = met{item, n}
+			}
+			continue
+		}
+		w.History = append(w.History, item)
+		if u.Times != nil {
+			w.Times = append(w.Times, u.Times[i])
+		}
+		if u.Ratings != nil {
+			w.Ratings = append(w.Ratings, u.Ratings[i])
 		}
 	}
-	return warm, last
+	return w, last
 }
 
 func drawCold(d *Dataset, share float64, seed uint64) (Cold, error) {

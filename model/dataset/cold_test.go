@@ -9,20 +9,25 @@ import (
 	"tutti/model/metric"
 )
 
-func TestLastCold(t *testing.T) {
+func TestWarm(t *testing.T) {
 	kinds := Cold{Validation: []int32{1}, Test: []int32{3, 4}}.kinds(6)
 	for _, c := range []struct {
 		history, warm []int32
+		times         []int64
 		last          [kept]met
 	}{
-		{[]int32{3, 0, 1, 2, 3, 4, 5, 1}, []int32{0, 2, 5}, [kept]met{{1, 3}, {4, 2}}},
-		{[]int32{3, 1, 0}, []int32{0}, [kept]met{}}, // nothing before them
-		{[]int32{0, 5}, []int32{0, 5}, [kept]met{}},
-		{nil, []int32{}, [kept]met{}},
+		{[]int32{3, 0, 1, 2, 3, 4, 5, 1}, []int32{0, 2, 5}, []int64{1, 3, 6}, [kept]met{{1, 3}, {4, 2}}},
+		{[]int32{3, 1, 0}, []int32{0}, []int64{2}, [kept]met{}}, // nothing before them
+		{[]int32{0, 5}, []int32{0, 5}, []int64{0, 1}, [kept]met{}},
+		{nil, nil, nil, [kept]met{}},
 	} {
-		warm, last := lastCold(c.history, kinds)
-		if !slices.Equal(warm, c.warm) || last != c.last {
-			t.Errorf("%v: %v %v, want %v %v", c.history, warm, last, c.warm, c.last)
+		u := User{ID: 7, History: c.history}
+		for i := range c.history {
+			u.Times, u.Ratings = append(u.Times, int64(i)), append(u.Ratings, float32(i))
+		}
+		warm, last := u.warm(kinds)
+		if !slices.Equal(warm.History, c.warm) || !slices.Equal(warm.Times, c.times) || len(warm.Ratings) != len(c.warm) || warm.ID != 7 || last != c.last {
+			t.Errorf("%v: %v %v", c.history, warm, last)
 		}
 	}
 }
@@ -38,6 +43,9 @@ func TestColdItemsDoNotLeak(t *testing.T) {
 	want := int(0.1 * float64(data.Catalogue.Len()))
 	if n := len(cold.Test); n == 0 || n > want || len(cold.Validation) != n || len(split.Test) == 0 || len(split.Validation) == 0 {
 		t.Fatalf("%d and %d items, %d and %d cases", len(cold.Validation), n, len(split.Validation), len(split.Test))
+	}
+	if warm := cold.Warm.Users[0]; len(warm.History) != len(warm.Times) || len(cold.Warm.Users) != len(data.Users) {
+		t.Fatalf("%d events and %d times of %d users", len(warm.History), len(warm.Times), len(cold.Warm.Users))
 	}
 	held := map[int32]bool{}
 	for _, i := range slices.Concat(cold.Validation, cold.Test) {
