@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"tutti/model/seqrec"
 )
 
 // Geometry of the charts in their view box; the page stretches them.
@@ -28,7 +30,7 @@ type point struct {
 }
 
 // charts are the training loss and the validation quality, where there is any.
-func charts(m Manifest, log []Record) []chartView {
+func charts(m Manifest, c Config, log []Record) []chartView {
 	var loss, quality []point
 	best := point{-1, math.Inf(-1)}
 	for _, r := range log {
@@ -44,20 +46,19 @@ func charts(m Manifest, log []Record) []chartView {
 	}
 	var out []chartView
 	if len(loss) > 1 {
-		c := newChart("Training loss", "loss", thin(loss)).chartView
-		c.Text = "Mean cross-entropy per predicted event, in nats, dropout on."
-		if m.Data.Items > 1 && m.Recipe != "" {
-			c.Text = fmt.Sprintf("Per predicted event, in nats. Guessing evenly among %d items would cost %.2f.", m.Data.Items, math.Log(float64(m.Data.Items)))
+		v := newChart("Training loss", "loss", thin(loss)).chartView
+		v.Text = "Mean per predicted event, with all that the configuration weighs in."
+		if c.Loss.Kind == seqrec.FullSoftmax && c.Loss.RatingWeight == 0 && c.Loss.ClickWeight == 0 && m.Data.Items > 1 {
+			v.Text = fmt.Sprintf("Mean per predicted event, in nats. Guessing evenly among %d items would cost %.2f.", m.Data.Items, math.Log(float64(m.Data.Items)))
 		}
-		out = append(out, c)
+		out = append(out, v)
 	}
 	if len(quality) > 1 {
-		c := newChart("Validation NDCG@10", "quality", thin(quality))
-		c.Best = "M" + c.at(best.step, best.value) + "h0"
-		c.BestTitle = fmt.Sprintf("best: %s at step %d", number(best.value), best.step)
-		c.Text = fmt.Sprintf("The dot: %s at step %d, whose weights are kept.", number(best.value), best.step)
-		out = append(out, c.chartView)
-		return out
+		v := newChart("Validation NDCG@10", "quality", thin(quality))
+		v.Best = "M" + v.at(best.step, best.value) + "h0"
+		v.BestTitle = fmt.Sprintf("best: %s at step %d", number(best.value), best.step)
+		v.Text = fmt.Sprintf("The dot: %s at step %d, whose weights are kept.", number(best.value), best.step)
+		out = append(out, v.chartView)
 	}
 	return out
 }

@@ -30,7 +30,7 @@ func Page(w io.Writer, name string, m Manifest, c Config, log []Record) error {
 		CSP:    "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; form-action 'none'",
 		Kind:   kind(m.Recipe),
 		Cards:  cards(m),
-		Charts: charts(m, log), Table: tableOf(m.Result), Groups: groupsOf(m.Result),
+		Charts: charts(m, c, log), Table: tableOf(m.Result), Groups: groupsOf(m.Result),
 		Timing:  timing(m, log),
 		Command: "tutti train --config " + name + "/" + ConfigName + " --out again",
 	}

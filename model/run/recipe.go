@@ -21,13 +21,13 @@ var recipes = []struct {
 	About
 	change func(*Config)
 }{
-	{About{Causal, "the next item from what came before (SASRec): the strongest here by far for its time, and the one to start with"}, func(*Config) {}},
-	{About{Bidirectional, "masked items from both sides (BERT4Rec): slower to train, best where the order of events is loose"}, func(c *Config) {
+	{About{Causal, "predicts each item from those before it (SASRec): learns from every event, the fastest, and the one to start with"}, func(*Config) {}},
+	{About{Bidirectional, "fills in masked items from both sides (BERT4Rec): for histories whose order means little; learns from a fifth of the events at a time, so it takes more epochs"}, func(c *Config) {
 		c.Batch.Mask, c.Batch.LastOnly = 0.2, 0.1
 		c.Fit.Epochs = 120
 		c.Validate.Patience = 20
 	}},
-	{About{EncDec, "whole continuations (encoder and decoder): best for lists that must fit together, weaker for a single next item"}, func(c *Config) {
+	{About{EncDec, "writes whole continuations (encoder and decoder): for lists whose items must fit each other"}, func(c *Config) {
 		c.Model.DecoderBlocks = 1
 		c.Model.Horizon = 10
 		c.Fit.Epochs = 60
