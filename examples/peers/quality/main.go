@@ -32,7 +32,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.data, "data", "../shared/data/ml-1m", "folder with interactions.txt or ratings.dat")
 	flag.StringVar(&o.python, "python", "examples/peers/venv/bin/python", "a Python that has torch; empty: ours alone")
-	flag.StringVar(&o.out, "out", "quality-out", "folder for the runs")
+	flag.StringVar(&o.out, "out", "examples/peers/out", "folder for the runs")
 	flag.StringVar(&o.tutti, "tutti", "", "a tutti binary (default: built from here)")
 	flag.StringVar(&o.peer, "peer", "examples/peers/quality/peer.py", "the peer's script")
 	flag.IntVar(&o.seeds, "seeds", 1, "how many seeds")
