@@ -6,12 +6,12 @@ import "fmt"
 // k x n and C of m x n.
 //
 // Element (i,p) of A is a[i*rsa+p*csa]: rsa = row length and csa = 1 for a plain
-// matrix, rsa = 1 and csa = row length for a transposed one. Rows of B and C are
-// contiguous and ldb and ldc apart. C must not overlap A or B. The sum over p
-// runs in a fixed order that depends on m, n and k only.
+// matrix, rsa = 1 and csa = row length for a transposed one; neither is negative.
+// Rows of B and C are contiguous and ldb and ldc apart. C must not overlap A or B.
+// The sum over p runs in a fixed order that depends on m, n and k only.
 func Gemm(m, n, k int, a []float32, rsa, csa int, b []float32, ldb int, c []float32, ldc int, acc bool) {
-	if m < 0 || n < 0 || k < 0 || ldb < n || ldc < n {
-		panic(fmt.Sprintf("kernel: gemm of %dx%dx%d with ldb %d, ldc %d", m, n, k, ldb, ldc))
+	if m < 0 || n < 0 || k < 0 || rsa < 0 || csa < 0 || ldb < n || ldc < n {
+		panic(fmt.Sprintf("kernel: gemm of %dx%dx%d with rsa %d, csa %d, ldb %d, ldc %d", m, n, k, rsa, csa, ldb, ldc))
 	}
 	if m == 0 || n == 0 {
 		return
@@ -50,6 +50,9 @@ func GemmBias(m, n, k int, a []float32, lda int, b []float32, ldb int, c []float
 func MatVec(y, a []float32, lda int, x []float32) {
 	if len(y) == 0 || len(x) == 0 {
 		return
+	}
+	if lda < 0 {
+		panic(fmt.Sprintf("kernel: rows %d apart", lda))
 	}
 	_ = a[(len(y)-1)*lda+len(x)-1]
 	active.matVec(y, a, lda, x)

@@ -6,7 +6,9 @@ import "unsafe"
 
 // gemmJob is what the assembly needs for one column panel of C and a run of
 // tiles down it. Its fields are 8 bytes each and in the order that
-// tools/kernelgen knows; strides are in bytes. c, from and tiles move on.
+// tools/kernelgen knows; strides are in bytes. The assembly moves only tiles, down
+// and downFrom on: the pointers stay inside their matrices, as the garbage
+// collector may look at them.
 type gemmJob struct {
 	a        *float32
 	rsa, csa int
@@ -17,11 +19,13 @@ type gemmJob struct {
 	from     *float32 // what C starts with: row i is ldf*i after it; nil is zero
 	ldf      int
 	k        int
-	tiles    int
 	cols     int
+
+	tiles          int // that are left
+	down, downFrom int // bytes from c and from to the next tile
 }
 
-var _ [96]byte = [unsafe.Sizeof(gemmJob{})]byte{}
+var _ [112]byte = [unsafe.Sizeof(gemmJob{})]byte{}
 
 const (
 	// deepest is how far the sum over p runs before C is written, so that a panel
@@ -106,6 +110,7 @@ func (g *gemmCall) strip(row, height, tiles, p0, k, panel int) {
 	job.a, job.k = elements(g.a, row*g.rsa+p0*g.csa), k
 	for j := 0; j < g.n; {
 		job.b, job.c, job.tiles = elements(g.b, p0*g.ldb+j), elements(g.c, row*g.ldc+j), tiles
+		job.down, job.downFrom = 0, 0
 		if g.from != nil {
 			job.from = elements(g.from, row*g.ldf+j)
 		}

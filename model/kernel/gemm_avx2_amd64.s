@@ -104,6 +104,8 @@ depth14:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain15
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -152,10 +154,12 @@ depth14:
 	VMOVUPS      Y11, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+12, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done16
 
 plain15:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -182,11 +186,12 @@ plain15:
 	ADDQ    BX, DX
 
 done16:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+12, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile13
 	VZEROUPPER
 	RET
@@ -256,6 +261,8 @@ depth18:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain19
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -300,10 +307,12 @@ depth18:
 	VMOVUPS      Y10, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+11, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done20
 
 plain19:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -328,11 +337,12 @@ plain19:
 	ADDQ    BX, DX
 
 done20:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+11, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile17
 	VZEROUPPER
 	RET
@@ -399,6 +409,8 @@ depth22:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain23
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -439,10 +451,12 @@ depth22:
 	VMOVUPS      Y9, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+10, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done24
 
 plain23:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -465,11 +479,12 @@ plain23:
 	ADDQ    BX, DX
 
 done24:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+10, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile21
 	VZEROUPPER
 	RET
@@ -530,6 +545,8 @@ depth26:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain27
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -566,10 +583,12 @@ depth26:
 	VMOVUPS      Y8, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+9, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done28
 
 plain27:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -590,11 +609,12 @@ plain27:
 	ADDQ    BX, DX
 
 done28:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+9, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile25
 	VZEROUPPER
 	RET
@@ -652,6 +672,8 @@ depth30:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain31
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -684,10 +706,12 @@ depth30:
 	VMOVUPS      Y7, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+8, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done32
 
 plain31:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -706,11 +730,12 @@ plain31:
 	ADDQ    BX, DX
 
 done32:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+8, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile29
 	VZEROUPPER
 	RET
@@ -765,6 +790,8 @@ depth34:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain35
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -793,10 +820,12 @@ depth34:
 	VMOVUPS      Y6, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+7, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done36
 
 plain35:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -813,11 +842,12 @@ plain35:
 	ADDQ    BX, DX
 
 done36:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+7, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile33
 	VZEROUPPER
 	RET
@@ -866,6 +896,8 @@ depth38:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain39
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -890,10 +922,12 @@ depth38:
 	VMOVUPS      Y5, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done40
 
 plain39:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -908,11 +942,12 @@ plain39:
 	ADDQ    BX, DX
 
 done40:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile37
 	VZEROUPPER
 	RET
@@ -958,6 +993,8 @@ depth42:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain43
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -978,10 +1015,12 @@ depth42:
 	VMOVUPS      Y4, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done44
 
 plain43:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -994,11 +1033,12 @@ plain43:
 	ADDQ    BX, DX
 
 done44:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile41
 	VZEROUPPER
 	RET
@@ -1041,6 +1081,8 @@ depth46:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain47
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -1057,10 +1099,12 @@ depth46:
 	VMOVUPS      Y3, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done48
 
 plain47:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -1071,11 +1115,12 @@ plain47:
 	ADDQ    BX, DX
 
 done48:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile45
 	VZEROUPPER
 	RET
@@ -1112,6 +1157,8 @@ depth50:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain51
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -1124,10 +1171,12 @@ depth50:
 	VMOVUPS      Y2, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done52
 
 plain51:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
@@ -1136,11 +1185,12 @@ plain51:
 	ADDQ    BX, DX
 
 done52:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile49
 	VZEROUPPER
 	RET
@@ -1174,6 +1224,8 @@ depth54:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain55
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
@@ -1182,21 +1234,24 @@ depth54:
 	VMOVUPS      Y1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done56
 
 plain55:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
 	ADDQ    BX, DX
 
 done56:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile53
 	VZEROUPPER
 	RET
@@ -1227,23 +1282,28 @@ depth58:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain59
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done60
 
 plain59:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 
 done60:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile57
 	VZEROUPPER
 	RET
@@ -1325,6 +1385,8 @@ depth68:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain69
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -1361,10 +1423,12 @@ depth68:
 	VMOVUPS      Y11, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done70
 
 plain69:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
@@ -1385,11 +1449,12 @@ plain69:
 	ADDQ    BX, DX
 
 done70:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile67
 	VZEROUPPER
 	RET
@@ -1446,6 +1511,8 @@ depth72:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain73
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -1476,10 +1543,12 @@ depth72:
 	VMOVUPS      Y9, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done74
 
 plain73:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
@@ -1497,11 +1566,12 @@ plain73:
 	ADDQ    BX, DX
 
 done74:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile71
 	VZEROUPPER
 	RET
@@ -1553,6 +1623,8 @@ depth76:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain77
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -1577,10 +1649,12 @@ depth76:
 	VMOVUPS      Y7, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done78
 
 plain77:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
@@ -1595,11 +1669,12 @@ plain77:
 	ADDQ    BX, DX
 
 done78:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile75
 	VZEROUPPER
 	RET
@@ -1643,6 +1718,8 @@ depth80:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain81
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -1661,10 +1738,12 @@ depth80:
 	VMOVUPS      Y5, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done82
 
 plain81:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
@@ -1676,11 +1755,12 @@ plain81:
 	ADDQ    BX, DX
 
 done82:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile79
 	VZEROUPPER
 	RET
@@ -1719,6 +1799,8 @@ depth84:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain85
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -1731,10 +1813,12 @@ depth84:
 	VMOVUPS      Y3, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done86
 
 plain85:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
@@ -1743,11 +1827,12 @@ plain85:
 	ADDQ    BX, DX
 
 done86:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile83
 	VZEROUPPER
 	RET
@@ -1781,26 +1866,31 @@ depth88:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain89
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
 	VMOVUPS      Y1, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done90
 
 plain89:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
 
 done90:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile87
 	VZEROUPPER
 	RET
@@ -1810,7 +1900,7 @@ done90:
 TEXT ·gemm1PartAVX2(SB), NOSPLIT, $0-16
 	MOVQ    job+0(FP), AX
 	MOVQ    height+8(FP), CX
-	MOVQ    88(AX), DX
+	MOVQ    80(AX), DX
 	SUBQ    $+0, DX
 	LEAQ    lanes<>+32(SB), BX
 	NEGQ    DX
@@ -1910,6 +2000,8 @@ depth104:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain105
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y13
 	VADDPS       Y13, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -1970,10 +2062,12 @@ depth104:
 	VMASKMOVPS   Y12, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+12, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done106
 
 plain105:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2000,11 +2094,12 @@ plain105:
 	ADDQ       BX, DX
 
 done106:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+12, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile103
 	VZEROUPPER
 	RET
@@ -2074,6 +2169,8 @@ depth108:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain109
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y12
 	VADDPS       Y12, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2129,10 +2226,12 @@ depth108:
 	VMASKMOVPS   Y11, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+11, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done110
 
 plain109:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2157,11 +2256,12 @@ plain109:
 	ADDQ       BX, DX
 
 done110:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+11, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile107
 	VZEROUPPER
 	RET
@@ -2228,6 +2328,8 @@ depth112:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain113
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y11
 	VADDPS       Y11, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2278,10 +2380,12 @@ depth112:
 	VMASKMOVPS   Y10, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+10, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done114
 
 plain113:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2304,11 +2408,12 @@ plain113:
 	ADDQ       BX, DX
 
 done114:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+10, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile111
 	VZEROUPPER
 	RET
@@ -2369,6 +2474,8 @@ depth116:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain117
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y10
 	VADDPS       Y10, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2414,10 +2521,12 @@ depth116:
 	VMASKMOVPS   Y9, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+9, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done118
 
 plain117:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2438,11 +2547,12 @@ plain117:
 	ADDQ       BX, DX
 
 done118:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+9, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile115
 	VZEROUPPER
 	RET
@@ -2500,6 +2610,8 @@ depth120:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain121
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y9
 	VADDPS       Y9, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2540,10 +2652,12 @@ depth120:
 	VMASKMOVPS   Y8, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+8, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done122
 
 plain121:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2562,11 +2676,12 @@ plain121:
 	ADDQ       BX, DX
 
 done122:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+8, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile119
 	VZEROUPPER
 	RET
@@ -2621,6 +2736,8 @@ depth124:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain125
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y8
 	VADDPS       Y8, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2656,10 +2773,12 @@ depth124:
 	VMASKMOVPS   Y7, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+7, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done126
 
 plain125:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2676,11 +2795,12 @@ plain125:
 	ADDQ       BX, DX
 
 done126:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+7, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile123
 	VZEROUPPER
 	RET
@@ -2729,6 +2849,8 @@ depth128:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain129
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y7
 	VADDPS       Y7, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2759,10 +2881,12 @@ depth128:
 	VMASKMOVPS   Y6, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done130
 
 plain129:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2777,11 +2901,12 @@ plain129:
 	ADDQ       BX, DX
 
 done130:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile127
 	VZEROUPPER
 	RET
@@ -2827,6 +2952,8 @@ depth132:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain133
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y6
 	VADDPS       Y6, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2852,10 +2979,12 @@ depth132:
 	VMASKMOVPS   Y5, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done134
 
 plain133:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2868,11 +2997,12 @@ plain133:
 	ADDQ       BX, DX
 
 done134:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile131
 	VZEROUPPER
 	RET
@@ -2915,6 +3045,8 @@ depth136:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain137
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y5
 	VADDPS       Y5, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -2935,10 +3067,12 @@ depth136:
 	VMASKMOVPS   Y4, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done138
 
 plain137:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -2949,11 +3083,12 @@ plain137:
 	ADDQ       BX, DX
 
 done138:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile135
 	VZEROUPPER
 	RET
@@ -2990,6 +3125,8 @@ depth140:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain141
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y4
 	VADDPS       Y4, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -3005,10 +3142,12 @@ depth140:
 	VMASKMOVPS   Y3, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done142
 
 plain141:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
@@ -3017,11 +3156,12 @@ plain141:
 	ADDQ       BX, DX
 
 done142:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile139
 	VZEROUPPER
 	RET
@@ -3055,6 +3195,8 @@ depth144:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain145
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y3
 	VADDPS       Y3, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
@@ -3065,21 +3207,24 @@ depth144:
 	VMASKMOVPS   Y2, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done146
 
 plain145:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
 	ADDQ       BX, DX
 
 done146:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile143
 	VZEROUPPER
 	RET
@@ -3110,24 +3255,29 @@ depth148:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain149
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMASKMOVPS   (SI), Y0, Y2
 	VADDPS       Y2, Y1, Y1
 	VMASKMOVPS   Y1, Y0, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done150
 
 plain149:
+	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 
 done150:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile147
 	VZEROUPPER
 	RET
@@ -3155,7 +3305,7 @@ GLOBL lanes<>(SB), RODATA|NOPTR, $64
 TEXT ·gemm2PartAVX2(SB), NOSPLIT, $0-16
 	MOVQ    job+0(FP), AX
 	MOVQ    height+8(FP), CX
-	MOVQ    88(AX), DX
+	MOVQ    80(AX), DX
 	SUBQ    $+8, DX
 	LEAQ    lanes<>+32(SB), BX
 	NEGQ    DX
@@ -3232,6 +3382,8 @@ depth158:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain159
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y1, Y1
 	VMOVUPS      Y1, (DX)
 	VMASKMOVPS   32(SI), Y0, Y1
@@ -3274,10 +3426,12 @@ depth158:
 	VMASKMOVPS   Y12, Y0, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done160
 
 plain159:
+	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
@@ -3298,11 +3452,12 @@ plain159:
 	ADDQ       BX, DX
 
 done160:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile157
 	VZEROUPPER
 	RET
@@ -3359,6 +3514,8 @@ depth162:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain163
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y1, Y1
 	VMOVUPS      Y1, (DX)
 	VMASKMOVPS   32(SI), Y0, Y1
@@ -3394,10 +3551,12 @@ depth162:
 	VMASKMOVPS   Y10, Y0, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done164
 
 plain163:
+	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
@@ -3415,11 +3574,12 @@ plain163:
 	ADDQ       BX, DX
 
 done164:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile161
 	VZEROUPPER
 	RET
@@ -3471,6 +3631,8 @@ depth166:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain167
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y1, Y1
 	VMOVUPS      Y1, (DX)
 	VMASKMOVPS   32(SI), Y0, Y1
@@ -3499,10 +3661,12 @@ depth166:
 	VMASKMOVPS   Y8, Y0, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done168
 
 plain167:
+	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
@@ -3517,11 +3681,12 @@ plain167:
 	ADDQ       BX, DX
 
 done168:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile165
 	VZEROUPPER
 	RET
@@ -3565,6 +3730,8 @@ depth170:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain171
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y1, Y1
 	VMOVUPS      Y1, (DX)
 	VMASKMOVPS   32(SI), Y0, Y1
@@ -3586,10 +3753,12 @@ depth170:
 	VMASKMOVPS   Y6, Y0, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done172
 
 plain171:
+	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
@@ -3601,11 +3770,12 @@ plain171:
 	ADDQ       BX, DX
 
 done172:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile169
 	VZEROUPPER
 	RET
@@ -3644,6 +3814,8 @@ depth174:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain175
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y1, Y1
 	VMOVUPS      Y1, (DX)
 	VMASKMOVPS   32(SI), Y0, Y1
@@ -3658,10 +3830,12 @@ depth174:
 	VMASKMOVPS   Y4, Y0, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done176
 
 plain175:
+	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
@@ -3670,11 +3844,12 @@ plain175:
 	ADDQ       BX, DX
 
 done176:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile173
 	VZEROUPPER
 	RET
@@ -3708,6 +3883,8 @@ depth178:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain179
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y1, Y1
 	VMOVUPS      Y1, (DX)
 	VMASKMOVPS   32(SI), Y0, Y1
@@ -3715,20 +3892,23 @@ depth178:
 	VMASKMOVPS   Y2, Y0, 32(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done180
 
 plain179:
+	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
 
 done180:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile177
 	VZEROUPPER
 	RET
@@ -3800,6 +3980,8 @@ depth185:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain186
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -3830,10 +4012,12 @@ depth185:
 	VMOVUPS      Y11, 96(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done187
 
 plain186:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	VMOVUPS Y2, 64(DX)
@@ -3851,11 +4035,12 @@ plain186:
 	ADDQ    BX, DX
 
 done187:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile184
 	VZEROUPPER
 	RET
@@ -3904,6 +4089,8 @@ depth189:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain190
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -3924,10 +4111,12 @@ depth189:
 	VMOVUPS      Y7, 96(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done191
 
 plain190:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	VMOVUPS Y2, 64(DX)
@@ -3940,11 +4129,12 @@ plain190:
 	ADDQ    BX, DX
 
 done191:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile188
 	VZEROUPPER
 	RET
@@ -3984,6 +4174,8 @@ depth193:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain194
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Y0, Y0
 	VMOVUPS      Y0, (DX)
 	VADDPS       32(SI), Y1, Y1
@@ -3994,10 +4186,12 @@ depth193:
 	VMOVUPS      Y3, 96(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done195
 
 plain194:
+	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	VMOVUPS Y2, 64(DX)
@@ -4005,11 +4199,12 @@ plain194:
 	ADDQ    BX, DX
 
 done195:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile192
 	VZEROUPPER
 	RET

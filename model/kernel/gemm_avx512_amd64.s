@@ -9,7 +9,7 @@
 TEXT ·gemm1PartAVX512(SB), NOSPLIT, $0-16
 	MOVQ  job+0(FP), AX
 	MOVQ  height+8(FP), CX
-	MOVQ  88(AX), DX
+	MOVQ  80(AX), DX
 	SUBQ  $+0, DX
 	MOVQ  $-1, BX
 	BZHIQ DX, BX, BX
@@ -122,6 +122,8 @@ depth16:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain17
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z14
 	VADDPS       Z14, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -192,10 +194,12 @@ depth16:
 	VMOVUPS      Z13, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+14, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done18
 
 plain17:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -226,11 +230,12 @@ plain17:
 	ADDQ    BX, DX
 
 done18:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+14, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+14, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile15
 	VZEROUPPER
 	RET
@@ -309,6 +314,8 @@ depth20:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain21
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z13
 	VADDPS       Z13, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -374,10 +381,12 @@ depth20:
 	VMOVUPS      Z12, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+13, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done22
 
 plain21:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -406,11 +415,12 @@ plain21:
 	ADDQ    BX, DX
 
 done22:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+13, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+13, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile19
 	VZEROUPPER
 	RET
@@ -483,6 +493,8 @@ depth24:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain25
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z12
 	VADDPS       Z12, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -543,10 +555,12 @@ depth24:
 	VMOVUPS      Z11, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+12, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done26
 
 plain25:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -573,11 +587,12 @@ plain25:
 	ADDQ    BX, DX
 
 done26:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+12, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile23
 	VZEROUPPER
 	RET
@@ -647,6 +662,8 @@ depth28:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain29
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z11
 	VADDPS       Z11, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -702,10 +719,12 @@ depth28:
 	VMOVUPS      Z10, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+11, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done30
 
 plain29:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -730,11 +749,12 @@ plain29:
 	ADDQ    BX, DX
 
 done30:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+11, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile27
 	VZEROUPPER
 	RET
@@ -801,6 +821,8 @@ depth32:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain33
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z10
 	VADDPS       Z10, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -851,10 +873,12 @@ depth32:
 	VMOVUPS      Z9, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+10, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done34
 
 plain33:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -877,11 +901,12 @@ plain33:
 	ADDQ    BX, DX
 
 done34:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+10, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile31
 	VZEROUPPER
 	RET
@@ -942,6 +967,8 @@ depth36:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain37
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z9
 	VADDPS       Z9, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -987,10 +1014,12 @@ depth36:
 	VMOVUPS      Z8, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+9, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done38
 
 plain37:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1011,11 +1040,12 @@ plain37:
 	ADDQ    BX, DX
 
 done38:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+9, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile35
 	VZEROUPPER
 	RET
@@ -1073,6 +1103,8 @@ depth40:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain41
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z8
 	VADDPS       Z8, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1113,10 +1145,12 @@ depth40:
 	VMOVUPS      Z7, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+8, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done42
 
 plain41:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1135,11 +1169,12 @@ plain41:
 	ADDQ    BX, DX
 
 done42:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+8, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile39
 	VZEROUPPER
 	RET
@@ -1194,6 +1229,8 @@ depth44:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain45
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z7
 	VADDPS       Z7, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1229,10 +1266,12 @@ depth44:
 	VMOVUPS      Z6, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+7, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done46
 
 plain45:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1249,11 +1288,12 @@ plain45:
 	ADDQ    BX, DX
 
 done46:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+7, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile43
 	VZEROUPPER
 	RET
@@ -1302,6 +1342,8 @@ depth48:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain49
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z6
 	VADDPS       Z6, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1332,10 +1374,12 @@ depth48:
 	VMOVUPS      Z5, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done50
 
 plain49:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1350,11 +1394,12 @@ plain49:
 	ADDQ    BX, DX
 
 done50:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile47
 	VZEROUPPER
 	RET
@@ -1400,6 +1445,8 @@ depth52:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain53
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z5
 	VADDPS       Z5, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1425,10 +1472,12 @@ depth52:
 	VMOVUPS      Z4, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done54
 
 plain53:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1441,11 +1490,12 @@ plain53:
 	ADDQ    BX, DX
 
 done54:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile51
 	VZEROUPPER
 	RET
@@ -1488,6 +1538,8 @@ depth56:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain57
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z4
 	VADDPS       Z4, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1508,10 +1560,12 @@ depth56:
 	VMOVUPS      Z3, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done58
 
 plain57:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1522,11 +1576,12 @@ plain57:
 	ADDQ    BX, DX
 
 done58:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile55
 	VZEROUPPER
 	RET
@@ -1563,6 +1618,8 @@ depth60:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain61
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z3
 	VADDPS       Z3, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1578,10 +1635,12 @@ depth60:
 	VMOVUPS      Z2, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done62
 
 plain61:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
@@ -1590,11 +1649,12 @@ plain61:
 	ADDQ    BX, DX
 
 done62:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile59
 	VZEROUPPER
 	RET
@@ -1628,6 +1688,8 @@ depth64:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain65
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z2
 	VADDPS       Z2, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
@@ -1638,21 +1700,24 @@ depth64:
 	VMOVUPS      Z1, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done66
 
 plain65:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
 	ADDQ    BX, DX
 
 done66:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile63
 	VZEROUPPER
 	RET
@@ -1683,24 +1748,29 @@ depth68:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain69
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VMOVUPS.Z    (SI), K1, Z1
 	VADDPS       Z1, Z0, Z0
 	VMOVUPS      Z0, K1, (DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done70
 
 plain69:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 
 done70:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile67
 	VZEROUPPER
 	RET
@@ -1710,7 +1780,7 @@ done70:
 TEXT ·gemm2PartAVX512(SB), NOSPLIT, $0-16
 	MOVQ  job+0(FP), AX
 	MOVQ  height+8(FP), CX
-	MOVQ  88(AX), DX
+	MOVQ  80(AX), DX
 	SUBQ  $+16, DX
 	MOVQ  $-1, BX
 	BZHIQ DX, BX, BX
@@ -1852,6 +1922,8 @@ depth86:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain87
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z28
@@ -1950,10 +2022,12 @@ depth86:
 	VMOVUPS      Z27, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+14, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done88
 
 plain87:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -1998,11 +2072,12 @@ plain87:
 	ADDQ    BX, DX
 
 done88:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+14, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+14, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile85
 	VZEROUPPER
 	RET
@@ -2108,6 +2183,8 @@ depth90:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain91
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z26
@@ -2199,10 +2276,12 @@ depth90:
 	VMOVUPS      Z25, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+13, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done92
 
 plain91:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2244,11 +2323,12 @@ plain91:
 	ADDQ    BX, DX
 
 done92:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+13, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+13, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile89
 	VZEROUPPER
 	RET
@@ -2346,6 +2426,8 @@ depth94:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain95
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z24
@@ -2430,10 +2512,12 @@ depth94:
 	VMOVUPS      Z23, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+12, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done96
 
 plain95:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2472,11 +2556,12 @@ plain95:
 	ADDQ    BX, DX
 
 done96:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+12, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile93
 	VZEROUPPER
 	RET
@@ -2569,6 +2654,8 @@ depth98:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain99
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z22
@@ -2646,10 +2733,12 @@ depth98:
 	VMOVUPS      Z21, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+11, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done100
 
 plain99:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2685,11 +2774,12 @@ plain99:
 	ADDQ    BX, DX
 
 done100:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+11, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile97
 	VZEROUPPER
 	RET
@@ -2777,6 +2867,8 @@ depth102:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain103
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z20
@@ -2847,10 +2939,12 @@ depth102:
 	VMOVUPS      Z19, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+10, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done104
 
 plain103:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -2883,11 +2977,12 @@ plain103:
 	ADDQ    BX, DX
 
 done104:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+10, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile101
 	VZEROUPPER
 	RET
@@ -2967,6 +3062,8 @@ depth106:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain107
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z18
@@ -3030,10 +3127,12 @@ depth106:
 	VMOVUPS      Z17, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+9, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done108
 
 plain107:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3063,11 +3162,12 @@ plain107:
 	ADDQ    BX, DX
 
 done108:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+9, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile105
 	VZEROUPPER
 	RET
@@ -3142,6 +3242,8 @@ depth110:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain111
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z16
@@ -3198,10 +3300,12 @@ depth110:
 	VMOVUPS      Z15, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+8, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done112
 
 plain111:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3228,11 +3332,12 @@ plain111:
 	ADDQ    BX, DX
 
 done112:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+8, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile109
 	VZEROUPPER
 	RET
@@ -3302,6 +3407,8 @@ depth114:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain115
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z14
@@ -3351,10 +3458,12 @@ depth114:
 	VMOVUPS      Z13, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+7, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done116
 
 plain115:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3378,11 +3487,12 @@ plain115:
 	ADDQ    BX, DX
 
 done116:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+7, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile113
 	VZEROUPPER
 	RET
@@ -3444,6 +3554,8 @@ depth118:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain119
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z12
@@ -3486,10 +3598,12 @@ depth118:
 	VMOVUPS      Z11, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done120
 
 plain119:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3510,11 +3624,12 @@ plain119:
 	ADDQ    BX, DX
 
 done120:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile117
 	VZEROUPPER
 	RET
@@ -3571,6 +3686,8 @@ depth122:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain123
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z10
@@ -3606,10 +3723,12 @@ depth122:
 	VMOVUPS      Z9, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done124
 
 plain123:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3627,11 +3746,12 @@ plain123:
 	ADDQ    BX, DX
 
 done124:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile121
 	VZEROUPPER
 	RET
@@ -3683,6 +3803,8 @@ depth126:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain127
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z8
@@ -3711,10 +3833,12 @@ depth126:
 	VMOVUPS      Z7, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done128
 
 plain127:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3729,11 +3853,12 @@ plain127:
 	ADDQ    BX, DX
 
 done128:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile125
 	VZEROUPPER
 	RET
@@ -3777,6 +3902,8 @@ depth130:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain131
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z6
@@ -3798,10 +3925,12 @@ depth130:
 	VMOVUPS      Z5, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done132
 
 plain131:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3813,11 +3942,12 @@ plain131:
 	ADDQ    BX, DX
 
 done132:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile129
 	VZEROUPPER
 	RET
@@ -3856,6 +3986,8 @@ depth134:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain135
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z4
@@ -3870,10 +4002,12 @@ depth134:
 	VMOVUPS      Z3, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done136
 
 plain135:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
@@ -3882,11 +4016,12 @@ plain135:
 	ADDQ    BX, DX
 
 done136:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile133
 	VZEROUPPER
 	RET
@@ -3920,6 +4055,8 @@ depth138:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain139
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VMOVUPS.Z    64(SI), K1, Z2
@@ -3927,20 +4064,23 @@ depth138:
 	VMOVUPS      Z1, K1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done140
 
 plain139:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
 
 done140:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile137
 	VZEROUPPER
 	RET
@@ -4087,6 +4227,8 @@ depth156:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain157
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -4171,10 +4313,12 @@ depth156:
 	VMOVUPS      Z27, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+14, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done158
 
 plain157:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -4219,11 +4363,12 @@ plain157:
 	ADDQ    BX, DX
 
 done158:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+14, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+14, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile155
 	VZEROUPPER
 	RET
@@ -4329,6 +4474,8 @@ depth160:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain161
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -4407,10 +4554,12 @@ depth160:
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+13, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done162
 
 plain161:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -4452,11 +4601,12 @@ plain161:
 	ADDQ    BX, DX
 
 done162:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+13, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+13, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile159
 	VZEROUPPER
 	RET
@@ -4554,6 +4704,8 @@ depth164:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain165
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -4626,10 +4778,12 @@ depth164:
 	VMOVUPS      Z23, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+12, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done166
 
 plain165:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -4668,11 +4822,12 @@ plain165:
 	ADDQ    BX, DX
 
 done166:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+12, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile163
 	VZEROUPPER
 	RET
@@ -4765,6 +4920,8 @@ depth168:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain169
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -4831,10 +4988,12 @@ depth168:
 	VMOVUPS      Z21, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+11, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done170
 
 plain169:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -4870,11 +5029,12 @@ plain169:
 	ADDQ    BX, DX
 
 done170:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+11, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile167
 	VZEROUPPER
 	RET
@@ -4962,6 +5122,8 @@ depth172:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain173
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5022,10 +5184,12 @@ depth172:
 	VMOVUPS      Z19, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+10, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done174
 
 plain173:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5058,11 +5222,12 @@ plain173:
 	ADDQ    BX, DX
 
 done174:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+10, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile171
 	VZEROUPPER
 	RET
@@ -5142,6 +5307,8 @@ depth176:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain177
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5196,10 +5363,12 @@ depth176:
 	VMOVUPS      Z17, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+9, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done178
 
 plain177:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5229,11 +5398,12 @@ plain177:
 	ADDQ    BX, DX
 
 done178:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+9, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile175
 	VZEROUPPER
 	RET
@@ -5308,6 +5478,8 @@ depth180:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain181
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5356,10 +5528,12 @@ depth180:
 	VMOVUPS      Z15, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+8, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done182
 
 plain181:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5386,11 +5560,12 @@ plain181:
 	ADDQ    BX, DX
 
 done182:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+8, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile179
 	VZEROUPPER
 	RET
@@ -5460,6 +5635,8 @@ depth184:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain185
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5502,10 +5679,12 @@ depth184:
 	VMOVUPS      Z13, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+7, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done186
 
 plain185:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5529,11 +5708,12 @@ plain185:
 	ADDQ    BX, DX
 
 done186:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+7, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile183
 	VZEROUPPER
 	RET
@@ -5595,6 +5775,8 @@ depth188:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain189
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5631,10 +5813,12 @@ depth188:
 	VMOVUPS      Z11, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done190
 
 plain189:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5655,11 +5839,12 @@ plain189:
 	ADDQ    BX, DX
 
 done190:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile187
 	VZEROUPPER
 	RET
@@ -5716,6 +5901,8 @@ depth192:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain193
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5746,10 +5933,12 @@ depth192:
 	VMOVUPS      Z9, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done194
 
 plain193:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5767,11 +5956,12 @@ plain193:
 	ADDQ    BX, DX
 
 done194:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile191
 	VZEROUPPER
 	RET
@@ -5823,6 +6013,8 @@ depth196:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain197
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5847,10 +6039,12 @@ depth196:
 	VMOVUPS      Z7, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done198
 
 plain197:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5865,11 +6059,12 @@ plain197:
 	ADDQ    BX, DX
 
 done198:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile195
 	VZEROUPPER
 	RET
@@ -5913,6 +6108,8 @@ depth200:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain201
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -5931,10 +6128,12 @@ depth200:
 	VMOVUPS      Z5, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done202
 
 plain201:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -5946,11 +6145,12 @@ plain201:
 	ADDQ    BX, DX
 
 done202:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile199
 	VZEROUPPER
 	RET
@@ -5989,6 +6189,8 @@ depth204:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain205
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6001,10 +6203,12 @@ depth204:
 	VMOVUPS      Z3, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done206
 
 plain205:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
@@ -6013,11 +6217,12 @@ plain205:
 	ADDQ    BX, DX
 
 done206:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile203
 	VZEROUPPER
 	RET
@@ -6051,26 +6256,31 @@ depth208:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain209
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done210
 
 plain209:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
 
 done210:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile207
 	VZEROUPPER
 	RET
@@ -6178,6 +6388,8 @@ depth218:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain219
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6238,10 +6450,12 @@ depth218:
 	VMOVUPS      Z23, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+6, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done220
 
 plain219:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -6274,11 +6488,12 @@ plain219:
 	ADDQ    BX, DX
 
 done220:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+6, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile217
 	VZEROUPPER
 	RET
@@ -6357,6 +6572,8 @@ depth222:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain223
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6407,10 +6624,12 @@ depth222:
 	VMOVUPS      Z19, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+5, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done224
 
 plain223:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -6438,11 +6657,12 @@ plain223:
 	ADDQ    BX, DX
 
 done224:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+5, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile221
 	VZEROUPPER
 	RET
@@ -6512,6 +6732,8 @@ depth226:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain227
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6552,10 +6774,12 @@ depth226:
 	VMOVUPS      Z15, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+4, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done228
 
 plain227:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -6578,11 +6802,12 @@ plain227:
 	ADDQ    BX, DX
 
 done228:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+4, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile225
 	VZEROUPPER
 	RET
@@ -6640,6 +6865,8 @@ depth230:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain231
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6670,10 +6897,12 @@ depth230:
 	VMOVUPS      Z11, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+3, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done232
 
 plain231:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -6691,11 +6920,12 @@ plain231:
 	ADDQ    BX, DX
 
 done232:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+3, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile229
 	VZEROUPPER
 	RET
@@ -6744,6 +6974,8 @@ depth234:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain235
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6764,10 +6996,12 @@ depth234:
 	VMOVUPS      Z7, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done236
 
 plain235:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -6780,11 +7014,12 @@ plain235:
 	ADDQ    BX, DX
 
 done236:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+2, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile233
 	VZEROUPPER
 	RET
@@ -6824,6 +7059,8 @@ depth238:
 	MOVQ         64(AX), DI
 	TESTQ        SI, SI
 	JZ           plain239
+	ADDQ         104(AX), SI
+	ADDQ         96(AX), DX
 	VADDPS       (SI), Z0, Z0
 	VMOVUPS      Z0, (DX)
 	VADDPS       64(SI), Z1, Z1
@@ -6834,10 +7071,12 @@ depth238:
 	VMOVUPS      Z3, 192(DX)
 	ADDQ         DI, SI
 	ADDQ         BX, DX
-	MOVQ         SI, 56(AX)
+	IMUL3Q       $+1, DI, DI
+	ADDQ         DI, 104(AX)
 	JMP          done240
 
 plain239:
+	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	VMOVUPS Z2, 128(DX)
@@ -6845,11 +7084,12 @@ plain239:
 	ADDQ    BX, DX
 
 done240:
-	MOVQ   DX, 40(AX)
+	IMUL3Q $+1, BX, BX
+	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
-	SUBQ   $+1, 80(AX)
+	SUBQ   $+1, 88(AX)
 	JG     tile237
 	VZEROUPPER
 	RET

@@ -170,6 +170,10 @@ func TestGemmRefusesShortSlices(t *testing.T) {
 		"b":   func() { Gemm(4, 4, 4, full, 4, 1, full[:15], 4, make([]float32, 16), 4, false) },
 		"c":   func() { Gemm(4, 4, 4, full, 4, 1, full, 4, make([]float32, 15), 4, false) },
 		"ldb": func() { Gemm(4, 4, 4, full, 4, 1, full, 3, make([]float32, 16), 4, false) },
+		// The last element lies inside, others before the first.
+		"rsa": func() { Gemm(4, 4, 4, full, -1, 4, full, 4, make([]float32, 16), 4, false) },
+		"csa": func() { Gemm(4, 4, 4, full, 4, -1, full, 4, make([]float32, 16), 4, false) },
+		"lda": func() { MatVec(make([]float32, 2), full, -1, full[:4]) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -11,8 +11,10 @@ import (
 )
 
 // jobFields are those of gemmJob (gemm_amd64.go of the kernel package), 8 bytes
-// each; strides are in bytes.
-var jobFields = []string{"a", "rsa", "csa", "b", "ldb", "c", "ldc", "from", "ldf", "k", "tiles", "cols"}
+// each; strides are in bytes. The loops move only the last ones on: a pointer that
+// had moved past the end of its matrix would be a bad one to the garbage
+// collector.
+var jobFields = []string{"a", "rsa", "csa", "b", "ldb", "c", "ldc", "from", "ldf", "k", "cols", "tiles", "down", "downFrom"}
 
 func jobField(job reg.GPVirtual, name string) operand.Mem {
 	for i, f := range jobFields {
@@ -189,13 +191,15 @@ func (t *tile) broadcast(i int) reg.VecVirtual {
 	return x
 }
 
-// finish writes the sums, plus what "from" holds, to c and moves both on.
+// finish writes the sums, plus what "from" holds, to c and moves on in both.
 func (t *tile) finish() {
 	c, ldc, from, ldf := t.field("c"), t.field("ldc"), t.field("from"), t.field("ldf")
 	plain, done := t.label("plain"), t.label("done")
 	at := func(base reg.GPVirtual, u int) operand.Mem { return operand.Mem{Base: base, Disp: 4 * u * t.lanes} }
 	t.TESTQ(from, from)
 	t.JZ(operand.LabelRef(plain))
+	t.ADDQ(jobField(t.job, "downFrom"), from)
+	t.ADDQ(jobField(t.job, "down"), c)
 	for i := range t.height {
 		for u := range t.vectors {
 			if p := t.part(u); p == nil {
@@ -208,9 +212,11 @@ func (t *tile) finish() {
 		t.ADDQ(ldf, from)
 		t.ADDQ(ldc, c)
 	}
-	t.MOVQ(from, jobField(t.job, "from"))
+	t.IMUL3Q(operand.I32(t.height), ldf, ldf)
+	t.ADDQ(ldf, jobField(t.job, "downFrom"))
 	t.JMP(operand.LabelRef(done))
 	t.Label(plain)
+	t.ADDQ(jobField(t.job, "down"), c)
 	for i := range t.height {
 		for u := range t.vectors {
 			t.store(t.sums[i][u], at(c, u), t.part(u))
@@ -218,7 +224,8 @@ func (t *tile) finish() {
 		t.ADDQ(ldc, c)
 	}
 	t.Label(done)
-	t.MOVQ(c, jobField(t.job, "c"))
+	t.IMUL3Q(operand.I32(t.height), ldc, ldc)
+	t.ADDQ(ldc, jobField(t.job, "down"))
 }
 
 // peak emits the loop that measures how fast the machine multiplies and adds.

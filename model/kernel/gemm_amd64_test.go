@@ -1,0 +1,40 @@
+//go:build !purego
+
+package kernel
+
+import (
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// A gemmJob lies on the stack, and the garbage collector may look at it when the
+// assembly is done: none of its pointers may have left its matrix.
+func TestGemmJobKeepsItsPointers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 14))
+	const height, tiles, cols, k = 3, 2, 8, 4
+	a, b := random(rng, height*tiles*k), random(rng, k*cols)
+	c, bias := make([]float32, height*tiles*cols), random(rng, cols)
+	for _, s := range sets() {
+		for _, from := range []*float32{nil, &c[0], &bias[0]} {
+			job := gemmJob{a: &a[0], rsa: 4 * k, csa: 4, b: &b[0], ldb: 4 * cols, c: &c[0], ldc: 4 * cols, from: from, k: k, tiles: tiles}
+			if from == &c[0] {
+				job.ldf = job.ldc
+			}
+			was := job
+			switch s.name {
+			case "avx512":
+				job.runAVX512(height, cols)
+			case "avx2":
+				job.runAVX2(height, cols)
+			}
+			if job.a != was.a || job.b != was.b || job.c != was.c || job.from != was.from {
+				t.Errorf("%s: the matrices at %v moved to %v", s.name, pointers(&was), pointers(&job))
+			}
+		}
+	}
+}
+
+func pointers(j *gemmJob) [4]unsafe.Pointer {
+	return [4]unsafe.Pointer{unsafe.Pointer(j.a), unsafe.Pointer(j.b), unsafe.Pointer(j.c), unsafe.Pointer(j.from)}
+}
