@@ -36,7 +36,7 @@ func (c *call) set(b *seqrec.Batch, whole seqrec.Terms, training bool) {
 // sizes are the rows that matrices have, per axis.
 type sizes [axes]int
 
-// first are sizes that any single sequence fits in.
+// firstSizes have room for any single sequence.
 func firstSizes(cfg seqrec.Config) sizes {
 	s := sizes{tokens: cfg.MaxLen, positions: cfg.MaxLen}
 	if cfg.Arch == seqrec.EncoderDecoder {

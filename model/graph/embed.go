@@ -29,7 +29,7 @@ func (l *embed) forward(y []float32, in [][]float32) error {
 	return nil
 }
 
-func (l *embed) backward(grads [][]float32, dy, _ []float32, in [][]float32) error {
+func (l *embed) backward(grads [][]float32, dy, _ []float32, _ [][]float32) error {
 	for i, t := range l.terms {
 		t.backward(grads[i], dy, l.call.batch)
 	}

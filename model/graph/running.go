@@ -33,13 +33,6 @@ type running struct {
 	node   *gorgonia.Node
 }
 
-// target is where an operation puts the gradient of an input.
-type target struct {
-	*buffer
-	adds bool    // to what others have put there
-	own  *buffer // where an early gradient waits until it can be added
-}
-
 // assignRoles decides who hands on to whom, for a loss that is computed from
 // used. Gorgonia differentiates in the order of Sort.
 func (g *Graph) assignRoles(used map[*gorgonia.Node]bool) error {
@@ -82,7 +75,7 @@ func (op *layerOp) handOn(input int) {
 // memory that none has used.
 func (g *Graph) target(n *gorgonia.Node, r role, early bool) (t target, before *gorgonia.Node) {
 	if r == apart {
-		return target{buffer: shapedAs(g, n)}, nil
+		return target{buffer: g.shapedAs(n)}, nil
 	}
 	if so, ok := g.running[n]; ok {
 		so.buffer.held--
@@ -112,7 +105,7 @@ func (g *Graph) written(n *gorgonia.Node, d *gradOp, i int, r role) *gorgonia.No
 // caller's own memory. Others use what is free: operations run in the order in
 // which they were made (inOrder).
 func (g *Graph) gradient(n *gorgonia.Node, early bool) *buffer {
-	b := shapedAs(g, n)
+	b := g.shapedAs(n)
 	p := g.byNode[n]
 	if n == g.combined {
 		p = g.byName[seqrec.TensorTable]
@@ -141,7 +134,7 @@ func (g *Graph) release(b *buffer) {
 }
 
 // shapedAs makes a buffer for values of the shape of a node's.
-func shapedAs(g *Graph, n *gorgonia.Node) *buffer {
+func (g *Graph) shapedAs(n *gorgonia.Node) *buffer {
 	if b := bufferOf(n); b != nil {
 		return b.like()
 	}
