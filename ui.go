@@ -49,8 +49,14 @@ func (u *ui) close() {
 	for u.bars.LengthActive() > 0 && u.bars.IsRenderInProgress() {
 		time.Sleep(20 * time.Millisecond)
 	}
-	u.bars.Stop()
-	<-u.ended
+	for ended := false; !ended; { // a Stop before the bars have begun is not heard
+		u.bars.Stop()
+		select {
+		case <-u.ended:
+			ended = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 	u.bars = nil
 }
 
