@@ -30,13 +30,13 @@ func TestSiLUGate(t *testing.T) {
 		y, da, db := make([]float32, 1), []float32{1}, []float32{-1}
 		SiLUGate(y, a, b)
 		a64, b64 := float64(a[0]), float64(b[0])
-		if want := siluGateOracle(a64, b64); math.Abs(float64(y[0])-want) > 1e-6*math.Max(1, math.Abs(want)) {
+		if want := siluGateOracle(a64, b64); !(math.Abs(float64(y[0])-want) <= 1e-6*math.Max(1, math.Abs(want))) {
 			t.Errorf("silu(%v)*%v = %v, want %v", a64, b64, y[0], want)
 		}
 		SiLUGateBackward(da, db, []float32{2}, a, b)
 		wantA := 1 + 2*(siluGateOracle(a64+step, b64)-siluGateOracle(a64-step, b64))/(2*step)
 		wantB := -1 + 2*siluGateOracle(a64, 1)
-		if math.Abs(float64(da[0])-wantA) > 3e-6 || math.Abs(float64(db[0])-wantB) > 1e-6*math.Max(4, math.Abs(wantB)) {
+		if !(math.Abs(float64(da[0])-wantA) <= 3e-6) || !(math.Abs(float64(db[0])-wantB) <= 1e-6*math.Max(4, math.Abs(wantB))) {
 			t.Errorf("a = %v: gradients %v and %v, want %v and %v", a64, da[0], db[0], wantA, wantB)
 		}
 	}

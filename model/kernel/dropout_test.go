@@ -158,3 +158,25 @@ func TestDropoutHashAvalanche(t *testing.T) {
 		}
 	}
 }
+
+// The border belongs to what is kept, in every set: with a share of 0 nothing is
+// dropped, not even where the hash is 0.
+func TestSetsDropoutBorder(t *testing.T) {
+	x, dst := make([]float32, 70), make([]float32, 70)
+	for i := range x {
+		x[i] = 1
+	}
+	for i := range x {
+		d := newMask(5, 1<<32-30, 0.5)
+		border := d.hash(d.from + uint32(i))
+		for _, s := range sets() {
+			for above := range uint32(2) {
+				d.below = border + above
+				s.dropout(dst, x, d)
+				if kept := dst[i] != 0; kept != (above == 0) {
+					t.Errorf("%s: value %d with hash %d and a border of %d: kept is %v", s.name, i, border, d.below, kept)
+				}
+			}
+		}
+	}
+}

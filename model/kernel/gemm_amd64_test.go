@@ -4,9 +4,34 @@ package kernel
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"unsafe"
 )
+
+// A function that leaves the upper halves of vector registers set slows down all
+// that follows; nothing else shows it.
+func TestUpperHalvesAreCleared(t *testing.T) {
+	files, err := filepath.Glob("*_amd64.s")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no assembly: %v", err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := ""
+		for i, line := range strings.Split(string(text), "\n") {
+			if line = strings.TrimSpace(line); line == "RET" && before != "VZEROUPPER" {
+				t.Errorf("%s:%d: RET without VZEROUPPER", name, i+1)
+			}
+			before = line
+		}
+	}
+}
 
 // A gemmJob lies on the stack, and the garbage collector may look at it when the
 // assembly is done: none of its pointers may have left its matrix.

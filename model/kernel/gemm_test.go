@@ -206,7 +206,7 @@ func TestMatVec(t *testing.T) {
 		want := gemmNaive(rows, 1, n, a, lda, 1, x, 1, y, 1, true)
 		MatVec(y, a, lda, x)
 		for i := range y {
-			if math.Abs(float64(y[i])-want[i]) > 1e-6*float64(n) {
+			if !(math.Abs(float64(y[i])-want[i]) <= 1e-6*float64(n)) {
 				t.Errorf("n=%d: y[%d] = %v, want %v", n, i, y[i], want[i])
 			}
 		}

@@ -31,11 +31,11 @@ func TestNormForward(t *testing.T) {
 		NormForward(y, x, gain, bias, rows, mean, rstd)
 		for i := range rows {
 			want, mu, inv := normOracle(x[i*d:(i+1)*d], gain, bias)
-			if math.Abs(float64(mean[i])-mu) > 1e-6 || relative(rstd[i], inv) > 1e-6 {
+			if !(math.Abs(float64(mean[i])-mu) <= 1e-6) || !(relative(rstd[i], inv) <= 1e-6) {
 				t.Errorf("d=%d row %d: mean %v, rstd %v, want %v, %v", d, i, mean[i], rstd[i], mu, inv)
 			}
 			for j, w := range want {
-				if math.Abs(float64(y[i*d+j])-w) > 2e-6*math.Max(1, math.Abs(w)) {
+				if !(math.Abs(float64(y[i*d+j])-w) <= 2e-6*math.Max(1, math.Abs(w))) {
 					t.Errorf("d=%d: y(%d,%d) = %v, want %v", d, i, j, y[i*d+j], w)
 				}
 			}
@@ -71,7 +71,7 @@ func TestNormBackward(t *testing.T) {
 			width -= float64(at[i])
 			want := (up - loss()) / width
 			at[i] = v
-			if math.Abs(float64(got[i])-want) > 1e-3*math.Max(1, math.Abs(want)) {
+			if !(math.Abs(float64(got[i])-want) <= 1e-3*math.Max(1, math.Abs(want))) {
 				t.Errorf("%s[%d] = %v, want %v", name, i, got[i], want)
 			}
 		}

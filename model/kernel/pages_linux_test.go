@@ -61,15 +61,19 @@ func (f *fence) bytes(rng *rand.Rand, n int, last bool) []int8 {
 	return x
 }
 
-// faults reports what touched a page outside as a failure of the test.
-func faults(t *testing.T, s string, what any) {
-	if r := recover(); r != nil {
-		t.Fatalf("%s: %+v: %v", s, what, r)
-	}
+// fenced runs a loop; what it touches outside is a failure of the test.
+func fenced(t *testing.T, set string, what any, run func()) {
+	t.Helper()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // of this goroutine
+	defer func() {
+		if r := recover(); r != nil {
+			t.Fatalf("%s: %+v: %v", set, what, r)
+		}
+	}()
+	run()
 }
 
 func TestVectorsStayInside(t *testing.T) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	var fences []*fence
 	for range 8 {
 		fences = append(fences, newFence(t, 16<<10))
@@ -90,27 +94,27 @@ func TestVectorsStayInside(t *testing.T) {
 func inside(t *testing.T, s set, l loop, fences []*fence, n int, last bool) {
 	t.Helper()
 	rows := 1 + n%9
-	defer faults(t, s.name, fmt.Sprintf("%d rows of %d", rows, n))
 	rng := rand.New(rand.NewPCG(uint64(n), 6))
 	var vectors [][]float32
 	for i, size := range l.sizes(n, rows) {
 		vectors = append(vectors, fences[i].floats(rng, size, last))
 	}
-	l.run(s, n, rows, vectors)
+	fenced(t, s.name, fmt.Sprintf("%d rows of %d", rows, n), func() { l.run(s, n, rows, vectors) })
 }
 
 func TestGemmStaysInside(t *testing.T) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	fa, fb, fc, fbias := newFence(t, 128<<10), newFence(t, 128<<10), newFence(t, 16<<10), newFence(t, 4<<10)
 	run := func(s set, p product, last bool) {
-		defer faults(t, s.name, p)
 		rng := rand.New(rand.NewPCG(p.seed, 7))
 		a := fa.floats(rng, (p.m-1)*p.rsa+(p.k-1)*p.csa+1, last)
 		b, c := fb.floats(rng, (p.k-1)*p.ldb+p.n, last), fc.floats(rng, (p.m-1)*p.ldc+p.n, last)
-		s.gemm(p.m, p.n, p.k, a, p.rsa, p.csa, b, p.ldb, c, p.ldc, p.acc)
-		if p.csa == 1 && s.gemmBias != nil {
-			s.gemmBias(p.m, p.n, p.k, a, p.rsa, b, p.ldb, c, p.ldc, fbias.floats(rng, p.n, last))
-		}
+		bias := fbias.floats(rng, p.n, last)
+		fenced(t, s.name, p, func() {
+			s.gemm(p.m, p.n, p.k, a, p.rsa, p.csa, b, p.ldb, c, p.ldc, p.acc)
+			if p.csa == 1 && s.gemmBias != nil {
+				s.gemmBias(p.m, p.n, p.k, a, p.rsa, b, p.ldb, c, p.ldc, bias)
+			}
+		})
 	}
 	for m := 1; m <= 30; m++ {
 		for n := 1; n <= 70; n++ {
@@ -128,18 +132,15 @@ func TestGemmStaysInside(t *testing.T) {
 }
 
 func TestInt8StaysInside(t *testing.T) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	fa, fx := newFence(t, 4<<10), newFence(t, 4<<10)
 	for _, s := range int8Sets() {
 		for n := 1; n <= 200; n++ {
 			for rows := 1; rows <= 9; rows++ {
 				for _, last := range []bool{false, true} {
-					func() {
-						defer faults(t, s.name, fmt.Sprintf("%d rows of %d", rows, n))
-						rng := rand.New(rand.NewPCG(uint64(n), uint64(rows)))
-						lda := n + rows%3
-						s.matVec(make([]int32, rows), fa.bytes(rng, (rows-1)*lda+n, last), lda, fx.bytes(rng, n, last))
-					}()
+					rng := rand.New(rand.NewPCG(uint64(n), uint64(rows)))
+					lda := n + rows%3
+					a, x := fa.bytes(rng, (rows-1)*lda+n, last), fx.bytes(rng, n, last)
+					fenced(t, s.name, fmt.Sprintf("%d rows of %d", rows, n), func() { s.matVec(make([]int32, rows), a, lda, x) })
 				}
 			}
 		}

@@ -212,7 +212,7 @@ func TestSetsExp(t *testing.T) {
 		got := make([]float32, len(edges))
 		s.expShifted(got, edges, 0)
 		for i, x := range edges {
-			if want := Exp(x); !same(got[i], want, 0) && relative(got[i], float64(want)) > 5e-7 {
+			if want := Exp(x); !same(got[i], want, 0) && !(relative(got[i], float64(want)) <= 5e-7) {
 				t.Errorf("%s: exp(%v) = %v, want %v", s.name, x, got[i], want)
 			}
 		}
@@ -230,7 +230,7 @@ func TestSetsExp(t *testing.T) {
 			}
 		}
 		t.Logf("%s: worst relative error %.3g", s.name, worst)
-		if worst > 5e-7 {
+		if !(worst <= 5e-7) {
 			t.Errorf("%s: relative error %g, want at most 5e-7", s.name, worst)
 		}
 		if s.expShifted(y[:1], []float32{0}, 0); y[0] != 1 {
@@ -254,6 +254,33 @@ func TestSetsRepeat(t *testing.T) {
 			for i, v := range room[shift:] {
 				if v != first[i] {
 					t.Fatalf("%s: shifted by %d, y[%d] = %v and %v", s.name, shift, i, first[i], v)
+				}
+			}
+		}
+	}
+}
+
+// What is not a number neither becomes the maximum nor takes the place of what
+// its lane held before: values fall, so that the largest stands in the first.
+func TestSetsMaxPassesOverNaN(t *testing.T) {
+	for _, s := range sets() {
+		for n := 2; n <= 150; n++ {
+			for at := range n {
+				x := make([]float32, n)
+				for i := range x {
+					x[i] = float32(-i)
+				}
+				x[at] = float32(math.NaN())
+				want := float32(0)
+				if at == 0 {
+					want = -1
+				}
+				if got := s.max(x); got != want {
+					t.Fatalf("%s: %d values, no number at %d: maximum %v, want %v", s.name, n, at, got, want)
+				}
+				top, sum := []float32{float32(math.Inf(-1))}, []float32{0}
+				if s.onlineSoftmax(x, n, top, sum); top[0] != want {
+					t.Fatalf("%s: %d values, no number at %d: running maximum %v, want %v", s.name, n, at, top[0], want)
 				}
 			}
 		}

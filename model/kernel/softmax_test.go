@@ -19,11 +19,11 @@ func TestSoftmax(t *testing.T) {
 				sum += math.Exp(logits[i])
 			}
 			lse := Softmax(x, scale)
-			if want := math.Log(sum); math.Abs(float64(lse)-want) > 1e-6*want {
+			if want := math.Log(sum); !(math.Abs(float64(lse)-want) <= 1e-6*want) {
 				t.Errorf("n=%d scale=%v: log-sum-exp %v, want %v", n, scale, lse, want)
 			}
 			for i, p := range x {
-				if want := math.Exp(logits[i]) / sum; math.Abs(float64(p)-want) > 3e-6*want+1e-37 {
+				if want := math.Exp(logits[i]) / sum; !(math.Abs(float64(p)-want) <= 3e-6*want+1e-37) {
 					t.Errorf("n=%d scale=%v: p[%d] = %v, want %v", n, scale, i, p, want)
 				}
 			}
@@ -32,7 +32,7 @@ func TestSoftmax(t *testing.T) {
 			got := append([]float32(nil), ds...)
 			SoftmaxBackward(got, x, inner, scale)
 			for i := range got {
-				if want := x[i] * (ds[i] - inner) * scale; math.Abs(float64(got[i]-want)) > 1e-6*math.Abs(float64(want))+1e-37 {
+				if want := x[i] * (ds[i] - inner) * scale; !(math.Abs(float64(got[i]-want)) <= 1e-6*math.Abs(float64(want))+1e-37) {
 					t.Errorf("n=%d scale=%v: ds[%d] = %v, want %v", n, scale, i, got[i], want)
 				}
 			}
@@ -67,13 +67,13 @@ func TestOnlineSoftmax(t *testing.T) {
 			}
 			OnlineSoftmax(x, cols, top, sum)
 			for i, e := range x {
-				if w := math.Exp(logits[i] - float64(top[i/cols])); math.Abs(float64(e)-w) > 3e-6*w+1e-37 {
+				if w := math.Exp(logits[i] - float64(top[i/cols])); !(math.Abs(float64(e)-w) <= 3e-6*w+1e-37) {
 					t.Errorf("lift %v block %d: exponential %d is %v, want %v", lift, block, i, e, w)
 				}
 			}
 			for r := range top {
 				got, whole := float64(top[r])+math.Log(float64(sum[r])), math.Log(want[r])
-				if math.Abs(got-whole) > 1e-6*math.Max(1, math.Abs(whole)) {
+				if !(math.Abs(got-whole) <= 1e-6*math.Max(1, math.Abs(whole))) {
 					t.Errorf("lift %v block %d: log-sum-exp of row %d is %v, want %v", lift, block, r, got, whole)
 				}
 			}

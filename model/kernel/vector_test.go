@@ -15,7 +15,7 @@ func TestExpAccuracy(t *testing.T) {
 	for x := float32(expLow) + 1e-4; x < expHigh; x += 1.37e-4 {
 		worst = max(worst, relative(Exp(x), math.Exp(float64(x))))
 	}
-	if worst > 2e-7 {
+	if !(worst <= 2e-7) {
 		t.Errorf("relative error %g, want at most 2e-7", worst)
 	}
 	t.Logf("worst relative error %g", worst)
@@ -44,11 +44,11 @@ func TestExpShifted(t *testing.T) {
 	for i, v := range x {
 		e := math.Exp(float64(v) - 0.5)
 		want += e
-		if relative(got[i], e) > 1e-6 {
+		if !(relative(got[i], e) <= 1e-6) {
 			t.Errorf("x = %v: got %v, want %v", v, got[i], e)
 		}
 	}
-	if relative(sum, want) > 1e-6 {
+	if !(relative(sum, want) <= 1e-6) {
 		t.Errorf("sum %v, want %v", sum, want)
 	}
 }
@@ -65,11 +65,11 @@ func TestExpColumns(t *testing.T) {
 	first := math.Exp(float64(x[1]) - 1)
 	ExpColumns(x, rows, cols, shift, sum)
 	for c := range sum {
-		if relative(sum[c], want[c]) > 1e-6 {
+		if !(relative(sum[c], want[c]) <= 1e-6) {
 			t.Errorf("column %d: sum %v, want %v", c, sum[c], want[c])
 		}
 	}
-	if relative(x[1], first) > 1e-6 {
+	if !(relative(x[1], first) <= 1e-6) {
 		t.Errorf("element (0,1) = %v, want %v", x[1], first)
 	}
 }
@@ -84,13 +84,13 @@ func TestGELU(t *testing.T) {
 		y := make([]float32, 1)
 		GELU(y, []float32{float32(x)})
 		x32 := float64(float32(x))
-		if want := geluOracle(x32); math.Abs(float64(y[0])-want) > 1e-6*math.Max(1, math.Abs(want)) {
+		if want := geluOracle(x32); !(math.Abs(float64(y[0])-want) <= 1e-6*math.Max(1, math.Abs(want))) {
 			t.Errorf("gelu(%v) = %v, want %v", x, y[0], want)
 		}
 		dx := []float32{1}
 		GELUBackward(dx, []float32{2}, []float32{float32(x)})
 		want := 1 + 2*(geluOracle(x32+step)-geluOracle(x32-step))/(2*step)
-		if math.Abs(float64(dx[0])-want) > 2e-6 {
+		if !(math.Abs(float64(dx[0])-want) <= 2e-6) {
 			t.Errorf("gelu'(%v): gradient %v, want %v", x, dx[0], want)
 		}
 	}
@@ -145,7 +145,7 @@ func TestAdam(t *testing.T) {
 		})
 		for i := range w {
 			w64[i], m64[i], v64[i] = adamOracle(w64[i], m64[i], v64[i], float64(g[i]), step, rate, b1, b2, eps, decay)
-			if math.Abs(float64(w[i])-w64[i]) > 1e-5 {
+			if !(math.Abs(float64(w[i])-w64[i]) <= 1e-5) {
 				t.Fatalf("step %d: w[%d] = %v, want %v", step, i, w[i], w64[i])
 			}
 		}

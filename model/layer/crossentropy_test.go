@@ -80,7 +80,7 @@ func TestCrossEntropy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := loss(); math.Abs(got-want) > 2e-6*math.Abs(want) {
+		if want := loss(); !(math.Abs(got-want) <= 2e-6*math.Abs(want)) {
 			t.Errorf("%+v: loss %v, want %v", c, got, want)
 		}
 		scaled := func() float64 { return scale * loss() }
@@ -103,7 +103,7 @@ func TestCrossEntropyWithoutBias(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := crossEntropyOracle(wide(p.h), wide(p.table), nil, p.q, p.n, p.v, p.d); math.Abs(got-want) > 2e-6*want {
+	if want := crossEntropyOracle(wide(p.h), wide(p.table), nil, p.q, p.n, p.v, p.d); !(math.Abs(got-want) <= 2e-6*want) {
 		t.Errorf("loss %v, want %v", got, want)
 	}
 }
@@ -128,10 +128,10 @@ func TestCrossEntropyWithLargeLogits(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := 2*(v-1) - math.Log(1-math.Exp(-2)) // sum of a geometric series
-		if math.Abs(got-want) > 1e-3 {
+		if !(math.Abs(got-want) <= 1e-3) {
 			t.Errorf("%s: loss %v, want %v", name, got, want)
 		}
-		if top := args.DBias[v-1]; math.Abs(float64(top)-(1-math.Exp(-2))) > 1e-6 || args.DBias[0] != -1 {
+		if top := args.DBias[v-1]; !(math.Abs(float64(top)-(1-math.Exp(-2))) <= 1e-6) || args.DBias[0] != -1 {
 			t.Errorf("%s: gradients %v and %v", name, top, args.DBias[0])
 		}
 	}

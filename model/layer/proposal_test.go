@@ -81,7 +81,7 @@ func TestProposalLogCounts(t *testing.T) {
 	p.Draw(&n, 3, 1)
 	for i, id := range n.IDs {
 		w, _ := p.weight(id)
-		if want := math.Log(3 * float64(w) / 20); math.Abs(float64(n.LogCount[i])-want) > 1e-6 {
+		if want := math.Log(3 * float64(w) / 20); !(math.Abs(float64(n.LogCount[i])-want) <= 1e-6) {
 			t.Errorf("item %d: log count %v, want %v", id, n.LogCount[i], want)
 		}
 	}
@@ -99,7 +99,7 @@ func TestProposalLogCounts(t *testing.T) {
 			continue
 		}
 		w, _ := p.weight(id)
-		if want := math.Log(2 * float64(w) / others); math.Abs(float64(n.LogCount[i])-want) > 1e-6 {
+		if want := math.Log(2 * float64(w) / others); !(math.Abs(float64(n.LogCount[i])-want) <= 1e-6) {
 			t.Errorf("token %d: log count %v, want %v", i/2, n.LogCount[i], want)
 		}
 	}
@@ -186,7 +186,7 @@ func TestPointwise(t *testing.T) {
 		}
 		in.DH, in.DE, in.DW, in.DB = ones(n*d), ones(n*d), ones(d), ones(1)
 		got, labels := c.run(in)
-		if want := oracle(); math.Abs(got-want) > 1e-6*want || labels != 4 {
+		if want := oracle(); !(math.Abs(got-want) <= 1e-6*want) || labels != 4 {
 			t.Errorf("%s: loss %v of %d labels, want %v", name, got, labels, want)
 		}
 		scaled := func() float64 { return 0.25 * oracle() }

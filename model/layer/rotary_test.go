@@ -70,7 +70,7 @@ func TestRotaryIsRelative(t *testing.T) {
 		return inner(wide(a), wide(b))
 	}
 	for _, shift := range []int{1, 30, 80} {
-		if near, far := product(12, 5), product(12+shift, 5+shift); math.Abs(near-far) > 1e-5 {
+		if near, far := product(12, 5), product(12+shift, 5+shift); !(math.Abs(near-far) <= 1e-5) {
 			t.Errorf("seven apart the product is %v, and %v %d later", near, far, shift)
 		}
 	}
@@ -112,13 +112,13 @@ func TestDropout(t *testing.T) {
 	for _, v := range y {
 		if v != 0 {
 			kept++
-			if math.Abs(float64(v)-1/0.7) > 1e-6 {
+			if !(math.Abs(float64(v)-1/0.7) <= 1e-6) {
 				t.Fatalf("a kept one is %v", v)
 			}
 		}
 	}
 	// 6,400 draws: 5 standard deviations are 183; false rejection below 1e-6.
-	if math.Abs(float64(kept)-0.7*n*d) > 183 {
+	if !(math.Abs(float64(kept)-0.7*n*d) <= 183) {
 		t.Errorf("%d of %d are kept", kept, n*d)
 	}
 	alone := make([]float32, 250*d)
@@ -136,7 +136,7 @@ func TestDropout(t *testing.T) {
 		}
 	}
 	// Two fair masks agree with probability .58: 5 standard deviations are 198.
-	if math.Abs(float64(same)-0.58*n*d) > 198 {
+	if !(math.Abs(float64(same)-0.58*n*d) <= 198) {
 		t.Errorf("another site agrees in %d of %d places", same, n*d)
 	}
 }

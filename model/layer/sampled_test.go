@@ -169,7 +169,7 @@ func TestSampledSoftmaxOfTheWholeCatalogue(t *testing.T) {
 			Negatives: drawn.IDs, LogCount: drawn.LogCount, Scale: 0.5,
 			DH: ones(p.n * p.d), DTable: ones(p.v * p.d), DBias: ones(p.v),
 		}
-		if got := NewSampled().Softmax(in); math.Abs(got-want) > 1e-6*want {
+		if got := NewSampled().Softmax(in); !(math.Abs(got-want) <= 1e-6*want) {
 			t.Errorf("%s: loss %v, full softmax %v", name, got, want)
 		}
 		compare(t, name+" dH", in.DH, wide(full.DH))
@@ -211,7 +211,7 @@ func TestSampledSoftmaxIsUnbiased(t *testing.T) {
 				}
 			}
 		}
-		if math.Abs(got-want) > 1e-5*want || math.Abs(gotDistinct-want) > 1e-5*want {
+		if !(math.Abs(got-want) <= 1e-5*want) || !(math.Abs(gotDistinct-want) <= 1e-5*want) {
 			t.Errorf("target %d: expectation %v with replacement, %v without, want %v", target, got, gotDistinct, want)
 		}
 	}
@@ -230,7 +230,7 @@ func TestSampledLossesAtTheEdge(t *testing.T) {
 		"gbce": (400 + 2*math.Ln2) / 3,
 	} {
 		in.DH, in.DTable = make([]float32, 2), make([]float32, 3)
-		if got := sampledLosses[name].run(NewSampled(), in); math.Abs(got-want) > 1e-5*want {
+		if got := sampledLosses[name].run(NewSampled(), in); !(math.Abs(got-want) <= 1e-5*want) {
 			t.Errorf("%s: loss %v, want %v", name, got, want)
 		}
 		for _, g := range slices.Concat(in.DH, in.DTable) {
@@ -277,7 +277,7 @@ func TestGBCEBeta(t *testing.T) {
 		{100, 101, 0.75, 1},         // all negatives: nothing to calibrate
 		{500, 101, 0.75, 1}, {0, 101, 1, 1}, {1, 1, 1, 1},
 	} {
-		if got := GBCEBeta(c.k, c.v, c.t); math.Abs(got-c.want) > 1e-6 {
+		if got := GBCEBeta(c.k, c.v, c.t); !(math.Abs(got-c.want) <= 1e-6) {
 			t.Errorf("beta(%d of %d, t=%v) = %v, want %v", c.k, c.v, c.t, got, c.want)
 		}
 	}
@@ -296,7 +296,7 @@ func TestLogisticRow(t *testing.T) {
 		want[i] = s
 		sum += value
 	}
-	if got := logisticRow(z); math.Abs(got-sum) > 1e-6*sum {
+	if got := logisticRow(z); !(math.Abs(got-sum) <= 1e-6*sum) {
 		t.Errorf("sum %v, want %v", got, sum)
 	}
 	compare(t, "sigmoid", z, want)

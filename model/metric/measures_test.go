@@ -76,7 +76,7 @@ func TestTiesAndMissingNumbersWithSeveralRight(t *testing.T) {
 		{"one right", 4, nil, TiesHalf, []float64{5}, 0},
 	} {
 		got := newJudge(6, Options{K: 3, Ties: c.ties}).judge(Case{Target: c.target, Also: c.also}, scores)
-		if !slices.Equal(got.places, c.places) || math.Abs(got.auc-c.auc) > 1e-12 {
+		if !slices.Equal(got.places, c.places) || !(math.Abs(got.auc-c.auc) <= 1e-12) {
 			t.Errorf("%s: %v, AUC %v; want %v, %v", c.name, got.places, got.auc, c.places, c.auc)
 		}
 	}
@@ -161,7 +161,7 @@ func TestBreakdown(t *testing.T) {
 				t.Errorf("%+v", g)
 			}
 		case "MRR":
-			if g.Best != "a" || g.Worst != "c" || math.Abs(g.Difference-(1-1.0/41)) > 1e-12 {
+			if g.Best != "a" || g.Worst != "c" || !(math.Abs(g.Difference-(1-1.0/41)) <= 1e-12) {
 				t.Errorf("%+v", g)
 			}
 		}
@@ -183,7 +183,7 @@ func TestLogLossGapNamesTheBetterGroup(t *testing.T) {
 	}
 	_, gaps := r.Breakdown(func(i int) string { return []string{"sure", "lost"}[i] }, 1, 10, 1)
 	last := gaps[len(gaps)-1]
-	if last.Name != "log loss" || last.Best != "sure" || math.Abs(last.Difference-(math.Log(3)-math.Log(1+2*math.Exp(-4)))) > 1e-9 {
+	if last.Name != "log loss" || last.Best != "sure" || !(math.Abs(last.Difference-(math.Log(3)-math.Log(1+2*math.Exp(-4)))) <= 1e-9) {
 		t.Errorf("%+v", last)
 	}
 }
@@ -208,7 +208,7 @@ func TestBeyondByHand(t *testing.T) {
 	if got := (Result{}).Beyond(ItemFacts{Items: 3, Counts: []int{1, 1, 1}}, 10, 1); got[0].Value != 0 || got[1].Value != 0 || got[2].Value != 0 {
 		t.Errorf("of no lists: %+v", got)
 	}
-	if got := GiniOf([]int{0, 0, 12}, 3); math.Abs(got-2.0/3) > 1e-12 {
+	if got := GiniOf([]int{0, 0, 12}, 3); !(math.Abs(got-2.0/3) <= 1e-12) {
 		t.Errorf("one has all of three: %v", got)
 	}
 	if got := Novelty([][]int32{{3}}, facts.Counts); got[0] != 3 { // 1 of 8

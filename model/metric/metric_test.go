@@ -56,7 +56,7 @@ func TestGainsByHand(t *testing.T) {
 			name      string
 			got, want float64
 		}{{"HR", HitRate(c.rank, 10), c.hr}, {"NDCG", NDCG(c.rank, 10), c.ndcg}, {"RR", ReciprocalRank(c.rank), c.mrr}} {
-			if math.Abs(v.got-v.want) > 1e-12 {
+			if !(math.Abs(v.got-v.want) <= 1e-12) {
 				t.Errorf("rank %v: %s %v, want %v", c.rank, v.name, v.got, v.want)
 			}
 		}
@@ -94,7 +94,7 @@ func TestEvaluateByHand(t *testing.T) {
 
 func wantResult(t *testing.T, name string, r Result, hr, ndcg, mrr float64) {
 	t.Helper()
-	if math.Abs(r.HR-hr) > 1e-12 || math.Abs(r.NDCG-ndcg) > 1e-12 || math.Abs(r.MRR-mrr) > 1e-12 {
+	if !(math.Abs(r.HR-hr) <= 1e-12) || !(math.Abs(r.NDCG-ndcg) <= 1e-12) || !(math.Abs(r.MRR-mrr) <= 1e-12) {
 		t.Errorf("%s: %+v, want HR %v, NDCG %v, MRR %v", name, r, hr, ndcg, mrr)
 	}
 }
@@ -149,7 +149,7 @@ func TestBootstrap(t *testing.T) {
 	got := Bootstrap(values, 1000, 7)
 	// The mean of 400 fair coins has a standard deviation of 0.025; the interval
 	// is about 0.5 -+ 0.049. The seed is fixed, so the test cannot fail by chance.
-	if math.Abs(got.Low-0.451) > 0.01 || math.Abs(got.High-0.549) > 0.01 {
+	if !(math.Abs(got.Low-0.451) <= 0.01) || !(math.Abs(got.High-0.549) <= 0.01) {
 		t.Errorf("interval %+v", got)
 	}
 	if again := Bootstrap(values, 1000, 7); again != got {

@@ -54,7 +54,7 @@ func TestPopularityOnMillion(t *testing.T) {
 		{"Gini of the ten most popular", open.Beyond(facts, 0, 0)[1].Value, 1 - 10/float64(items)},
 	} {
 		t.Logf("%s %.4f", want.name, want.got)
-		if math.Abs(want.got-want.value) > 0.01*want.value {
+		if !(math.Abs(want.got-want.value) <= 0.01*want.value) {
 			t.Errorf("%s: %.4f, the study has %.4f", want.name, want.got, want.value)
 		}
 	}

@@ -55,7 +55,7 @@ func TestNewSchedule(t *testing.T) {
 			t.Fatal(err)
 		}
 		for step, want := range c.want {
-			if got := s(step); math.Abs(got-want) > 1e-12 {
+			if got := s(step); !(math.Abs(got-want) <= 1e-12) {
 				t.Errorf("%+v: rate %v at step %d, want %v", c.cfg, got, step, want)
 			}
 		}

@@ -237,7 +237,7 @@ func TestSchedules(t *testing.T) {
 		"none":     {optim.WarmUp(0, optim.Constant(1)), map[int]float64{0: 1}},
 	} {
 		for step, want := range c.want {
-			if got := c.schedule(step); math.Abs(got-want) > 1e-12 {
+			if got := c.schedule(step); !(math.Abs(got-want) <= 1e-12) {
 				t.Errorf("%s: rate %v at step %d, want %v", name, got, step, want)
 			}
 		}

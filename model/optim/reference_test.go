@@ -138,7 +138,7 @@ func TestSchedulesEqualPyTorch(t *testing.T) {
 			t.Fatalf("%s: %d rates", name, len(c.want))
 		}
 		for step, want := range c.want {
-			if got := c.schedule(step); math.Abs(got-want) > 1e-14 {
+			if got := c.schedule(step); !(math.Abs(got-want) <= 1e-14) {
 				t.Errorf("%s: rate %v at step %d, PyTorch %v", name, got, step, want)
 			}
 		}
