@@ -53,7 +53,7 @@ func (l Lesson) Learn(ctx context.Context) (model.Update, error) {
 		}
 		return model.NewStatistic(l.Block.Vector(l.History, w)), nil
 	case plan.Model:
-		return l.train()
+		return l.train(ctx)
 	}
 	return model.Update{}, fmt.Errorf("client: a round of kind %v", l.Plan.Kind)
 }
@@ -67,7 +67,7 @@ func window(w plan.Window) (stats.Window, error) {
 	return parsed, parsed.Check()
 }
 
-func (l Lesson) train() (model.Update, error) {
+func (l Lesson) train(ctx context.Context) (model.Update, error) {
 	t := l.Plan.Training
 	rate, err := strconv.ParseFloat(t.LearningRate, 64)
 	if err != nil {
@@ -84,12 +84,25 @@ func (l Lesson) train() (model.Update, error) {
 	if len(sequences) == 0 {
 		return l.nothing(), nil
 	}
-	update, _, err := seqrec.Train(l.engine, l.Params, sequences,
+	update, _, err := seqrec.Train(stoppable{l.engine, ctx.Err}, l.Params, sequences,
 		seqrec.TrainConfig{Steps: int(t.Steps), LearningRate: rate, Optimizer: t.Optimizer})
 	if errors.Is(err, seqrec.ErrNothingToLearn) || errors.Is(err, seqrec.ErrDiverged) {
 		return l.nothing(), nil
 	}
 	return update, err
+}
+
+// stoppable ends training before the next step once stopped says why.
+type stoppable struct {
+	seqrec.Engine
+	stopped func() error
+}
+
+func (s stoppable) LossGrad(params []float32, batch []seqrec.Sequence, grad []float32) (float64, int, error) {
+	if err := s.stopped(); err != nil {
+		return 0, 0, err
+	}
+	return s.Engine.LossGrad(params, batch, grad)
 }
 
 // drawSeed makes a Seed.

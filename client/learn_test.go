@@ -97,6 +97,33 @@ func TestWindowsAreLearnt(t *testing.T) {
 	}
 }
 
+// stopsAfter is an engine in whose nth step the device is told to stop.
+type stopsAfter struct {
+	seqrec.Engine
+	stop  context.CancelFunc
+	steps *int
+}
+
+func (s stopsAfter) LossGrad(params []float32, batch []seqrec.Sequence, grad []float32) (float64, int, error) {
+	if *s.steps--; *s.steps == 0 {
+		s.stop()
+	}
+	return s.Engine.LossGrad(params, batch, grad)
+}
+
+// A device that is told to stop does not train to the end.
+func TestLearningStops(t *testing.T) {
+	l := lesson(t, func(*seqrec.Config) {})
+	l.Plan.Training.Steps = seqrec.MaxLocalSteps
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	steps := 2
+	l.engine = stopsAfter{l.engine, stop, &steps}
+	if _, err := l.Learn(ctx); !errors.Is(err, context.Canceled) || steps != 0 {
+		t.Errorf("%d steps before the end, %v", steps, err)
+	}
+}
+
 // A device follows every optimiser that a plan may name, and no other.
 func TestOptimisersOfPlans(t *testing.T) {
 	l := lesson(t, func(*seqrec.Config) {})

@@ -16,12 +16,12 @@ type Batch struct {
 	IDs     []int32   // N: items; Items stands for MASK
 	Offsets []int32   // sequences + 1, over N
 	Gaps    []int32   // N: bucket of the time since the event before; with TimeBuckets
-	Until   []int32   // N: bucket of the time until what is predicted; the same, not Bidirectional
+	Until   []int32   // N: bucket of the time until what is predicted; with TimeBuckets, not Bidirectional
 	Users   []float32 // sequences x UserDim
 	Seeds   []uint64  // of the sequences
 	Seed    uint64    // of the first: for what the sequences of a batch share
 
-	Reads      []int32     // M: what the decoder reads, -1 being its start; EncoderDecoder
+	Reads      []int32     // M: what the decoder reads, first of each sequence its last input; EncoderDecoder
 	Positions  []int32     // sequences + 1, over M
 	Targets    []int32     // M: an item or NoTarget
 	Soft       [][]float32 // M: the soft row of a position or nil; nil where no sequence has any

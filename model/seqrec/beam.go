@@ -2,6 +2,7 @@ package seqrec
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -31,10 +32,13 @@ type candidate struct {
 // search is beam search (Lowerre 1976): of all lists that are one item longer
 // than those that were kept it keeps the options.Beams most probable. It starts
 // from the empty list, slot 0.
-func search(from speaker, options GenerateOptions, allowed rules) []List {
+func search(from speaker, options GenerateOptions, allowed rules) ([]List, error) {
 	lists := []List{{}}
 	for step := range options.Length {
-		next := continuations(from, lists, options.Beams, allowed)
+		next, err := continuations(from, lists, options.Beams, allowed)
+		if err != nil {
+			return nil, fmt.Errorf("item %d: %w", step, err)
+		}
 		if len(next) == 0 {
 			break // by the shape of the rules all lists end at the same length
 		}
@@ -55,17 +59,20 @@ func search(from speaker, options GenerateOptions, allowed rules) []List {
 		}
 	}
 	if len(lists[0].Items) == 0 {
-		return nil
+		return nil, nil
 	}
-	return lists
+	return lists, nil
 }
 
 // continuations are the n most probable lists that are one item longer, best
 // first.
-func continuations(from speaker, lists []List, n int, allowed rules) []candidate {
+func continuations(from speaker, lists []List, n int, allowed rules) ([]candidate, error) {
 	var all []candidate
 	for parent, list := range lists {
 		logits := from.logits(parent)
+		if !kernel.Finite(logits) {
+			return nil, errScores
+		}
 		normaliser := logSumExp(logits)
 		for _, r := range rank.Top(logits, n, allowed.forbids(list.Items)) {
 			p := float64(r.Score) - normaliser
@@ -75,7 +82,7 @@ func continuations(from speaker, lists []List, n int, allowed rules) []candidate
 	slices.SortFunc(all, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.parent, b.parent), cmp.Compare(a.item, b.item))
 	})
-	return all[:min(n, len(all))]
+	return all[:min(n, len(all))], nil
 }
 
 // logSumExp is log(sum(exp(x))).

@@ -97,6 +97,15 @@ func writingQuery(c Config, items ...int32) Query {
 	return q
 }
 
+func mustSearch(t *testing.T, from speaker, o GenerateOptions, allowed rules) []List {
+	t.Helper()
+	lists, err := search(from, o, allowed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lists
+}
+
 // A list that is written with all that was kept is, bit for bit, the list that
 // is computed from the start for every item.
 func TestCacheEqualsTheSlowPath(t *testing.T) {
@@ -109,8 +118,9 @@ func TestCacheEqualsTheSlowPath(t *testing.T) {
 				if err := w.begin(q, options.Length, options.Beams); err != nil {
 					t.Fatal(err)
 				}
-				got := search(w, options, rules)
-				want := search(&forgetful{t: t, s: s, query: q, most: options.Length, lists: [][]int32{nil}}, options, rules)
+				got := mustSearch(t, w, options, rules)
+				slow := &forgetful{t: t, s: s, query: q, most: options.Length, lists: [][]int32{nil}}
+				want := mustSearch(t, slow, options, rules)
 				if len(got) != options.Beams || len(got[0].Items) != options.Length {
 					t.Fatalf("%d lists of %d items", len(got), len(got[0].Items))
 				}
@@ -145,7 +155,7 @@ func TestBeamLooksFurtherThanGreedy(t *testing.T) {
 	}
 	lists := func(beams int) []List {
 		o := GenerateOptions{Length: 2, Beams: beams}
-		return search(&table{next: next, lists: [][]int32{{}}}, o, newRules(nil, o))
+		return mustSearch(t, &table{next: next, lists: [][]int32{{}}}, o, newRules(nil, o))
 	}
 	if got := lists(1); len(got) != 1 || fmt.Sprint(got[0].Items) != "[0 1]" {
 		t.Errorf("greedy says %v", got)
@@ -162,7 +172,7 @@ func TestTiesGoByTheLowerItem(t *testing.T) {
 		next[fmt.Sprintf("[%d]", i)] = make([]float32, 3)
 	}
 	o := GenerateOptions{Length: 2, Beams: 6}
-	got := fmt.Sprint(items(search(&table{next: next, lists: [][]int32{{}}}, o, newRules(nil, o))))
+	got := fmt.Sprint(items(mustSearch(t, &table{next: next, lists: [][]int32{{}}}, o, newRules(nil, o))))
 	if want := "[[0 1] [0 2] [1 0] [1 2] [2 0] [2 1]]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

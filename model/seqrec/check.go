@@ -38,13 +38,13 @@ func (c Config) checkSizes() error {
 func (c Config) checkKinds() error {
 	switch {
 	case int(c.Arch) >= len(archNames):
-		return fmt.Errorf("Arch is %v", c.Arch)
+		return fmt.Errorf("Arch is %v, want one of %q", c.Arch, archNames)
 	case int(c.Norm) >= len(normNames):
-		return fmt.Errorf("Norm is %v", c.Norm)
+		return fmt.Errorf("Norm is %v, want one of %q", c.Norm, normNames)
 	case int(c.Positions) >= len(positionsNames):
-		return fmt.Errorf("Positions is %v", c.Positions)
+		return fmt.Errorf("Positions is %v, want one of %q", c.Positions, positionsNames)
 	case int(c.Activation) >= len(activationNames):
-		return fmt.Errorf("Activation is %v", c.Activation)
+		return fmt.Errorf("Activation is %v, want one of %q", c.Activation, activationNames)
 	case c.Positions == RotaryPositions && c.Dim/c.Heads%2 != 0:
 		return fmt.Errorf("rotary positions turn pairs, but a head is %d wide", c.Dim/c.Heads)
 	case c.Arch == Bidirectional && c.MaxLen < 2:
@@ -86,10 +86,10 @@ func (c Config) checkInputs() error {
 func (c Config) checkTraining() error {
 	l := c.Loss
 	switch {
-	case !(c.Dropout >= 0 && c.Dropout < 1):
+	case !(c.Dropout >= 0 && float32(c.Dropout) < 1): // 1 - 1e-9 is 1 to the layers
 		return fmt.Errorf("Dropout is %v, want at least 0 and less than 1", c.Dropout)
 	case int(l.Kind) >= len(lossNames):
-		return fmt.Errorf("Loss is %v", l.Kind)
+		return fmt.Errorf("Loss is %v, want one of %q", l.Kind, lossNames)
 	case l.Kind == FullSoftmax && l.Negatives != 0:
 		return fmt.Errorf("%d Negatives, but the full softmax compares with every item", l.Negatives)
 	case l.Kind != FullSoftmax && (l.Negatives < 1 || l.Negatives >= c.Items):
@@ -98,12 +98,16 @@ func (c Config) checkTraining() error {
 		return fmt.Errorf("Calibration is %v, but the loss is %v", l.Calibration, l.Kind)
 	case !(l.Calibration >= 0 && l.Calibration <= 1):
 		return fmt.Errorf("Calibration is %v, want 0 to 1", l.Calibration)
-	case !notNegative(c.RatingWeight):
-		return fmt.Errorf("RatingWeight is %v", c.RatingWeight)
-	case !notNegative(c.ClickWeight):
-		return fmt.Errorf("ClickWeight is %v", c.ClickWeight)
+	case !isWeight(c.RatingWeight):
+		return fmt.Errorf("RatingWeight is %v, want 0 or a positive float32", c.RatingWeight)
+	case !isWeight(c.ClickWeight):
+		return fmt.Errorf("ClickWeight is %v, want 0 or a positive float32", c.ClickWeight)
 	}
 	return nil
 }
 
-func notNegative(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
+// isWeight takes 0, and what is still positive and finite as a float32, in which
+// gradients are computed.
+func isWeight(x float64) bool {
+	return x == 0 || float32(x) > 0 && x <= math.MaxFloat32
+}

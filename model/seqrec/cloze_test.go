@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"tutti/model/seqrec"
@@ -101,6 +102,47 @@ func TestClozeRefuses(t *testing.T) {
 		change(&bad)
 		if _, err := seqrec.Cloze([][]int32{{1, 2}}, bad, 4, 1)(0); err == nil {
 			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+// What is known of a history is of one length, or it is refused; it is never cut
+// out of whatever lies behind a slice.
+func TestHistoriesOfSeveralLengths(t *testing.T) {
+	good := seqrec.History{Items: []int32{1, 2, 3}}
+	masking := seqrec.Masking{Items: 5, MaxLen: 4, Rate: 0.2}
+	for name, bad := range map[string]seqrec.History{
+		"times":    {Items: good.Items, Times: make([]int64, 2, 9)},
+		"feedback": {Items: good.Items, Feedback: make([]seqrec.Feedback, 4)},
+	} {
+		histories := []seqrec.History{good, bad}
+		for _, source := range []seqrec.Source{
+			seqrec.CropHistories(histories, 4, 2, 0.5, 1), seqrec.ClozeHistories(histories, masking, 2, 1),
+			seqrec.ContinueHistories(histories, 4, 2, 2, 1),
+		} {
+			if _, err := source(0); err == nil || !strings.Contains(err.Error(), "history 1") {
+				t.Errorf("%s: error %v, want one that names the history", name, err)
+			}
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: taken", name)
+				}
+			}()
+			small.Sequences(bad, 1)
+		}()
+	}
+}
+
+// A configuration without room for an item gives no sequences, and gives them
+// soon.
+func TestSequencesWithoutRoom(t *testing.T) {
+	for _, cfg := range []seqrec.Config{
+		{}, {Arch: seqrec.Bidirectional}, {Arch: seqrec.EncoderDecoder, MaxLen: 4}, {Arch: seqrec.EncoderDecoder, Horizon: 4},
+	} {
+		if s := cfg.Sequences(counted(5), 1); len(s) != 0 {
+			t.Errorf("%v: %v", cfg.Arch, s)
 		}
 	}
 }

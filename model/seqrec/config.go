@@ -34,15 +34,15 @@ type Config struct {
 	DecoderBlocks int // EncoderDecoder only: blocks of the decoder, 1 to MaxBlocks
 	Horizon       int // EncoderDecoder only: longest continuation, 1 to MaxSequence
 
-	// Dropout is the part of the values that training drops, in [0, 1), at the
-	// sites of GPT-2: the embedded input, the attention probabilities, what
+	// Dropout is the part of the values that training drops, in [0, 1) as a
+	// float32, at the sites of GPT-2: the embedded input, the attention probabilities, what
 	// attention adds to the stream, and what the feed-forward layer adds.
 	Dropout float64
 	Loss    Loss // how the prediction of items is judged
 
 	// RatingWeight and ClickWeight weigh the squared error of ratings and the
 	// logistic loss of clicks against the loss of the items, which has weight 1;
-	// finite, not negative; 0: no such head.
+	// 0: no such head; else positive and finite as a float32.
 	RatingWeight, ClickWeight float64
 }
 

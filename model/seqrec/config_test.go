@@ -15,7 +15,7 @@ func TestNewRefusesOptionsThatDoNotFit(t *testing.T) {
 		change func(*seqrec.Config)
 		says   string
 	}{
-		{func(c *seqrec.Config) { c.Arch = 3 }, "Arch is unknown(3)"},
+		{func(c *seqrec.Config) { c.Arch = 3 }, `Arch is unknown(3), want one of ["causal"`},
 		{func(c *seqrec.Config) { c.Norm = 2 }, "Norm"},
 		{func(c *seqrec.Config) { c.Positions = 2 }, "Positions"},
 		{func(c *seqrec.Config) { c.Activation = 3 }, "Activation"},
@@ -31,6 +31,7 @@ func TestNewRefusesOptionsThatDoNotFit(t *testing.T) {
 		{func(c *seqrec.Config) { c.Arch, c.DecoderBlocks = seqrec.EncoderDecoder, 1 }, "Horizon is 0"},
 		{func(c *seqrec.Config) { c.Dropout = 1 }, "Dropout"},
 		{func(c *seqrec.Config) { c.Dropout = math.NaN() }, "Dropout"},
+		{func(c *seqrec.Config) { c.Dropout = 1 - 1e-9 }, "Dropout"}, // 1 as a float32
 		{func(c *seqrec.Config) { c.Loss.Kind = 4 }, "Loss"},
 		{func(c *seqrec.Config) { c.Loss.Negatives = 5 }, "compares with every item"},
 		{func(c *seqrec.Config) { c.Loss.Kind = seqrec.BPR }, "0 Negatives"},
@@ -38,6 +39,9 @@ func TestNewRefusesOptionsThatDoNotFit(t *testing.T) {
 		{func(c *seqrec.Config) { c.Loss = sampled; c.Loss.Calibration = 0.5 }, "Calibration"},
 		{func(c *seqrec.Config) { c.Loss = seqrec.Loss{Kind: seqrec.GBCE, Negatives: 1, Calibration: 2} }, "Calibration"},
 		{func(c *seqrec.Config) { c.RatingWeight = -1 }, "RatingWeight"},
+		{func(c *seqrec.Config) { c.RatingWeight = 1e39 }, "RatingWeight"}, // no float32 is as large
+		{func(c *seqrec.Config) { c.ClickWeight = 1e-60 }, "ClickWeight"},  // nor as small
+		{func(c *seqrec.Config) { c.ClickWeight = math.NaN() }, "want 0 or"},
 		{func(c *seqrec.Config) { c.ClickWeight = math.Inf(1) }, "ClickWeight"},
 	} {
 		cfg := small

@@ -41,14 +41,14 @@ func (b *Batch) packFor(cfg Config, q Query, length int, room *queryRoom) error 
 	if q.Times != nil && len(q.Times) != n {
 		return fmt.Errorf("%d times for %d items", len(q.Times), n)
 	}
+	if err := checkItems(q.Items, cfg.Items); err != nil {
+		return err
+	}
 	if cfg.Arch != EncoderDecoder {
 		return b.packQuery(cfg, q.readable(cfg, length), room)
 	}
 	split := n - cfg.primed(n, length)
 	said := q.Items[min(max(0, split-1), n):]
-	if err := checkItems(said, cfg.Items); err != nil {
-		return err
-	}
 	if split < n {
 		if q.Items = q.Items[:split]; q.Times != nil {
 			q.Times, q.Now = q.Times[:split], q.Times[split]

@@ -32,8 +32,9 @@ type FitConfig struct {
 	Seed        uint64  // order of the sequences; read by Fit alone
 
 	// Validate, if set, rates the weights, more being better, every ValidateEvery
-	// steps (>= 1) and after the last one. The result is then the best weights met,
-	// the earliest of equals. Patience is after how many ratings in a row without a
+	// steps (>= 1) and after the last one. It has them for the length of the call:
+	// the next step changes them. The result is then the best weights met, the
+	// earliest of equals. Patience is after how many ratings in a row without a
 	// new best training ends; 0: never.
 	Validate      func(model.Params) (float64, error)
 	ValidateEvery int

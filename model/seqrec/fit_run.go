@@ -46,11 +46,8 @@ func NewFitter(engine Engine, start model.Params, source Source, cfg FitConfig) 
 	if cfg.Accumulate == 0 {
 		cfg.Accumulate = 1
 	}
-	if cfg.Steps < 1 || cfg.Accumulate < 1 || cfg.Steps > math.MaxInt/cfg.Accumulate || !(cfg.Clip >= 0) {
-		return nil, fmt.Errorf("fit: %d steps of %d batches, clip %v", cfg.Steps, cfg.Accumulate, cfg.Clip)
-	}
-	if cfg.Patience < 0 || cfg.Validate == nil && cfg.Patience > 0 || cfg.Validate != nil && cfg.ValidateEvery < 1 {
-		return nil, fmt.Errorf("fit: validation every %d steps with patience %d", cfg.ValidateEvery, cfg.Patience)
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("fit: %w", err)
 	}
 	f := &Fitter{cfg: cfg, engine: engine, source: source}
 	var err error
@@ -69,6 +66,23 @@ func NewFitter(engine Engine, start model.Params, source Source, cfg FitConfig) 
 		f.micro = make([]float32, len(f.grad))
 	}
 	return f, nil
+}
+
+// check refuses what the optimiser and the schedule do not look at.
+func (cfg FitConfig) check() error {
+	switch {
+	case cfg.Steps < 1 || cfg.Accumulate < 1 || cfg.Steps > math.MaxInt/cfg.Accumulate:
+		return fmt.Errorf("%d steps of %d batches, want at least one of each", cfg.Steps, cfg.Accumulate)
+	case !(cfg.Clip >= 0):
+		return fmt.Errorf("Clip is %v, want a positive norm or 0", cfg.Clip)
+	case cfg.Validate == nil && cfg.Patience != 0:
+		return fmt.Errorf("a Patience of %d, but no Validate to lose it with", cfg.Patience)
+	case cfg.Patience < 0:
+		return fmt.Errorf("Patience is %d, want at least 0", cfg.Patience)
+	case cfg.Validate != nil && cfg.ValidateEvery < 1:
+		return fmt.Errorf("ValidateEvery is %d, want at least 1", cfg.ValidateEvery)
+	}
+	return nil
 }
 
 // Done reports whether training has ended: all steps made, or patience lost.
@@ -111,14 +125,16 @@ func (f *Fitter) Step() error {
 
 // gradient fills grad with that of the mean loss per token over the step's
 // batches. The mean weighs every batch by its tokens, so that k batches are as
-// good as one with all their sequences. Of several, some may have nothing to
-// learn.
+// good as one with all their sequences, ratings and clicks being weighed with the
+// items of their batch. A batch that has nothing but those counts as one token.
+// Of several, some may have nothing to learn.
 func (f *Fitter) gradient() (loss float64, tokens int, err error) {
 	k := f.cfg.Accumulate
 	if k == 1 {
 		return f.batch(f.step, f.grad)
 	}
 	clear(f.grad)
+	weights := 0
 	for j := range k {
 		one, n, err := f.batch(f.step*k+j, f.micro)
 		if errors.Is(err, ErrNothingToLearn) {
@@ -127,15 +143,17 @@ func (f *Fitter) gradient() (loss float64, tokens int, err error) {
 		if err != nil {
 			return 0, 0, fmt.Errorf("batch %d: %w", j, err)
 		}
-		kernel.Axpy(f.grad, float32(n), f.micro)
-		loss += one * float64(n)
+		weight := max(1, n)
+		kernel.Axpy(f.grad, float32(weight), f.micro)
+		loss += one * float64(weight)
+		weights += weight
 		tokens += n
 	}
-	if tokens == 0 {
+	if weights == 0 {
 		return 0, 0, ErrNothingToLearn
 	}
-	kernel.Scale(f.grad, 1/float32(tokens))
-	return loss / float64(tokens), tokens, nil
+	kernel.Scale(f.grad, 1/float32(weights))
+	return loss / float64(weights), tokens, nil
 }
 
 func (f *Fitter) batch(number int, grad []float32) (loss float64, tokens int, err error) {

@@ -38,14 +38,17 @@ func (f *Fitter) State() FitState {
 }
 
 // Resume goes on from a state of a Fitter with the same arguments; start is
-// forgotten. What can be checked is: the layout, the rule of the optimiser, and
-// that the run is as long.
+// forgotten. What can be checked is: the layout, the rule of the optimiser, that
+// the run is as long, and that weights which were rated will be rated again.
 func (f *Fitter) Resume(s FitState) error {
 	if s.params.Layout().Digest() != f.params.Layout().Digest() {
 		return errors.New("fit: the state has another layout")
 	}
 	if s.step > f.cfg.Steps {
 		return fmt.Errorf("fit: the state is of step %d of %d", s.step, f.cfg.Steps)
+	}
+	if s.bestStep > 0 && f.cfg.Validate == nil {
+		return errors.New("fit: the state has best weights, but there is no Validate to find better ones")
 	}
 	if err := s.check(); err != nil {
 		return fmt.Errorf("fit: %w", err)

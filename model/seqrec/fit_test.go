@@ -209,6 +209,40 @@ func TestAccumulationOverEmptyBatches(t *testing.T) {
 	}
 }
 
+// Batches that have ratings alone are learnt from, however many make a step.
+func TestAccumulationOfRatings(t *testing.T) {
+	cfg := small
+	cfg.RatingWeight = 0.5
+	m := mustModel(t, cfg, nil)
+	rated := func(item int32, rating float32) seqrec.Sequence {
+		return seqrec.Sequence{
+			Items: []int32{item}, Targets: []int32{seqrec.NoTarget},
+			Feedback: []seqrec.Feedback{{Item: item + 1, Rating: rating, Click: -1}},
+		}
+	}
+	both := []seqrec.Sequence{rated(1, 3), rated(4, 1)}
+	source := func(size int) seqrec.Source {
+		return func(step int) ([]seqrec.Sequence, error) { return both[step*size : (step+1)*size], nil }
+	}
+	fit := seqrec.FitConfig{Steps: 1, LearningRate: 0.1, Optimizer: "sgd"}
+	one := mustFitter(t, m, source(2), fit)
+	mustStep(t, one, 1)
+	fit.Accumulate = 2
+	two := mustFitter(t, m, source(1), fit)
+	mustStep(t, two, 1)
+	moved := false
+	for i, want := range one.State().Params().Values() {
+		got := two.State().Params().Values()[i]
+		if math.Abs(float64(want-got)) > 1e-6 {
+			t.Fatalf("weight %d: %v, want %v", i, got, want)
+		}
+		moved = moved || want != m.Init(1).Values()[i]
+	}
+	if _, stats, err := two.Result(); !moved || err != nil || stats.Tokens != 0 || !(stats.Loss > 0) {
+		t.Errorf("moved: %v, %+v, %v", moved, stats, err)
+	}
+}
+
 func TestClipBoundsTheStep(t *testing.T) {
 	m := cycleModels(t)["table"]
 	source := seqrec.Batches(cycle(12, 4, 8), 4, 1)
@@ -358,6 +392,13 @@ func TestFitterRefuses(t *testing.T) {
 		if f.Resume(state) == nil {
 			t.Errorf("%s: the state was accepted", name)
 		}
+	}
+	rated := good
+	rated.Validate, rated.ValidateEvery = rating, 1
+	f = mustFitter(t, m, source, rated)
+	mustStep(t, f, 1)
+	if mustFitter(t, m, source, good).Resume(f.State()) == nil {
+		t.Error("a run that rates nothing took over the best weights of one that does")
 	}
 	if mustFitter(t, m, source, good).Resume(seqrec.FitState{}) == nil {
 		t.Error("an empty state was accepted")

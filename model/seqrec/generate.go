@@ -1,7 +1,6 @@
 package seqrec
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -29,7 +28,11 @@ const MaxBeams = 1024
 type GenerateOptions struct {
 	// Length of the lists: 1 to Horizon of an EncoderDecoder, 1 to MaxLen of a
 	// Causal model, which then reads the last MaxLen-Length+1 items of a history,
-	// so that history and list fit into its input.
+	// so that history and list fit into its input. An EncoderDecoder goes on from
+	// the newest items as if it had said them: an eighth of Horizon, or as many as
+	// leave room for the list. A Scorer leaves room for one item; so what it ranks
+	// first begins a list for certain only up to a Length of MaxLen-n+1 after n
+	// items, of Horizon-Horizon/8 with a decoder.
 	Length int
 	// Beams is how many lists are kept while they grow, and at most how many come
 	// back: 1 to MaxBeams; 0: 1. One takes the best item at every step.
@@ -74,7 +77,8 @@ func NewGenerator(m *Model, params model.Params) (*Generator, error) {
 //
 // The state of every list is kept while it grows. What comes back is what
 // computing it again from the start for every item gives, to the last bit, and a
-// list does not depend on the others in the search.
+// list does not depend on the others in the search. Weights whose scores are not
+// finite are an error.
 func (g *Generator) Generate(q Query, options GenerateOptions) ([]List, error) {
 	if options.Beams == 0 {
 		options.Beams = 1
@@ -87,7 +91,11 @@ func (g *Generator) Generate(q Query, options GenerateOptions) ([]List, error) {
 	if err := w.begin(q, options.Length, options.Beams); err != nil {
 		return nil, fmt.Errorf("generate: %w", err)
 	}
-	return search(w, options, newRules(q.Items, options)), nil
+	lists, err := search(w, options, newRules(q.Items, options))
+	if err != nil {
+		return nil, fmt.Errorf("generate: %w", err)
+	}
+	return lists, nil
 }
 
 func (o GenerateOptions) check(cfg Config) error {
@@ -107,7 +115,7 @@ func (o GenerateOptions) check(cfg Config) error {
 	case len(o.Categories) != cfg.Items:
 		return fmt.Errorf("%d categories for %d items", len(o.Categories), cfg.Items)
 	case o.PerCategory < 1:
-		return errors.New("at most 0 items per category")
+		return fmt.Errorf("at most %d items per category, want 1 or more", o.PerCategory)
 	}
 	return nil
 }

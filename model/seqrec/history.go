@@ -1,6 +1,10 @@
 package seqrec
 
+import "fmt"
+
 // History is what one user did, oldest first, with what else is known of it.
+// What is not nil has as many entries as there are items; User has as many numbers
+// as the model wants.
 type History struct {
 	Items    []int32
 	Times    []int64    // unix seconds of the items, or nil: unknown
@@ -15,6 +19,18 @@ func Histories(items [][]int32) []History {
 		out[i].Items = items[i]
 	}
 	return out
+}
+
+// check refuses a history whose parts are not of one length.
+func (h History) check() error {
+	n := len(h.Items)
+	if h.Times != nil && len(h.Times) != n {
+		return fmt.Errorf("%d times for %d items", len(h.Times), n)
+	}
+	if h.Feedback != nil && len(h.Feedback) != n {
+		return fmt.Errorf("feedback on %d events of %d", len(h.Feedback), n)
+	}
+	return nil
 }
 
 // part is the events from lo up to hi.

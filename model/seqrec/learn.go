@@ -9,11 +9,16 @@ import "math/rand/v2"
 // Bidirectional: the same windows with a fifth of the items hidden, and the last
 // window once more with its last item hidden. EncoderDecoder: the history in
 // continuations of Horizon items, each with what came before it, so that every
-// item but the first is said once. A history of fewer than two items gives none.
+// item but the first is said once. A history of fewer than two items gives none,
+// and so does a configuration that New would refuse for its lengths.
 //
-// seed decides what is hidden, and the Seeds of the sequences.
+// seed decides what is hidden, and the Seeds of the sequences. A history whose
+// parts are not of one length is a mistake of the caller's, and panics.
 func (c Config) Sequences(h History, seed uint64) []Sequence {
-	if len(h.Items) < 2 {
+	if err := h.check(); err != nil {
+		panic("recommender: " + err.Error())
+	}
+	if len(h.Items) < 2 || c.MaxLen < 1 || c.Arch == EncoderDecoder && c.Horizon < 1 {
 		return nil
 	}
 	var out []Sequence

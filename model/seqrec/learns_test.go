@@ -22,6 +22,7 @@ func TestEveryKindLearns(t *testing.T) {
 		"gBCE":            func(c *seqrec.Config) { c.Loss = seqrec.Loss{Kind: seqrec.GBCE, Negatives: 4, Calibration: 0.75} },
 		"BPR":             func(c *seqrec.Config) { c.Loss = seqrec.Loss{Kind: seqrec.BPR, Negatives: 4} },
 		"bidirectional":   func(c *seqrec.Config) { c.Arch = seqrec.Bidirectional },
+		"encoder-decoder": func(c *seqrec.Config) { c.Arch, c.DecoderBlocks, c.Horizon = seqrec.EncoderDecoder, 1, 8 },
 		"all of it": func(c *seqrec.Config) {
 			c.Norm, c.Positions, c.Activation = seqrec.PostNorm, seqrec.RotaryPositions, seqrec.SwiGLU
 			c.FeatureDim, c.Dropout, c.TimeBuckets, c.UserDim = 3, 0.05, 4, 2
@@ -54,6 +55,9 @@ func learnCycle(t *testing.T, m *seqrec.Model) (wrong int) {
 		masking := seqrec.DefaultMasking(cfg)
 		masking.LastOnly = 0.5
 		source = seqrec.Cloze(histories, masking, 8, 1)
+	}
+	if cfg.Arch == seqrec.EncoderDecoder {
+		source = seqrec.Continuations(histories, cfg.MaxLen, cfg.Horizon, 8, 1)
 	}
 	adam, err := optimAdam()
 	if err != nil {

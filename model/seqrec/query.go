@@ -1,16 +1,12 @@
 package seqrec
 
-import "fmt"
-
-// sequence is what the model reads to answer q: the last items that fit, and
+// sequence is what the model reads to answer q, whose items and times packFor has
+// checked: the last items that fit, and
 // where it is Bidirectional a MASK behind them, whose time is Now. It has no
 // targets. The slices may be parts of q; room is reused.
 func (q Query) sequence(cfg Config, room *queryRoom) (Sequence, error) {
 	if len(q.Items) == 0 {
 		return Sequence{}, ErrEmptyHistory
-	}
-	if q.Times != nil && len(q.Times) != len(q.Items) {
-		return Sequence{}, fmt.Errorf("%d times for %d items", len(q.Times), len(q.Items))
 	}
 	if err := checkUser(q.User, cfg); err != nil {
 		return Sequence{}, err
@@ -21,9 +17,6 @@ func (q Query) sequence(cfg Config, room *queryRoom) (Sequence, error) {
 	}
 	first := max(0, len(q.Items)-most)
 	s := Sequence{Items: q.Items[first:], User: q.User}
-	if err := checkItems(s.Items, cfg.Items); err != nil {
-		return Sequence{}, err
-	}
 	if cfg.TimeBuckets > 0 && q.Times != nil {
 		s.Times = q.Times[first:]
 		if q.Now != 0 {

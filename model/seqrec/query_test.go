@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"tutti/model/seqrec"
@@ -81,6 +82,11 @@ func TestQueryRefuses(t *testing.T) {
 		if err := s.ScoresOf(q, out); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+	// An item is named by its place in the whole history, read or not.
+	long := []int32{1, 99, 2, 3, 4, 5, 6, 7, 8}
+	if err := s.ScoresOf(seqrec.Query{Items: long}, out); err == nil || !strings.Contains(err.Error(), "item 1 is 99") {
+		t.Errorf("item 99 long ago: %v", err)
 	}
 	if err := s.ScoresOf(seqrec.Query{}, out); !errors.Is(err, seqrec.ErrEmptyHistory) {
 		t.Errorf("an empty history: %v", err)

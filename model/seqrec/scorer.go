@@ -16,6 +16,9 @@ import (
 // popularity.
 var ErrEmptyHistory = errors.New("the history is empty")
 
+// errScores says that finite weights give scores that are not.
+var errScores = errors.New("the weights are too large: a score is not finite")
+
 // Scorer ranks with fixed weights. It is safe for concurrent use.
 //
 // The score of an item is a logit: larger is better, and only differences mean
@@ -148,7 +151,9 @@ func (s *Scorer) Scores(history []int32, out []float32) error {
 // The time from the last event to q.Now is what the model learned from the times
 // of targets: a vector added to the last item, or for a Bidirectional model the
 // gap before MASK. Without q.Times or q.Now it is unknown, as it is in training
-// where Times has none for the last target.
+// where Times has none for the last target. An EncoderDecoder whose Horizon is 8
+// or more goes on from items that it takes for said, and does not read q.Now
+// unless there is but one item.
 func (s *Scorer) ScoresOf(q Query, out []float32) error {
 	if err := s.with(q, func(h []float32) error { return s.index.Scores(h, out) }); err != nil {
 		return fmt.Errorf("scores: %w", err)
@@ -159,7 +164,7 @@ func (s *Scorer) ScoresOf(q Query, out []float32) error {
 // Probabilities writes the softmax of the scores over all items but those of
 // without, which get 0; len(out) must be V. It computes in float32 and is many
 // times as fast as Scores; of two items whose scores differ by a rounding it may
-// prefer the other.
+// prefer the other. Weights whose scores are not finite are an error.
 func (s *Scorer) Probabilities(q Query, without []int32, out []float32) error {
 	c := s.model.cfg
 	if len(out) != c.Items {
@@ -168,6 +173,9 @@ func (s *Scorer) Probabilities(q Query, without []int32, out []float32) error {
 	err := s.with(q, func(h []float32) error {
 		copy(out, s.bias)
 		kernel.MatVec(out, s.items, c.Dim, h)
+		if !kernel.Finite(out) {
+			return errScores
+		}
 		return nil
 	})
 	if err != nil {

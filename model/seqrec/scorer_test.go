@@ -185,6 +185,30 @@ func TestProbabilities(t *testing.T) {
 	}
 }
 
+// Finite weights may give scores that are not: that is an error, not a ranking.
+func TestWeightsThatAreTooLarge(t *testing.T) {
+	for _, cfg := range []seqrec.Config{tinyCausal(9), tinyDecoder(9)} {
+		m := mustModel(t, cfg, nil)
+		params := m.Init(1)
+		for _, name := range []string{seqrec.TensorFinalGain, seqrec.TensorDecoderFinalGain} {
+			gain := params.View(name)
+			for i := range gain {
+				gain[i] = math.MaxFloat32
+			}
+		}
+		s, q := mustScorer(t, m, params), seqrec.Query{Items: []int32{1, 2, 3}}
+		if best, err := s.RankOf(q, 3, nil); err == nil {
+			t.Errorf("%v: ranked %v", cfg.Arch, best)
+		}
+		if err := s.Probabilities(q, nil, make([]float32, 9)); err == nil {
+			t.Errorf("%v: probabilities", cfg.Arch)
+		}
+		if lists, err := mustGenerator(t, m, params).Generate(q, seqrec.GenerateOptions{Length: 2, Beams: 2}); err == nil {
+			t.Errorf("%v: wrote %v", cfg.Arch, lists)
+		}
+	}
+}
+
 // The weights are not copied: of a learned table there is one.
 func TestScorerSharesItsWeights(t *testing.T) {
 	cfg := small

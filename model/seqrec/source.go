@@ -1,6 +1,9 @@
 package seqrec
 
-import "math/rand/v2"
+import (
+	"fmt"
+	"math/rand/v2"
+)
 
 // Crops returns a source for FitSource: every batch is drawn without
 // replacement from the histories, reshuffled each epoch; with probability
@@ -11,7 +14,8 @@ func Crops(histories [][]int32, maxLen, batch int, random float64, seed uint64) 
 	return CropHistories(Histories(histories), maxLen, batch, random, seed)
 }
 
-// CropHistories is Crops of all that is known of the users.
+// CropHistories is Crops of all that is known of the users. A history whose parts
+// are not of one length makes the source return an error.
 func CropHistories(histories []History, maxLen, batch int, random float64, seed uint64) Source {
 	return drawHistories(histories, batch, seed, func(h History, own uint64) Sequence {
 		rng := rand.New(rand.NewPCG(own, 0x63726f7073)) // "crops"
@@ -26,7 +30,11 @@ func CropHistories(histories []History, maxLen, batch int, random float64, seed 
 // sequence.
 func drawHistories(histories []History, batch int, seed uint64, cut func(h History, own uint64) Sequence) Source {
 	var usable []History
-	for _, h := range histories {
+	for i, h := range histories {
+		if err := h.check(); err != nil {
+			err = fmt.Errorf("history %d: %w", i, err)
+			return func(int) ([]Sequence, error) { return nil, err }
+		}
 		if len(h.Items) >= 2 {
 			usable = append(usable, h)
 		}
