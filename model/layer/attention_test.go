@@ -207,6 +207,15 @@ func TestAttentionWithLargeScores(t *testing.T) {
 	}
 }
 
+func TestAttentionWithoutKeys(t *testing.T) {
+	y, lse := []float32{5, 5}, []float32{5, 5}
+	NewAttention(2, 2).Forward(y, lse, AttentionArgs{Q: Rows{[]float32{1, 2}, 2}, Queries: []int32{0, 1}, Keys: []int32{0, 0}})
+	inf := float32(math.Inf(-1))
+	if !slices.Equal(y, []float32{0, 0}) || !slices.Equal(lse, []float32{inf, inf}) {
+		t.Errorf("nothing to see gives %v and %v, want 0 and -Inf", y, lse)
+	}
+}
+
 func TestAttentionRefusesAPastThatIsMissing(t *testing.T) {
 	defer func() {
 		if recover() == nil {

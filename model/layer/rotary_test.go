@@ -153,3 +153,14 @@ func TestVectorsOfSequences(t *testing.T) {
 	GatherAdd(y, []float32{10, 20, 30, 40}, []int32{1, 0, 1}, d)
 	compare(t, "y after rows were added", y, []float64{32, 43, 12, 23, 36, 47})
 }
+
+// The keys belong to every run that is to be repeated: they must never change.
+func TestDropoutKeys(t *testing.T) {
+	keys := make([]uint64, 2)
+	DropoutKeys(keys, []uint64{1, 1 << 63}, 2)
+	for i, want := range []uint64{0xdaa66d2c7ddf7440, 0x5aa66d2c7ddf743f} {
+		if keys[i] != want {
+			t.Errorf("key %d is %#x, want %#x", i, keys[i], want)
+		}
+	}
+}

@@ -304,3 +304,27 @@ func TestLogisticRow(t *testing.T) {
 		t.Errorf("an item that is left out weighs %v", z[0])
 	}
 }
+
+// Where the probability is as good as 1, what is missing to it still counts.
+func TestSoftplusFarBelow(t *testing.T) {
+	for _, z := range []float64{-50, -40, -20} {
+		want := math.Exp(z) // less exp(2z)/2
+		if value, slope := softplus(z); !(math.Abs(value/want-1) <= 1e-8) || !(math.Abs(slope/want-1) <= 1e-8) {
+			t.Errorf("softplus(%v) = %v with slope %v, want %v for both", z, value, slope, want)
+		}
+	}
+}
+
+// The correction of a softmax leaves nothing behind for the loss after it.
+func TestSampledLossesDoNotMeet(t *testing.T) {
+	in := SampledArgs{
+		N: 1, V: 3, D: 1, H: []float32{2}, Table: []float32{1, -1, 0.5}, Targets: []int32{0},
+		Negatives: []int32{1, 2}, LogCount: []float32{-3, -4},
+	}
+	s := NewSampled()
+	want := s.GBCE(in, 0.5)
+	s.Softmax(in)
+	if got := s.GBCE(in, 0.5); got != want {
+		t.Errorf("gBCE %v, and %v after a softmax", want, got)
+	}
+}

@@ -74,6 +74,7 @@ func TestTiesAndMissingNumbersWithSeveralRight(t *testing.T) {
 		{"half of the ties", 0, []int32{1}, TiesHalf, []float64{2, 3}, 1 - 2.0/4},
 		{"a right item without a number is last", 0, []int32{5}, TiesFree, []float64{0, 7}, (1 - 1.5/4 + 0) / 2},
 		{"one right", 4, nil, TiesHalf, []float64{5}, 0},
+		{"one right without a number", 5, nil, TiesFree, []float64{6}, 0},
 	} {
 		got := newJudge(6, Options{K: 3, Ties: c.ties}).judge(Case{Target: c.target, Also: c.also}, scores)
 		if !slices.Equal(got.places, c.places) || !(math.Abs(got.auc-c.auc) <= 1e-12) {

@@ -167,6 +167,25 @@ func TestBootstrap(t *testing.T) {
 	}
 }
 
+// 2.5 % of the draws lie beyond each end; the other kind of interval reaches 1.96
+// standard deviations, but not beyond what a share can be.
+func TestIntervalsByHand(t *testing.T) {
+	draws := make([]float64, 1000)
+	for i := range draws {
+		draws[(i*7)%1000] = float64(i)
+	}
+	if got := percentiles(draws); got != (Interval{25, 974}) {
+		t.Errorf("percentiles %+v, want 25 and 974", got)
+	}
+	wide := 1.96 * math.Sqrt(0.0275/3) // squares of 0.1, 0.1, 0.2, 0.3 less their mean
+	if got := around(0.4, []float64{0.1, 0.1, 0.2, 0.3}); !(math.Abs(got.Low-(0.4-wide)) <= 1e-12 && math.Abs(got.High-(0.4+wide)) <= 1e-12) {
+		t.Errorf("around 0.4: %+v, want -+ %v", got, wide)
+	}
+	if got := around(0.4, []float64{0, 1}); got != (Interval{0, 1}) {
+		t.Errorf("around 0.4: %+v, want all that is possible", got)
+	}
+}
+
 func BenchmarkRank(b *testing.B) {
 	scores := make([]float32, 3706)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -217,6 +217,7 @@ func TestServerConfigRefused(t *testing.T) {
 	for _, s := range []optim.State{
 		{Rule: optim.FedSGD, First: make([]float32, 2)},
 		{Rule: optim.FedAdam, First: make([]float32, 3), Second: make([]float32, 3)},
+		{Rule: optim.FedAdam, First: make([]float32, 2), Second: make([]float32, 1)},
 		{Rule: optim.FedAdam, First: make([]float32, 2), Second: []float32{0, float32(math.NaN())}},
 		{Rule: optim.FedAdam, First: make([]float32, 2), Second: []float32{0, -1}},
 	} {

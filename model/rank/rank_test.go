@@ -299,3 +299,41 @@ func TestSeen(t *testing.T) {
 		}
 	}
 }
+
+// A vector whose codes hide nearly half of all its numbers, behind others that
+// look better: the query is exact in int8, so that only what the codes of the
+// item miss keeps it in.
+func TestInt8KeepsWhatItsCodesHide(t *testing.T) {
+	const items, dim, hidden = 30, 64, 29
+	vectors, query := make([]float32, items*dim), make([]float32, dim)
+	for i := range items {
+		row := vectors[i*dim : (i+1)*dim]
+		row[0], row[1], row[2] = 127, 5, -4 // 128, and the longer ones: they come first
+	}
+	for j := range dim {
+		query[j] = 127
+		if j > 0 {
+			vectors[hidden*dim+j] = 0.49 // in all 157.87 times 127, of which the codes hold 127 times 127
+		}
+	}
+	x, err := NewIndex(vectors, nil, dim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := NewInt8(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := z.Top(query, 1, nil); err != nil || len(got) != 1 || got[0].Item != hidden {
+		t.Errorf("the best is %v, %v, want item %d", got, err, hidden)
+	}
+}
+
+func TestBelow(t *testing.T) {
+	for _, v := range []float64{1, 1 + 0x1p-30, 1 + 0x1p-23 - 0x1p-30, -1 - 0x1p-30, -1 - 0x1p-23 + 0x1p-30, 0, math.Inf(-1)} {
+		f := below(v)
+		if next := math.Nextafter32(f, float32(math.Inf(1))); float64(f) > v || float64(next) <= v {
+			t.Errorf("below(%v) is %v", v, f)
+		}
+	}
+}
