@@ -176,6 +176,41 @@ func TestBreakdown(t *testing.T) {
 	}
 }
 
+// One group has its items in second place, the other in fourth: whatever is drawn,
+// their gap is the same.
+func TestGapByHand(t *testing.T) {
+	r := Summarise([]float64{1, 1, 1, 3, 3}, 10)
+	_, gaps := r.Breakdown(func(i int) string { return []string{"near", "far"}[i/3] }, 1, 20, 1)
+	for _, g := range gaps {
+		if want := (Gap{"MRR", "near", "far", 0.25, 0.5, Interval{0.25, 0.25}}); g.Name == "MRR" && g != want {
+			t.Errorf("%+v, want %+v", g, want)
+		}
+	}
+	if len(gaps) != measures-2 {
+		t.Errorf("%d gaps", len(gaps))
+	}
+}
+
+// A resample of two cases holds only one kind half of the time.
+func TestAUCOfResamplesOfOneKind(t *testing.T) {
+	b, err := NewBinary([]bool{true, false}, []float64{0.9, 0.1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range b.Figures(0.5, 100, 1) {
+		if f.Name == "AUC" && (f.Value != 1 || f.Interval != (Interval{0.5, 1})) {
+			t.Errorf("%+v, want 1 between 0.5 and 1", f)
+		}
+	}
+}
+
+func TestCosineOfNothing(t *testing.T) {
+	similar := Cosine([]float32{0, 0, 3, 4}, 2)
+	if a, b, one := similar(0, 1), similar(0, 0), similar(1, 1); a != 0 || b != 0 || one != 1 {
+		t.Errorf("similarities %v, %v and %v, want 0, 0 and 1", a, b, one)
+	}
+}
+
 func TestLogLossGapNamesTheBetterGroup(t *testing.T) {
 	scores := [][]float32{{4, 0, 0}, {0, 0, 0}}
 	r, err := Evaluate([]Case{{User: 0, Target: 0}, {User: 1, Target: 0}}, 3, func(u int, _ []int32, out []float32) { copy(out, scores[u]) }, Options{Logits: true})
