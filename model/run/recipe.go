@@ -23,14 +23,14 @@ var recipes = []struct {
 }{
 	{About{Causal, "predicts each item from those before it (SASRec): learns from every event, the fastest, and the one to start with"}, func(*Config) {}},
 	{About{Bidirectional, "fills in masked items from both sides (BERT4Rec): for histories whose order means little; learns from a fifth of the events at a time, so it takes more epochs"}, func(c *Config) {
-		c.Batch.Mask, c.Batch.LastOnly = 0.2, 0.1
-		c.Fit.Epochs = 120
+		c.Batch.Mask, c.Batch.LastOnly = 0.4, 0.1
+		c.Fit.Epochs, c.Fit.Rate = 100, 2e-3
 		c.Validate.Patience = 20
 	}},
 	{About{EncDec, "writes whole continuations (encoder and decoder): for lists whose items must fit each other"}, func(c *Config) {
 		c.Model.DecoderBlocks = 1
-		c.Model.Horizon = 10
-		c.Fit.Epochs = 60
+		c.Model.Horizon = 24
+		c.Fit.Rate = 2e-3
 	}},
 }
 
