@@ -149,8 +149,9 @@ func GiniOf(counts []int, n int) float64 {
 }
 
 // Novelty is, for each list that is not empty, the mean self-information of its
-// items in bits: -log2 of the item's share of all events (Zhou et al., "Solving
-// the apparent diversity-accuracy dilemma of recommender systems", PNAS 2010).
+// items in bits: -log2 of the item's share of all events (after Zhou et al., "Solving
+// the apparent diversity-accuracy dilemma of recommender systems", PNAS 2010, who
+// take its share of the users).
 // An item that nobody met counts as if met once.
 func Novelty(lists [][]int32, counts []int) []float64 {
 	total := 0.0
