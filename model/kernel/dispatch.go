@@ -31,6 +31,8 @@ type set struct {
 
 	// Exponentials and what is made of them.
 	expShifted func(dst, x []float32, shift float32) float32
+	// expRows: len(shift) = len(sum) rows, at least one.
+	expRows    func(x []float32, cols int, shift, sum []float32)
 	expColumns func(x []float32, rows, cols int, shift, sum []float32)
 	// softmaxExp: x[i] <- exp((x[i]-top)*scale), returns their sum.
 	softmaxExp       func(x []float32, top, scale float32) float32
@@ -69,6 +71,7 @@ var portable = set{
 	adam:   adamPortable,
 
 	expShifted:       expShiftedPortable,
+	expRows:          expRowsPortable,
 	expColumns:       expColumnsPortable,
 	softmaxExp:       softmaxExpPortable,
 	softmaxBackward:  softmaxBackwardPortable,

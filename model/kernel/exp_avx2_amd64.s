@@ -378,6 +378,159 @@ DATA lanes<>+56(SB)/4, $0x00000000
 DATA lanes<>+60(SB)/4, $0x00000000
 GLOBL lanes<>(SB), RODATA|NOPTR, $64
 
+// func expRowsAVX2(x []float32, cols int, shift []float32, sum []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expRowsAVX2(SB), NOSPLIT, $0-80
+	MOVQ x_base+0(FP), AX
+	MOVQ cols+24(FP), CX
+	MOVQ shift_base+32(FP), DX
+	MOVQ sum_base+56(FP), BX
+	MOVQ shift_len+40(FP), SI
+	MOVQ CX, DI
+	SHLQ $0x02, DI
+
+row6:
+	VBROADCASTSS (DX), Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         R8, R8
+	MOVQ         CX, R9
+	SUBQ         $+16, R9
+	JL           next9
+
+loop8:
+	VMOVUPS      (AX)(R8*4), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      word4b400000<>+0(SB), Y4
+	VMOVAPS      Y3, Y6
+	VFMADD231PS  word3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       word4b400000<>+0(SB), Y4, Y5
+	VFNMADD231PS word3f318000<>+0(SB), Y5, Y6
+	VFNMADD231PS wordb95e8083<>+0(SB), Y5, Y6
+	VMOVUPS      word3c083128<>+0(SB), Y5
+	VFMADD213PS  word3d2b9532<>+0(SB), Y6, Y5
+	VFMADD213PS  word3e2aabd8<>+0(SB), Y6, Y5
+	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
+	VADDPS       word7f800000<>+0(SB), Y3, Y6
+	VBLENDVPS    Y4, Y6, Y5, Y5
+	VMOVUPS      Y5, (AX)(R8*4)
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      32(AX)(R8*4), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      word4b400000<>+0(SB), Y4
+	VMOVAPS      Y3, Y6
+	VFMADD231PS  word3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       word4b400000<>+0(SB), Y4, Y5
+	VFNMADD231PS word3f318000<>+0(SB), Y5, Y6
+	VFNMADD231PS wordb95e8083<>+0(SB), Y5, Y6
+	VMOVUPS      word3c083128<>+0(SB), Y5
+	VFMADD213PS  word3d2b9532<>+0(SB), Y6, Y5
+	VFMADD213PS  word3e2aabd8<>+0(SB), Y6, Y5
+	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
+	VADDPS       word7f800000<>+0(SB), Y3, Y6
+	VBLENDVPS    Y4, Y6, Y5, Y5
+	VMOVUPS      Y5, 32(AX)(R8*4)
+	VADDPS       Y5, Y2, Y2
+	ADDQ         $+16, R8
+	SUBQ         $+16, R9
+	JGE          loop8
+
+next9:
+	ADDQ $+16, R9
+	SUBQ $+8, R9
+	JL   next11
+
+loop10:
+	VMOVUPS      (AX)(R8*4), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      word4b400000<>+0(SB), Y4
+	VMOVAPS      Y3, Y6
+	VFMADD231PS  word3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       word4b400000<>+0(SB), Y4, Y5
+	VFNMADD231PS word3f318000<>+0(SB), Y5, Y6
+	VFNMADD231PS wordb95e8083<>+0(SB), Y5, Y6
+	VMOVUPS      word3c083128<>+0(SB), Y5
+	VFMADD213PS  word3d2b9532<>+0(SB), Y6, Y5
+	VFMADD213PS  word3e2aabd8<>+0(SB), Y6, Y5
+	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
+	VADDPS       word7f800000<>+0(SB), Y3, Y6
+	VBLENDVPS    Y4, Y6, Y5, Y5
+	VMOVUPS      Y5, (AX)(R8*4)
+	VADDPS       Y5, Y1, Y1
+	ADDQ         $+8, R8
+	SUBQ         $+8, R9
+	JGE          loop10
+
+next11:
+	ADDQ         $+8, R9
+	JZ           done7
+	LEAQ         lanes<>+32(SB), R10
+	NEGQ         R9
+	VMOVUPS      (R10)(R9*4), Y3
+	VMASKMOVPS   (AX)(R8*4), Y3, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      word4b400000<>+0(SB), Y0
+	VMOVAPS      Y4, Y6
+	VFMADD231PS  word3fb8aa3b<>+0(SB), Y4, Y0
+	VSUBPS       word4b400000<>+0(SB), Y0, Y5
+	VFNMADD231PS word3f318000<>+0(SB), Y5, Y6
+	VFNMADD231PS wordb95e8083<>+0(SB), Y5, Y6
+	VMOVUPS      word3c083128<>+0(SB), Y5
+	VFMADD213PS  word3d2b9532<>+0(SB), Y6, Y5
+	VFMADD213PS  word3e2aabd8<>+0(SB), Y6, Y5
+	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
+	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y6
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       Y0, Y5, Y5
+	VANDPS       Y6, Y5, Y5
+	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y0
+	VADDPS       word7f800000<>+0(SB), Y4, Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMASKMOVPS   Y5, Y3, (AX)(R8*4)
+	VANDPS       Y3, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+
+done7:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0x0e, X1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0x01, X1, X0
+	VADDPS       X0, X1, X1
+	VADDSS       (BX), X1, X1
+	VMOVSS       X1, (BX)
+	ADDQ         $+4, DX
+	ADDQ         $+4, BX
+	ADDQ         DI, AX
+	DECQ         SI
+	JNZ          row6
+	VZEROUPPER
+	RET
+
 // func softmaxExpAVX2(x []float32, top float32, scale float32) float32
 // Requires: AVX, AVX2, FMA3, SSE
 TEXT ·softmaxExpAVX2(SB), NOSPLIT, $0-36
@@ -389,9 +542,9 @@ TEXT ·softmaxExpAVX2(SB), NOSPLIT, $0-36
 	MOVQ         x_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $+16, CX
-	JL           next8
+	JL           next14
 
-loop7:
+loop13:
 	VMOVUPS      (AX)(DX*4), Y4
 	VSUBPS       Y0, Y4, Y4
 	VMULPS       Y1, Y4, Y4
@@ -442,14 +595,14 @@ loop7:
 	VADDPS       Y6, Y3, Y3
 	ADDQ         $+16, DX
 	SUBQ         $+16, CX
-	JGE          loop7
+	JGE          loop13
 
-next8:
+next14:
 	ADDQ $+16, CX
 	SUBQ $+8, CX
-	JL   next10
+	JL   next16
 
-loop9:
+loop15:
 	VMOVUPS      (AX)(DX*4), Y4
 	VSUBPS       Y0, Y4, Y4
 	VMULPS       Y1, Y4, Y4
@@ -476,11 +629,11 @@ loop9:
 	VADDPS       Y6, Y2, Y2
 	ADDQ         $+8, DX
 	SUBQ         $+8, CX
-	JGE          loop9
+	JGE          loop15
 
-next10:
+next16:
 	ADDQ         $+8, CX
-	JZ           done6
+	JZ           done12
 	LEAQ         lanes<>+32(SB), BX
 	NEGQ         CX
 	VMOVUPS      (BX)(CX*4), Y4
@@ -510,7 +663,7 @@ next10:
 	VANDPS       Y4, Y1, Y1
 	VADDPS       Y1, Y2, Y2
 
-done6:
+done12:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X2
@@ -530,9 +683,9 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst_len+8(FP), DX
 	XORQ BX, BX
 	SUBQ $+8, DX
-	JL   next13
+	JL   next19
 
-loop12:
+loop18:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMULPS       word3d372713<>+0(SB), Y1, Y1
@@ -563,11 +716,11 @@ loop12:
 	VMOVUPS      Y3, (AX)(BX*4)
 	ADDQ         $+8, BX
 	SUBQ         $+8, DX
-	JGE          loop12
+	JGE          loop18
 
-next13:
+next19:
 	ADDQ         $+8, DX
-	JZ           done11
+	JZ           done17
 	LEAQ         lanes<>+32(SB), SI
 	NEGQ         DX
 	VMOVUPS      (SI)(DX*4), Y0
@@ -600,7 +753,7 @@ next13:
 	VDIVPS       Y4, Y1, Y4
 	VMASKMOVPS   Y4, Y0, (AX)(BX*4)
 
-done11:
+done17:
 	VZEROUPPER
 	RET
 
@@ -650,9 +803,9 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	MOVQ   dx_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $+8, BX
-	JL     next16
+	JL     next22
 
-loop15:
+loop21:
 	VMOVUPS      (DX)(SI*4), Y1
 	VMULPS       Y1, Y1, Y2
 	VMULPS       word3d372713<>+0(SB), Y2, Y2
@@ -698,11 +851,11 @@ loop15:
 	VMOVUPS      Y2, (AX)(SI*4)
 	ADDQ         $+8, SI
 	SUBQ         $+8, BX
-	JGE          loop15
+	JGE          loop21
 
-next16:
+next22:
 	ADDQ         $+8, BX
-	JZ           done14
+	JZ           done20
 	LEAQ         lanes<>+32(SB), DI
 	NEGQ         BX
 	VMOVUPS      (DI)(BX*4), Y1
@@ -750,7 +903,7 @@ next16:
 	VFMADD231PS  Y3, Y2, Y0
 	VMASKMOVPS   Y0, Y1, (AX)(SI*4)
 
-done14:
+done20:
 	VZEROUPPER
 	RET
 
@@ -800,9 +953,9 @@ TEXT ·siluGateAVX2(SB), NOSPLIT, $0-72
 	MOVQ   dst_len+8(FP), BX
 	XORQ   SI, SI
 	SUBQ   $+8, BX
-	JL     next19
+	JL     next25
 
-loop18:
+loop24:
 	VMOVUPS      (CX)(SI*4), Y1
 	VSUBPS       Y1, Y0, Y2
 	VMOVUPS      word4b400000<>+0(SB), Y3
@@ -831,11 +984,11 @@ loop18:
 	VMOVUPS      Y4, (AX)(SI*4)
 	ADDQ         $+8, SI
 	SUBQ         $+8, BX
-	JGE          loop18
+	JGE          loop24
 
-next19:
+next25:
 	ADDQ         $+8, BX
-	JZ           done17
+	JZ           done23
 	LEAQ         lanes<>+32(SB), DI
 	NEGQ         BX
 	VMOVUPS      (DI)(BX*4), Y1
@@ -866,7 +1019,7 @@ next19:
 	VMULPS       Y0, Y4, Y4
 	VMASKMOVPS   Y4, Y1, (AX)(SI*4)
 
-done17:
+done23:
 	VZEROUPPER
 	RET
 
@@ -882,9 +1035,9 @@ TEXT ·siluGateBackwardAVX2(SB), NOSPLIT, $0-120
 	MOVQ   da_len+8(FP), DI
 	XORQ   R8, R8
 	SUBQ   $+8, DI
-	JL     next22
+	JL     next28
 
-loop21:
+loop27:
 	VMOVUPS      (BX)(R8*4), Y1
 	VSUBPS       Y1, Y0, Y2
 	VMOVUPS      word4b400000<>+0(SB), Y3
@@ -926,11 +1079,11 @@ loop21:
 	VMOVUPS      Y3, (AX)(R8*4)
 	ADDQ         $+8, R8
 	SUBQ         $+8, DI
-	JGE          loop21
+	JGE          loop27
 
-next22:
+next28:
 	ADDQ         $+8, DI
-	JZ           done20
+	JZ           done26
 	LEAQ         lanes<>+32(SB), R9
 	NEGQ         DI
 	VMOVUPS      (R9)(DI*4), Y1
@@ -974,6 +1127,6 @@ next22:
 	VFMADD231PS  Y0, Y2, Y3
 	VMASKMOVPS   Y3, Y1, (AX)(R8*4)
 
-done20:
+done26:
 	VZEROUPPER
 	RET

@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func expShiftedAVX512(dst []float32, x []float32, shift float32) float32
 
+// expRowsAVX512 turns rows of x into exp(x-shift), adds to sum; at least one row.
+//
+//go:noescape
+func expRowsAVX512(x []float32, cols int, shift []float32, sum []float32)
+
 // softmaxExpAVX512 turns x into exp((x-top)*scale) and returns the sum.
 //
 //go:noescape

@@ -362,6 +362,161 @@ DATA word3f800000<>+56(SB)/4, $0x3f800000
 DATA word3f800000<>+60(SB)/4, $0x3f800000
 GLOBL word3f800000<>(SB), RODATA|NOPTR, $64
 
+// func expRowsAVX512(x []float32, cols int, shift []float32, sum []float32)
+// Requires: AVX, AVX512F, AVX512VL, BMI2
+TEXT ·expRowsAVX512(SB), NOSPLIT, $0-80
+	MOVQ    x_base+0(FP), AX
+	MOVQ    cols+24(FP), CX
+	MOVQ    shift_base+32(FP), DX
+	MOVQ    sum_base+56(FP), BX
+	MOVQ    shift_len+40(FP), SI
+	VMOVUPS wordc2aeac4f<>+0(SB), Z0
+	VMOVUPS word42b17217<>+0(SB), Z1
+	VMOVUPS word7f800000<>+0(SB), Z2
+	VMOVUPS word3fb8aa3b<>+0(SB), Z3
+	VMOVUPS word4b400000<>+0(SB), Z4
+	VMOVUPS word3f318000<>+0(SB), Z5
+	VMOVUPS wordb95e8083<>+0(SB), Z6
+	VMOVUPS word3c083128<>+0(SB), Z7
+	VMOVUPS word3d2b9532<>+0(SB), Z8
+	VMOVUPS word3e2aabd8<>+0(SB), Z9
+	VMOVUPS word3efffefe<>+0(SB), Z10
+	VMOVUPS word3f800000<>+0(SB), Z11
+	MOVQ    CX, DI
+	SHLQ    $0x02, DI
+
+row6:
+	VBROADCASTSS (DX), Z12
+	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	XORQ         R8, R8
+	MOVQ         CX, R9
+	SUBQ         $+32, R9
+	JL           next9
+
+loop8:
+	VMOVUPS      (AX)(R8*4), Z15
+	VSUBPS       Z12, Z15, Z15
+	VMOVAPS      Z4, Z16
+	VMOVAPS      Z15, Z17
+	VFMADD231PS  Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VCMPPS       $0x06, Z0, Z15, K1
+	VSCALEFPS.Z  Z16, Z18, K1, Z18
+	VCMPPS       $0x05, Z1, Z15, K1
+	VADDPS       Z2, Z15, K1, Z18
+	VMOVUPS      Z18, (AX)(R8*4)
+	VADDPS       Z18, Z13, Z13
+	VMOVUPS      64(AX)(R8*4), Z15
+	VSUBPS       Z12, Z15, Z15
+	VMOVAPS      Z4, Z16
+	VMOVAPS      Z15, Z17
+	VFMADD231PS  Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VCMPPS       $0x06, Z0, Z15, K1
+	VSCALEFPS.Z  Z16, Z18, K1, Z18
+	VCMPPS       $0x05, Z1, Z15, K1
+	VADDPS       Z2, Z15, K1, Z18
+	VMOVUPS      Z18, 64(AX)(R8*4)
+	VADDPS       Z18, Z14, Z14
+	ADDQ         $+32, R8
+	SUBQ         $+32, R9
+	JGE          loop8
+
+next9:
+	ADDQ $+32, R9
+	SUBQ $+16, R9
+	JL   next11
+
+loop10:
+	VMOVUPS      (AX)(R8*4), Z15
+	VSUBPS       Z12, Z15, Z15
+	VMOVAPS      Z4, Z16
+	VMOVAPS      Z15, Z17
+	VFMADD231PS  Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VFMADD213PS  Z11, Z17, Z18
+	VCMPPS       $0x06, Z0, Z15, K1
+	VSCALEFPS.Z  Z16, Z18, K1, Z18
+	VCMPPS       $0x05, Z1, Z15, K1
+	VADDPS       Z2, Z15, K1, Z18
+	VMOVUPS      Z18, (AX)(R8*4)
+	VADDPS       Z18, Z13, Z13
+	ADDQ         $+16, R8
+	SUBQ         $+16, R9
+	JGE          loop10
+
+next11:
+	ADDQ         $+16, R9
+	JZ           done7
+	MOVQ         $-1, R10
+	BZHIQ        R9, R10, R10
+	KMOVW        R10, K1
+	VMOVUPS.Z    (AX)(R8*4), K1, Z15
+	VSUBPS       Z12, Z15, Z15
+	VMOVAPS      Z4, Z12
+	VMOVAPS      Z15, Z16
+	VFMADD231PS  Z3, Z15, Z12
+	VSUBPS       Z4, Z12, Z12
+	VFNMADD231PS Z5, Z12, Z16
+	VFNMADD231PS Z6, Z12, Z16
+	VMOVAPS      Z7, Z17
+	VFMADD213PS  Z8, Z16, Z17
+	VFMADD213PS  Z9, Z16, Z17
+	VFMADD213PS  Z10, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VCMPPS       $0x06, Z0, Z15, K2
+	VSCALEFPS.Z  Z12, Z17, K2, Z17
+	VCMPPS       $0x05, Z1, Z15, K2
+	VADDPS       Z2, Z15, K2, Z17
+	VMOVUPS      Z17, K1, (AX)(R8*4)
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z13, Z13
+
+done7:
+	VADDPS        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y12
+	VADDPS        Y12, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X12
+	VADDPS        X12, X13, X13
+	VPERMILPS     $0x0e, X13, X12
+	VADDPS        X12, X13, X13
+	VPERMILPS     $0x01, X13, X12
+	VADDPS        X12, X13, X13
+	VADDSS        (BX), X13, X13
+	VMOVSS        X13, (BX)
+	ADDQ          $+4, DX
+	ADDQ          $+4, BX
+	ADDQ          DI, AX
+	DECQ          SI
+	JNZ           row6
+	VZEROUPPER
+	RET
+
 // func softmaxExpAVX512(x []float32, top float32, scale float32) float32
 // Requires: AVX, AVX512F, AVX512VL, BMI2, SSE
 TEXT ·softmaxExpAVX512(SB), NOSPLIT, $0-36
@@ -385,9 +540,9 @@ TEXT ·softmaxExpAVX512(SB), NOSPLIT, $0-36
 	MOVQ         x_len+8(FP), CX
 	XORQ         DX, DX
 	SUBQ         $+32, CX
-	JL           next8
+	JL           next14
 
-loop7:
+loop13:
 	VMOVUPS      (AX)(DX*4), Z14
 	VSUBPS       Z0, Z14, Z14
 	VMULPS       Z1, Z14, Z14
@@ -428,14 +583,14 @@ loop7:
 	VADDPS       Z17, Z5, Z5
 	ADDQ         $+32, DX
 	SUBQ         $+32, CX
-	JGE          loop7
+	JGE          loop13
 
-next8:
+next14:
 	ADDQ $+32, CX
 	SUBQ $+16, CX
-	JL   next10
+	JL   next16
 
-loop9:
+loop15:
 	VMOVUPS      (AX)(DX*4), Z14
 	VSUBPS       Z0, Z14, Z14
 	VMULPS       Z1, Z14, Z14
@@ -457,11 +612,11 @@ loop9:
 	VADDPS       Z17, Z4, Z4
 	ADDQ         $+16, DX
 	SUBQ         $+16, CX
-	JGE          loop9
+	JGE          loop15
 
-next10:
+next16:
 	ADDQ         $+16, CX
-	JZ           done6
+	JZ           done12
 	MOVQ         $-1, BX
 	BZHIQ        CX, BX, BX
 	KMOVW        BX, K1
@@ -486,7 +641,7 @@ next10:
 	VMOVAPS.Z    Z3, K1, Z3
 	VADDPS       Z3, Z4, Z4
 
-done6:
+done12:
 	VADDPS        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
 	VADDPS        Y0, Y4, Y4
@@ -522,9 +677,9 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 	MOVQ    dst_len+8(FP), DX
 	XORQ    BX, BX
 	SUBQ    $+16, DX
-	JL      next13
+	JL      next19
 
-loop12:
+loop18:
 	VMOVUPS      (CX)(BX*4), Z14
 	VMULPS       Z14, Z14, Z15
 	VMULPS       Z12, Z15, Z15
@@ -552,11 +707,11 @@ loop12:
 	VMOVUPS      Z18, (AX)(BX*4)
 	ADDQ         $+16, BX
 	SUBQ         $+16, DX
-	JGE          loop12
+	JGE          loop18
 
-next13:
+next19:
 	ADDQ         $+16, DX
-	JZ           done11
+	JZ           done17
 	MOVQ         $-1, SI
 	BZHIQ        DX, SI, SI
 	KMOVW        SI, K1
@@ -586,7 +741,7 @@ next13:
 	VDIVPS       Z4, Z14, Z4
 	VMOVUPS      Z4, K1, (AX)(BX*4)
 
-done11:
+done17:
 	VZEROUPPER
 	RET
 
@@ -652,9 +807,9 @@ TEXT ·geluBackwardAVX512(SB), NOSPLIT, $0-72
 	MOVQ    dx_len+8(FP), BX
 	XORQ    SI, SI
 	SUBQ    $+16, BX
-	JL      next16
+	JL      next22
 
-loop15:
+loop21:
 	VMOVUPS      (DX)(SI*4), Z17
 	VMULPS       Z17, Z17, Z18
 	VMULPS       Z12, Z18, Z18
@@ -697,11 +852,11 @@ loop15:
 	VMOVUPS      Z18, (AX)(SI*4)
 	ADDQ         $+16, SI
 	SUBQ         $+16, BX
-	JGE          loop15
+	JGE          loop21
 
-next16:
+next22:
 	ADDQ         $+16, BX
-	JZ           done14
+	JZ           done20
 	MOVQ         $-1, DI
 	BZHIQ        BX, DI, DI
 	KMOVW        DI, K1
@@ -746,7 +901,7 @@ next16:
 	VFMADD231PS  Z1, Z17, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
-done14:
+done20:
 	VZEROUPPER
 	RET
 
@@ -808,9 +963,9 @@ TEXT ·siluGateAVX512(SB), NOSPLIT, $0-72
 	MOVQ    dst_len+8(FP), BX
 	XORQ    SI, SI
 	SUBQ    $+16, BX
-	JL      next19
+	JL      next25
 
-loop18:
+loop24:
 	VMOVUPS      (CX)(SI*4), Z13
 	VSUBPS       Z13, Z12, Z14
 	VMOVAPS      Z4, Z15
@@ -836,11 +991,11 @@ loop18:
 	VMOVUPS      Z17, (AX)(SI*4)
 	ADDQ         $+16, SI
 	SUBQ         $+16, BX
-	JGE          loop18
+	JGE          loop24
 
-next19:
+next25:
 	ADDQ         $+16, BX
-	JZ           done17
+	JZ           done23
 	MOVQ         $-1, DI
 	BZHIQ        BX, DI, DI
 	KMOVW        DI, K1
@@ -868,7 +1023,7 @@ next19:
 	VMULPS       Z0, Z4, Z4
 	VMOVUPS      Z4, K1, (AX)(SI*4)
 
-done17:
+done23:
 	VZEROUPPER
 	RET
 
@@ -896,9 +1051,9 @@ TEXT ·siluGateBackwardAVX512(SB), NOSPLIT, $0-120
 	MOVQ    da_len+8(FP), DI
 	XORQ    R8, R8
 	SUBQ    $+16, DI
-	JL      next22
+	JL      next28
 
-loop21:
+loop27:
 	VMOVUPS      (BX)(R8*4), Z13
 	VSUBPS       Z13, Z12, Z14
 	VMOVAPS      Z4, Z15
@@ -937,11 +1092,11 @@ loop21:
 	VMOVUPS      Z15, (AX)(R8*4)
 	ADDQ         $+16, R8
 	SUBQ         $+16, DI
-	JGE          loop21
+	JGE          loop27
 
-next22:
+next28:
 	ADDQ         $+16, DI
-	JZ           done20
+	JZ           done26
 	MOVQ         $-1, R9
 	BZHIQ        DI, R9, R9
 	KMOVW        R9, K1
@@ -982,6 +1137,6 @@ next22:
 	VFMADD231PS  Z2, Z13, Z0
 	VMOVUPS      Z0, K1, (AX)(R8*4)
 
-done20:
+done26:
 	VZEROUPPER
 	RET

@@ -16,7 +16,7 @@ func fourSet() set {
 	s.addRows, s.sumRows = addRowsFour, sumRowsFour
 	s.onlineSoftmax, s.scaleRows = onlineSoftmaxFour, scaleRowsFour
 	s.dot, s.axpy, s.add, s.scale, s.max, s.finite, s.adam = dotFour, axpyFour, addFour, scaleFour, maxFour, finiteFour, adamFour
-	s.expShifted, s.expColumns = expShiftedFour, expColumnsFour
+	s.expShifted, s.expRows, s.expColumns = expShiftedFour, expRowsFour, expColumnsFour
 	s.softmaxExp, s.softmaxBackward = softmaxExpFour, softmaxBackwardFour
 	s.gelu, s.geluBackward = geluFour, geluBackwardFour
 	s.relu, s.reluBackward = reluFour, reluBackwardFour

@@ -123,6 +123,13 @@ func sumRowsFour(sum, x []float32, rows int) {
 	}
 }
 
+func expRowsFour(x []float32, cols int, shift, sum []float32) {
+	for r, low := range shift {
+		row := x[r*cols : (r+1)*cols]
+		sum[r] += expShiftedFour(row, row, low)
+	}
+}
+
 func expColumnsFour(x []float32, rows, cols int, shift, sum []float32) {
 	n := fours(cols)
 	if n > 0 && rows > 0 {

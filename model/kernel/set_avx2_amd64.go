@@ -24,6 +24,7 @@ var avx2 = set{
 	adam:   adamStepAVX2,
 
 	expShifted:       expShiftedAVX2,
+	expRows:          expRowsAVX2,
 	expColumns:       expColumnsAVX2,
 	softmaxExp:       softmaxExpAVX2,
 	softmaxBackward:  softmaxBackwardAVX2,

@@ -24,6 +24,7 @@ var avx512 = set{
 	adam:   adamStepAVX2, // as much division a cycle, and less at a time
 
 	expShifted:       expShiftedAVX512,
+	expRows:          expRowsAVX512,
 	expColumns:       expColumnsAVX512,
 	softmaxExp:       softmaxExpAVX512,
 	softmaxBackward:  softmaxBackwardAVX512,

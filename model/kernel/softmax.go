@@ -52,6 +52,22 @@ func OnlineSoftmax(x []float32, cols int, top, sum []float32) {
 	}
 }
 
+// ExpRows replaces row r of x, which is len(shift) x cols and contiguous, by
+// exp(x[r][j]-shift[r]) and adds the row's sum to sum[r].
+func ExpRows(x []float32, cols int, shift, sum []float32) {
+	sameLength(shift, sum)
+	if len(shift) > 0 {
+		active.expRows(x[:len(shift)*cols], cols, shift, sum)
+	}
+}
+
+func expRowsPortable(x []float32, cols int, shift, sum []float32) {
+	for r, low := range shift {
+		row := x[r*cols : (r+1)*cols]
+		sum[r] += expShiftedPortable(row, row, low)
+	}
+}
+
 // ScaleRows multiplies row r of x, which is len(factor) x len(sum), by factor[r]
 // and adds the rows to sum.
 func ScaleRows(x, factor, sum []float32) {

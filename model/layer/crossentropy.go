@@ -35,10 +35,13 @@ var ErrSoftTarget = errors.New("soft target is not a distribution")
 
 // CrossEntropy is the softmax over the whole catalogue and its cross-entropy,
 // fused: logits = H*Table^T + Bias. It works off the tokens in tiles and the
-// catalogue in blocks, with the running maximum of Milakov & Gimelshein 2018
-// (algorithm 3), so that no N x V matrix exists; and it adds the gradients in
-// the same pass, while the probabilities of a tile are at hand:
-// dlogits = Scale*(softmax - target).
+// catalogue in blocks, so that no N x V matrix exists. A tile's exponentials are
+// made, added up and multiplied by the items while they are hot; what is left of
+// dlogits = Scale*(softmax - target) is a factor for every token, known once all
+// blocks are done, which H takes over instead of the exponentials.
+//
+// Logits are lowered by the largest one of the first block. Should the sum of the
+// exponentials be too large then, the tile is done again with the largest of all.
 //
 // It owns scratch memory: one goroutine uses it at a time.
 type CrossEntropy struct {
@@ -47,22 +50,29 @@ type CrossEntropy struct {
 	active []int32   // tokens that have a loss
 	tokens []int32   // those of this tile
 	t      int       // len(tokens)
-	keep   bool      // gradients are asked for, so the scores of all blocks stay
+	keep   bool      // gradients for the items are asked for, so the exponentials of all blocks stay
 	h, dh  []float32 // t x D: their rows of H
-	items  []float32 // D x itemBlock: a block of Table, transposed
-	score  []float32 // t x rows of each block: logits, then exponentials, then dlogits
+	items  []float32 // D x rows of each block of Table, or of one: transposed
+	packed bool      // items holds all blocks
+	score  []float32 // t x rows of each block, or of one: logits, then exponentials
 
-	shift           []float32 // blocks x t: what each block's logits were lowered by
-	top, sum, mass  []float32 // t: running maximum, sum of exponentials, sum of the target
-	weight, factors []float32 // t
-	hit             []float64 // t: inner product of target and logits
-	unused          []float32 // itemBlock: column sums that nobody asked for
+	shift, sum, mass []float32 // t: what logits were lowered by, sum of exponentials, sum of the target
+	factor           []float32 // t
+	hit              []float64 // t: inner product of target and logits
+
+	softRows []int32   // those of the tile that have a soft target
+	soft     []float32 // len(softRows) x rows of a block: their targets
+	softH    []float32 // len(softRows) x D: their rows of H, or gradients
 }
 
 const (
 	tokenTile  = 64      // most tokens in a tile
 	itemBlock  = 128     // items whose logits are made, used and still hot together
 	tileBudget = 1 << 20 // most values in a tile's scores, if 8 tokens fit
+	packBudget = 1 << 22 // most values in a transposed Table, which saves transposing it for every tile
+	// sumLimit is the largest sum of exponentials whose products with weights are
+	// sure to stay finite.
+	sumLimit = 1e30
 )
 
 // NewCrossEntropy returns an operation without any memory yet.
@@ -74,7 +84,7 @@ func NewCrossEntropy() *CrossEntropy { return &CrossEntropy{} }
 func (c *CrossEntropy) Run(in CrossEntropyArgs) (loss float64, err error) {
 	c.in = in
 	defer func() { c.in = CrossEntropyArgs{} }()
-	c.keep = in.DH != nil || in.DTable != nil || in.DBias != nil
+	c.keep, c.packed = in.DTable != nil || in.DBias != nil, false
 	c.active = c.active[:0]
 	for i := range in.N {
 		if HasTarget(in.Targets, in.Soft, i) {
@@ -87,9 +97,7 @@ func (c *CrossEntropy) Run(in CrossEntropyArgs) (loss float64, err error) {
 			return 0, err
 		}
 		loss += c.loss()
-		if c.keep {
-			c.backward()
-		}
+		c.backward()
 	}
 	return loss, nil
 }
@@ -118,68 +126,142 @@ func tileWidth(left, v int) int {
 func (c *CrossEntropy) startTile(tokens []int32) {
 	d, t := c.in.D, len(tokens)
 	c.tokens, c.t = tokens, t
-	scores := itemBlock
+	scores, items := itemBlock, itemBlock
 	if c.keep {
 		scores = c.in.V
 	}
-	c.h, c.dh, c.items = kernel.Grow(c.h, t*d), kernel.Grow(c.dh, t*d), kernel.Grow(c.items, d*itemBlock)
-	c.score, c.unused = kernel.Grow(c.score, scores*t), kernel.Grow(c.unused, itemBlock)
-	c.shift = kernel.Grow(c.shift, (c.in.V+itemBlock-1)/itemBlock*t)
-	c.top, c.sum, c.mass = kernel.Grow(c.top, t), kernel.Grow(c.sum, t), kernel.Grow(c.mass, t)
-	c.weight, c.factors = kernel.Grow(c.weight, t), kernel.Grow(c.factors, t)
+	if c.packs() {
+		items = c.in.V
+	}
+	c.h, c.dh, c.items = kernel.Grow(c.h, t*d), kernel.Grow(c.dh, t*d), kernel.Grow(c.items, d*items)
+	c.score, c.factor = kernel.Grow(c.score, scores*t), kernel.Grow(c.factor, t)
+	c.shift, c.sum, c.mass = kernel.Grow(c.shift, t), kernel.Grow(c.sum, t), kernel.Grow(c.mass, t)
 	c.hit = kernel.Grow(c.hit, t)
-	clear(c.sum)
-	clear(c.hit)
-	clear(c.mass)
-	for i := range c.top {
-		c.top[i] = float32(math.Inf(-1))
-	}
 	GatherForward(c.h, c.in.H, tokens, d)
-}
-
-// block is items [v0, v1) and their part of score, t x (v1-v0), and of shift.
-func (c *CrossEntropy) block(v0 int) (v1 int, score, shift []float32) {
-	v1 = min(v0+itemBlock, c.in.V)
-	b, at := v0/itemBlock, v0*c.t
-	if !c.keep {
-		at = 0
-	}
-	return v1, c.score[at : at+(v1-v0)*c.t], c.shift[b*c.t : (b+1)*c.t]
-}
-
-// forward leaves exp(logit - shift) in score and the softmax's denominators in
-// sum, relative to top.
-func (c *CrossEntropy) forward() error {
-	d, t := c.in.D, c.t
-	for v0 := 0; v0 < c.in.V; v0 += itemBlock {
-		v1, score, shift := c.block(v0)
-		n := v1 - v0
-		kernel.Transpose(c.items, n, c.in.Table[v0*d:v1*d], d, n, d)
-		if c.in.Bias != nil {
-			kernel.GemmBias(t, n, d, c.h, d, c.items, n, score, n, c.in.Bias[v0:v1])
-		} else {
-			kernel.Gemm(t, n, d, c.h, d, 1, c.items, n, score, n, false)
+	c.softRows = c.softRows[:0]
+	for i, token := range tokens {
+		if c.target(token) != nil {
+			c.softRows = append(c.softRows, int32(i))
 		}
-		for i, token := range c.tokens {
-			if q := c.soft(token); q != nil {
-				if err := c.softHits(i, q[v0:v1], score[i*n:(i+1)*n]); err != nil {
-					return err
-				}
-			} else if target := int(c.in.Targets[token]); target >= v0 && target < v1 {
-				c.hit[i], c.mass[i] = float64(score[i*n+target-v0]), 1
-			}
-		}
-		kernel.OnlineSoftmax(score, n, c.top, c.sum)
-		copy(shift, c.top)
 	}
-	return c.checkSoft()
+	c.soft, c.softH = kernel.Grow(c.soft, len(c.softRows)*itemBlock), kernel.Grow(c.softH, len(c.softRows)*d)
 }
 
-func (c *CrossEntropy) soft(token int32) []float32 {
+// packs reports whether the transposed Table is kept for the tiles to come.
+func (c *CrossEntropy) packs() bool {
+	return c.t < len(c.active) && c.in.V*c.in.D <= packBudget
+}
+
+// target is the soft target of a token, if it has one.
+func (c *CrossEntropy) target(token int32) []float32 {
 	if c.in.Soft == nil {
 		return nil
 	}
 	return c.in.Soft[token]
+}
+
+// block is items [v0, v1) and their part of score, t x (v1-v0).
+func (c *CrossEntropy) block(v0 int) (v1 int, score []float32) {
+	v1 = min(v0+itemBlock, c.in.V)
+	at := v0 * c.t
+	if !c.keep {
+		at = 0
+	}
+	return v1, c.score[at : at+(v1-v0)*c.t]
+}
+
+// logits of the items [v0, v1).
+func (c *CrossEntropy) logits(score []float32, v0, v1 int) {
+	d, t, n := c.in.D, c.t, v1-v0
+	items := c.items
+	if c.packs() {
+		items = items[v0*d : v1*d]
+	}
+	if !c.packed {
+		kernel.Transpose(items, n, c.in.Table[v0*d:v1*d], d, n, d)
+	}
+	if c.in.Bias != nil {
+		kernel.GemmBias(t, n, d, c.h, d, items, n, score, n, c.in.Bias[v0:v1])
+	} else {
+		kernel.Gemm(t, n, d, c.h, d, 1, items, n, score, n, false)
+	}
+}
+
+// forward leaves exp(logit - shift) in score, the softmax's denominators in sum
+// and the exponentials' products with the items in dh.
+func (c *CrossEntropy) forward() error {
+	c.peaks(min(itemBlock, c.in.V))
+	if err := c.exponentials(); err != nil {
+		return err
+	}
+	for _, sum := range c.sum {
+		if !(sum <= sumLimit) {
+			c.peaks(c.in.V)
+			return c.exponentials()
+		}
+	}
+	return nil
+}
+
+// peaks sets shift to the largest logits of the first items.
+func (c *CrossEntropy) peaks(items int) {
+	for i := range c.shift {
+		c.shift[i] = float32(math.Inf(-1))
+	}
+	for v0 := 0; v0 < items; v0 += itemBlock {
+		v1, score := c.block(v0)
+		c.logits(score, v0, v1)
+		for i := range c.shift {
+			c.shift[i] = max(c.shift[i], kernel.Max(score[i*(v1-v0):(i+1)*(v1-v0)]))
+		}
+	}
+}
+
+func (c *CrossEntropy) exponentials() error {
+	d, t := c.in.D, c.t
+	clear(c.sum)
+	clear(c.hit)
+	clear(c.mass)
+	clear(c.dh)
+	clear(c.softH)
+	for v0 := 0; v0 < c.in.V; v0 += itemBlock {
+		v1, score := c.block(v0)
+		n := v1 - v0
+		c.logits(score, v0, v1)
+		if err := c.hits(score, v0, n); err != nil {
+			return err
+		}
+		kernel.ExpRows(score, n, c.shift, c.sum)
+		if c.in.DH != nil {
+			kernel.Gemm(t, d, n, score, n, 1, c.in.Table[v0*d:v1*d], d, c.dh, d, true)
+			kernel.Gemm(len(c.softRows), d, n, c.soft, n, 1, c.in.Table[v0*d:v1*d], d, c.softH, d, true)
+		}
+	}
+	c.packed = c.packs()
+	return c.checkSoft()
+}
+
+// hits adds one block of the targets' inner products with the logits.
+func (c *CrossEntropy) hits(score []float32, v0, n int) error {
+	c.takeSoft(v0, n)
+	for s, i := range c.softRows {
+		if err := c.softHits(int(i), c.soft[s*n:(s+1)*n], score[int(i)*n:(int(i)+1)*n]); err != nil {
+			return err
+		}
+	}
+	for i, token := range c.tokens {
+		if at := int(c.in.Targets[token]) - v0; at >= 0 && at < n && c.target(token) == nil {
+			c.hit[i], c.mass[i] = float64(score[i*n+at]), 1
+		}
+	}
+	return nil
+}
+
+// takeSoft copies n values of the soft targets.
+func (c *CrossEntropy) takeSoft(v0, n int) {
+	for s, i := range c.softRows {
+		copy(c.soft[s*n:(s+1)*n], c.target(c.tokens[i])[v0:v0+n])
+	}
 }
 
 // softHits adds one block of a soft target's inner product with the logits.
@@ -199,9 +281,9 @@ func (c *CrossEntropy) softHits(i int, q, logits []float32) error {
 }
 
 func (c *CrossEntropy) checkSoft() error {
-	for i, token := range c.tokens {
-		if c.soft(token) != nil && !(math.Abs(float64(c.mass[i])-1) <= SoftTolerance) {
-			return fmt.Errorf("%w: token %d sums to %v", ErrSoftTarget, token, c.mass[i])
+	for _, i := range c.softRows {
+		if !(math.Abs(float64(c.mass[i])-1) <= SoftTolerance) {
+			return fmt.Errorf("%w: token %d sums to %v", ErrSoftTarget, c.tokens[i], c.mass[i])
 		}
 	}
 	return nil
@@ -210,57 +292,90 @@ func (c *CrossEntropy) checkSoft() error {
 // loss is the sum over the tile of mass*log(sum of exp) - <target, logits>.
 func (c *CrossEntropy) loss() (sum float64) {
 	for i := range c.tokens {
-		lse := float64(c.top[i]) + math.Log(float64(c.sum[i]))
+		lse := float64(c.shift[i]) + math.Log(float64(c.sum[i]))
 		sum += float64(c.mass[i])*lse - c.hit[i]
 	}
 	return sum
 }
 
-// backward takes the blocks in the opposite order: the last ones are still hot.
+// backward adds the tile's gradients: with factor = Scale*mass/sum, dH is
+// factor*dh less Scale times the target's items, dTable the exponentials times
+// factor*H, less the target times Scale*H.
 func (c *CrossEntropy) backward() {
-	d, t := c.in.D, c.t
-	clear(c.dh)
-	for i := range c.weight {
-		c.weight[i] = c.in.Scale * c.mass[i] / c.sum[i]
-	}
-	for v0 := (c.in.V - 1) / itemBlock * itemBlock; v0 >= 0; v0 -= itemBlock {
-		v1, score, shift := c.block(v0)
-		n := v1 - v0
-		dBias := c.unused[:n]
-		if c.in.DBias != nil {
-			dBias = c.in.DBias[v0:v1]
-		}
-		c.gradients(score, shift, dBias, v0)
-		if c.in.DH != nil {
-			kernel.Gemm(t, d, n, score, n, 1, c.in.Table[v0*d:v1*d], d, c.dh, d, true)
-		}
-		if c.in.DTable != nil {
-			kernel.Gemm(n, d, t, score, 1, n, c.h, d, c.in.DTable[v0*d:v1*d], d, true)
-		}
+	d := c.in.D
+	for i := range c.factor {
+		c.factor[i] = c.in.Scale * c.mass[i] / c.sum[i]
 	}
 	if c.in.DH != nil {
-		GatherBackward(c.in.DH, c.dh, c.tokens, d)
+		c.tokenGradients()
+	}
+	if !c.keep {
+		return
+	}
+	for s, i := range c.softRows {
+		row := c.softH[s*d : (s+1)*d]
+		clear(row)
+		kernel.Axpy(row, -c.in.Scale, c.h[int(i)*d:(int(i)+1)*d])
+	}
+	c.itemTargets()
+	for i, f := range c.factor {
+		kernel.Scale(c.h[i*d:(i+1)*d], f)
+	}
+	// In the opposite order: the last blocks are still hot.
+	for v0 := (c.in.V - 1) / itemBlock * itemBlock; v0 >= 0; v0 -= itemBlock {
+		c.itemGradients(v0)
 	}
 }
 
-// gradients turns a block's exponentials into dlogits = Scale*(mass*softmax -
-// target) and adds their sums over the tokens to dBias.
-func (c *CrossEntropy) gradients(score, shift, dBias []float32, v0 int) {
-	for i, weight := range c.weight {
-		if shift[i] != c.top[i] {
-			weight *= kernel.Exp(shift[i] - c.top[i])
-		}
-		c.factors[i] = weight
-	}
-	kernel.ScaleRows(score, c.factors, dBias)
-	n := len(dBias)
+func (c *CrossEntropy) tokenGradients() {
+	d, scale := c.in.D, c.in.Scale
 	for i, token := range c.tokens {
-		if q := c.soft(token); q != nil {
-			kernel.Axpy(score[i*n:(i+1)*n], -c.in.Scale, q[v0:v0+n])
-			kernel.Axpy(dBias, -c.in.Scale, q[v0:v0+n])
-		} else if target := int(c.in.Targets[token]) - v0; target >= 0 && target < n {
-			score[i*n+target] -= c.in.Scale
-			dBias[target] -= c.in.Scale
+		row := c.dh[i*d : (i+1)*d]
+		kernel.Scale(row, c.factor[i])
+		if c.target(token) == nil {
+			target := int(c.in.Targets[token])
+			kernel.Axpy(row, -scale, c.in.Table[target*d:(target+1)*d])
+		}
+	}
+	for s, i := range c.softRows {
+		kernel.Axpy(c.dh[int(i)*d:(int(i)+1)*d], -scale, c.softH[s*d:(s+1)*d])
+	}
+	GatherBackward(c.in.DH, c.dh, c.tokens, d)
+}
+
+// itemTargets subtracts what the targets that are items add to the gradients.
+func (c *CrossEntropy) itemTargets() {
+	d, scale := c.in.D, c.in.Scale
+	for i, token := range c.tokens {
+		if c.target(token) != nil {
+			continue
+		}
+		target := int(c.in.Targets[token])
+		if c.in.DTable != nil {
+			kernel.Axpy(c.in.DTable[target*d:(target+1)*d], -scale, c.h[i*d:(i+1)*d])
+		}
+		if c.in.DBias != nil {
+			c.in.DBias[target] -= scale
+		}
+	}
+}
+
+// itemGradients adds those of a block; h is multiplied by the factors.
+func (c *CrossEntropy) itemGradients(v0 int) {
+	d, t := c.in.D, c.t
+	v1, score := c.block(v0)
+	n := v1 - v0
+	c.takeSoft(v0, n)
+	if c.in.DTable != nil {
+		dTable := c.in.DTable[v0*d : v1*d]
+		kernel.Gemm(n, d, t, score, 1, n, c.h, d, dTable, d, true)
+		kernel.Gemm(n, d, len(c.softRows), c.soft, 1, n, c.softH, d, dTable, d, true)
+	}
+	if c.in.DBias != nil {
+		dBias := c.in.DBias[v0:v1]
+		kernel.Gemm(1, n, t, c.factor, t, 1, score, n, dBias, n, true)
+		for s := range c.softRows {
+			kernel.Axpy(dBias, -c.in.Scale, c.soft[s*n:(s+1)*n])
 		}
 	}
 }

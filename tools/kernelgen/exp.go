@@ -10,6 +10,7 @@ import (
 // exponentials emits the loops that need exp.
 func exponentials(g *gen) {
 	expShifted(g)
+	expRows(g)
 	softmaxExp(g)
 	gelu(g)
 	geluBackward(g)
@@ -100,6 +101,35 @@ func expShifted(g *gen) {
 	})
 	g.VADDPS(acc[1], acc[0], acc[0])
 	g.answer(g.fold(acc[0], g.VADDPS))
+	g.end()
+}
+
+// expRows is expShifted for the rows of a matrix.
+func expRows(g *gen) {
+	g.fn("expRows", "func(x []float32, cols int, shift, sum []float32)", "turns rows of x into exp(x-shift), adds to sum; at least one row.")
+	x, cols, shift, sum := g.ptr("x"), g.number("cols"), g.ptr("shift"), g.ptr("sum")
+	left, k, stride := g.length("shift"), g.expK(), g.bytes(cols)
+	g.downRows(left, stride, []reg.GPVirtual{x}, func() {
+		low := g.vec()
+		g.VBROADCASTSS(operand.Mem{Base: shift}, low)
+		acc := []reg.VecVirtual{g.zero(), g.zero()}
+		g.each(cols, 2, func(i reg.GPVirtual, vectors int, p *part) {
+			for u := range vectors {
+				v := g.load(g.at(x, i, u), p)
+				g.VSUBPS(low, v, v)
+				y := k.exp(v)
+				g.store(y, g.at(x, i, u), p)
+				g.only(y, p)
+				g.VADDPS(y, acc[u], acc[u])
+			}
+		})
+		g.VADDPS(acc[1], acc[0], acc[0])
+		total := g.fold(acc[0], g.VADDPS)
+		g.VADDSS(operand.Mem{Base: sum}, total, total)
+		g.VMOVSS(total, operand.Mem{Base: sum})
+		g.ADDQ(operand.I8(4), shift)
+		g.ADDQ(operand.I8(4), sum)
+	})
 	g.end()
 }
 
