@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 )
@@ -27,7 +28,7 @@ func ParseEncoder(data []byte) (*Encoder, error) {
 	if err := d.Decode(&e.columns); err != nil {
 		return nil, fmt.Errorf("dataset: encoder: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("dataset: encoder: something follows it")
 	}
 	if err := e.Schema().check(); err != nil {

@@ -386,6 +386,11 @@ func TestEncoderRoundTrip(t *testing.T) {
 			t.Errorf("%s: was read", name)
 		}
 	}
+	for _, after := range []string{"]", "}", "{}", "x"} {
+		if _, err := ParseEncoder(append(slices.Clone(b), after...)); err == nil {
+			t.Errorf("%q after the encoder was read over", after)
+		}
+	}
 }
 
 func someEncoder(t testing.TB) *Encoder {
