@@ -70,104 +70,6 @@ func weightsAgree(t *testing.T, a, b string) {
 	}
 }
 
-// evaluates: the test split gives what train said, to the digit; the validation split what the best weights were chosen by.
-func evaluates(t *testing.T, dir string, m run.Manifest) {
-	t.Helper()
-	var e evaluateResult
-	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "evaluate", "--json", "--run", dir)), &e); err != nil {
-		t.Fatal(err)
-	}
-	if e.Split != "test" || e.Users != 40 || len(e.Metrics) < 10 || e.Metrics[0].Name != "NDCG@10" {
-		t.Errorf("%+v", e)
-	}
-	for i, row := range e.Rows {
-		if len(row.Values) != len(e.Metrics) {
-			t.Errorf("%s: %d values of %d metrics", row.Name, len(row.Values), len(e.Metrics))
-		}
-		for k, v := range row.Values {
-			if v != m.Result.Rows[i].Values[k] {
-				t.Errorf("%s of %s: %+v, train said %+v", e.Metrics[k].Name, row.Name, v, m.Result.Rows[i].Values[k])
-			}
-		}
-	}
-	people := 0
-	for _, r := range e.Groups[0].Rows {
-		people += r.Users
-	}
-	if people != 40 {
-		t.Errorf("%d people in the groups: %+v", people, e.Groups[0])
-	}
-	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "evaluate", "--json", "--run", dir, "--split", "valid")), &e); err != nil {
-		t.Fatal(err)
-	}
-	if got := e.Rows[0].Values[0].Value; got != m.Progress.BestNDCG || e.Split != "validation" {
-		t.Errorf("%s NDCG@10 %v, the best weights have %v", e.Split, got, m.Progress.BestNDCG)
-	}
-	wants(t, exitDone, "item transitions", "evaluate", "--run", dir)
-}
-
-func generates(t *testing.T, dir string, recipe run.Recipe) {
-	t.Helper()
-	if recipe == run.Bidirectional {
-		wants(t, exitUsage, "does not write lists", "generate", "--run", dir, "--user", "3")
-		return
-	}
-	var g generateResult
-	said := wants(t, exitDone, "", "generate", "--json", "--run", dir, "--user", "3", "--length", "6", "--beams", "3", "--lists", "2", "--per-category", "2")
-	if err := json.Unmarshal([]byte(said), &g); err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Lists) != 2 || g.For.Person != 3 || len(g.For.Recent) != 3 || g.Lists[0].LogProbability < g.Lists[1].LogProbability {
-		t.Fatalf("%+v", g)
-	}
-	for _, l := range g.Lists {
-		seen, first := map[int64]bool{}, map[string]int{}
-		for _, item := range l.Items {
-			if item.Title == "" || item.Probability <= 0 || item.Probability > 1 || seen[item.Item] {
-				t.Errorf("%+v", item)
-			}
-			seen[item.Item] = true
-			if len(item.Categories) > 0 {
-				first[item.Categories[0]]++
-			}
-		}
-		for genre, n := range first {
-			if n > 2 {
-				t.Errorf("%d of %s", n, genre)
-			}
-		}
-		if len(l.Items) != 6 {
-			t.Errorf("%d items", len(l.Items))
-		}
-	}
-	wants(t, exitDone, "A history of your own, 2 events", "generate", "--run", dir, "--items", "1,2", "--length", "3")
-	wants(t, exitUsage, "want --length of 1 or more", "generate", "--run", dir, "--user", "3", "--length", "0")
-	wants(t, exitUsage, "lists of 999 items", "generate", "--run", dir, "--user", "3", "--length", "999")
-}
-
-func recommends(t *testing.T, dir string) {
-	t.Helper()
-	var list []recommendation
-	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "recommend", "--json", "--run", dir, "--items", "1, 2", "-n", "4")), &list); err != nil {
-		t.Fatal(err)
-	}
-	for i, r := range list {
-		if r.Item == 1 || r.Item == 2 || r.Title == "" || !strings.HasPrefix(r.Reason, "because of ") && !strings.HasPrefix(r.Reason, "fits") || i > 0 && r.Score > list[i-1].Score {
-			t.Errorf("%+v", list)
-		}
-	}
-	if len(list) != 4 {
-		t.Errorf("%+v", list)
-	}
-	wants(t, exitDone, "Person 3, ", "recommend", "--run", dir, "--user", "3")
-	for _, c := range []struct{ said, args string }{
-		{"one of --user and --items", ""}, {"one of --user and --items", "--user 3 --items 1"}, {"nobody with number 999", "--user 999"},
-		{"no item 999", "--items 1,999"}, {"is no number", "--items 1,x"}, {"give one of them", "--user 3 --dir phone"}, {"-n 0", "--user 3 -n 0"},
-	} {
-		wants(t, exitUsage, c.said, append([]string{"recommend", "--run", dir}, strings.Fields(c.args)...)...)
-	}
-}
-
 // TestTrainWithEverything: times, attributes of people, ratings, features, a sampled loss, another split, another optimiser.
 func TestTrainWithEverything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run1")
@@ -222,6 +124,12 @@ func TestTrainWrongUse(t *testing.T) {
 	wants(t, exitFailed, "no run in", "evaluate", "--run", dir)
 	wants(t, exitUsage, "want test or valid", "evaluate", "--run", dir, "--split", "train")
 	wants(t, exitUsage, "belongs to --run", "recommend", "--user", "3")
+	wants(t, exitUsage, "--run is needed", "recommend", "--run", "", "--user", "3")
+	write(t, dir, run.PageName, "somebody's own")
+	wants(t, exitUsage, "would be overwritten", "train", "--data", data, "--steps", "1", "--out", dir)
+	if page, err := os.ReadFile(filepath.Join(dir, run.PageName)); err != nil || string(page) != "somebody's own" {
+		t.Errorf("%q, %v", page, err)
+	}
 	wants(t, exitFailed, "no data at", "train", "--data", filepath.Join(dir, "nowhere"), "--out", filepath.Join(dir, "r"))
 
 	// What --print-config prints is a configuration.

@@ -38,7 +38,7 @@ with its 95 % bootstrap interval. Sampled negatives are not offered: they change
 				return err
 			}
 			if a.json {
-				return a.emit(evaluateResult{Run: t.dir.Name, Recipe: t.config.Recipe, Data: t.about, Step: t.manifest.Progress.Best, Evaluation: *e})
+				return a.emit(evaluateResult{Run: t.dir.Name, Recipe: t.config.Recipe, Data: t.about, Step: t.at.Step, Evaluation: *e})
 			}
 			u.close()
 			a.plain().evaluation(e)
@@ -99,7 +99,7 @@ func (u *ui) evaluation(e *run.Evaluation) {
 		rows[i] = table.Row{m.Name}
 		for _, r := range e.Rows {
 			v := r.Values[i]
-			rows[i] = append(rows[i], figure(v.Value)+"  "+figure(v.Low)+" to "+figure(v.High))
+			rows[i] = append(rows[i], u.interval(v))
 		}
 	}
 	u.print(header, rows)
@@ -109,11 +109,44 @@ func (u *ui) evaluation(e *run.Evaluation) {
 	for _, g := range e.Groups {
 		rows := make([]table.Row, len(g.Rows))
 		for i, r := range g.Rows {
-			rows[i] = table.Row{r.Label, r.Users, fmt.Sprintf("%.4f  %.4f to %.4f", r.NDCG.Value, r.NDCG.Low, r.NDCG.High), fmt.Sprintf("%.4f", r.HR.Value)}
+			rows[i] = table.Row{r.Label, r.Users, u.interval(r.NDCG), fmt.Sprintf("%.4f", r.HR.Value)}
 		}
-		u.print(table.Row{"by " + strings.TrimSuffix(g.Name, " (people who had it)"), "people", "NDCG@10", "HR@10"}, rows)
+		u.print(table.Row{"by " + strings.TrimSuffix(g.Name, " (people who had it)"), "people", ndcgName, hrName}, rows)
+		if g.Gap != nil {
+			u.say("%s", g.Gap)
+		}
 	}
+	u.exposure(e.Exposure)
 }
+
+// exposure prints what the lists show.
+func (u *ui) exposure(groups []run.Exposure) {
+	if len(groups) == 0 {
+		return
+	}
+	rows := make([]table.Row, len(groups))
+	for i, g := range groups {
+		rows[i] = table.Row{g.Label, g.Items, percent(g.Catalogue), percent(g.Had), percent(g.Shown)}
+	}
+	u.print(table.Row{"items by people who had them", "items", "of the catalogue", "of what people had", "of the lists of ten"}, rows)
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+
+// interval is a value with its interval, beneath it where the screen is narrow.
+func (u *ui) interval(v run.Value) string {
+	if v.Low == v.High {
+		return figure(v.Value)
+	}
+	between := "  "
+	if width := u.width(); width > 0 && width < wideTable {
+		between = "\n"
+	}
+	return figure(v.Value) + between + figure(v.Low) + " to " + figure(v.High)
+}
+
+// wideTable is how many columns three recommenders with intervals need.
+const wideTable = 100
 
 func figure(x float64) string {
 	if x >= 10 {

@@ -188,6 +188,7 @@ type trained struct {
 	config   run.Config
 	model    *seqrec.Model
 	params   model.Params
+	at       run.Moment // of the weights
 	scorer   *seqrec.Scorer
 }
 
@@ -213,7 +214,7 @@ func openTrained(dir, data string) (*trained, error) {
 	if t.model, err = t.build(c); err != nil {
 		return nil, err
 	}
-	if t.params, _, err = d.Best(); errors.Is(err, fs.ErrNotExist) {
+	if t.params, t.at, err = d.BestOf(m); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s has no weights yet: let tutti train run until its first validation", d.Name)
 	} else if err != nil {
 		return nil, err

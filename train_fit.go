@@ -101,7 +101,11 @@ func (s *session) restore(f *seqrec.Fitter, resume bool) error {
 		if exists, err := s.dir.Exists(); exists || err != nil { // since it was looked at first
 			return errors.Join(err, usageError("%s holds a run already", s.folder))
 		}
-		return s.dir.Begin(&s.manifest, s.config)
+		err := s.dir.Begin(&s.manifest, s.config)
+		if errors.Is(err, fs.ErrExist) {
+			err = &exitError{exitUsage, fmt.Errorf("%w (choose another folder with --out)", err)}
+		}
+		return err
 	}
 	data, err := s.dir.Files.Read(run.CheckpointName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -142,8 +146,9 @@ func (s *session) introduce(step int) {
 	s.view = s.app.newTrainView(s.manifest.Progress.Steps, step, s.log)
 	d, p := s.manifest.Data, s.manifest.Progress
 	s.view.say("%s: %d people, %d items, %d events.", d.Source, d.Users, d.Items, d.Events)
-	s.view.say("%s, %d weights, %d steps of %d sequences (%.0f epochs), engine %s; validation on %d people every %d steps. Ctrl-C saves and ends.",
-		s.config.Recipe, s.manifest.Weights, p.Steps, s.config.Fit.Accumulate*s.config.BatchSize(s.usable()), s.epochs(p.Steps), s.config.Engine, len(s.valid), s.every())
+	s.view.say("%s, %d weights, %d steps of %d sequences (%.0f epochs), engine %s.",
+		s.config.Recipe, s.manifest.Weights, p.Steps, s.config.Fit.Accumulate*s.config.BatchSize(s.usable()), s.epochs(p.Steps), s.config.Engine)
+	s.view.say("Validation on %d people every %d steps. Ctrl-C saves and ends.", len(s.valid), s.every())
 	if step > 0 {
 		s.view.say("Goes on after step %d.", step)
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,13 +10,20 @@ import (
 	"tutti/model/stats"
 )
 
+// The metrics that groups are compared by.
+const (
+	ndcgName = "NDCG@10"
+	hrName   = "HR@10"
+)
+
 // shown are the columns of a table, in its order, with what each means.
 var shown = []run.Metric{
-	{Name: "NDCG@10", Better: 1, Means: "1 where what came next is first of the ten, less the lower it stands, 0 where it is missing"},
-	{Name: "HR@10", Better: 1, Means: "share of people for whom what came next is among the ten"},
+	{Name: ndcgName, Better: 1, Means: "1 where what came next is first of the ten, less the lower it stands, 0 where it is missing"},
+	{Name: hrName, Better: 1, Means: "share of people for whom what came next is among the ten"},
 	{Name: "MRR", Better: 1, Means: "one over the place of what came next, in the whole catalogue"},
 	{Name: "precision@10", Better: 1, Means: "share of the ten that came next; with one right item at most 0.1"},
 	{Name: "recall@10", Better: 1, Means: "share of what came next that is among the ten; with one right item the same as HR"},
+	{Name: "F1@10", Better: 1, Means: "harmonic mean of precision and recall; with one right item at most 0.18"},
 	{Name: "accuracy", Better: 1, Means: "share of people for whom what came next stands first"},
 	{Name: "AUC", Better: 1, Means: "how often what came next stands before another item"},
 	{Name: metric.CoverageName, Better: 1, Means: "share of the catalogue that is in anybody's ten"},
@@ -56,11 +61,11 @@ func (m *material) asks(name string, cases []metric.Case, recommenders []measure
 			if i == 0 {
 				e.Metrics = append(e.Metrics, s)
 			}
-			row.Values = append(row.Values, run.Value{Value: f.Value, Low: f.Low, High: f.High})
+			row.Values = append(row.Values, valueOf(f))
 		}
 		e.Rows = append(e.Rows, row)
 		if i == 0 {
-			e.Groups = m.breakdowns(cases, result)
+			e.Groups, e.Exposure = m.breakdowns(cases, result), m.exposure(result)
 		}
 		progress(i + 1)
 	}
@@ -151,10 +156,11 @@ func (t *trained) rate(cases []metric.Case) (*run.Ratings, error) {
 	if err != nil {
 		return nil, err
 	}
-	value := func(f metric.Figure) run.Value { return run.Value{Value: f.Value, Low: f.Low, High: f.High} }
-	out.RMSE, out.MAE, out.Mean = value(own[0]), value(own[1]), value(other[0])
+	out.RMSE, out.MAE, out.Mean = valueOf(own[0]), valueOf(own[1]), valueOf(other[0])
 	return out, nil
 }
+
+func valueOf(f metric.Figure) run.Value { return run.Value{Value: f.Value, Low: f.Low, High: f.High} }
 
 // meanRating is the mean of the ratings in the training data.
 func (m *material) meanRating() float64 {
@@ -165,76 +171,4 @@ func (m *material) meanRating() float64 {
 		}
 	}
 	return sum / float64(max(1, n))
-}
-
-// breakdowns tell for whom the model works: by length of history, popularity of what came next, and what is known of
-// the people.
-func (m *material) breakdowns(cases []metric.Case, result metric.Result) []run.Breakdown {
-	counts := m.counts()
-	lengths, popular := bins{10, 20, 50, 100, 200}, bins{1, 10, 50, 200}
-	all := []struct {
-		name  string
-		label func(c metric.Case) string
-		order []string
-	}{
-		{"length of the history", func(c metric.Case) string { return lengths.of(len(c.History)) }, lengths.labels()},
-		{"popularity of what came next (people who had it)", func(c metric.Case) string { return popular.of(counts[c.Target]) }, popular.labels()},
-	}
-	for _, group := range groupings {
-		all = append(all, struct {
-			name  string
-			label func(c metric.Case) string
-			order []string
-		}{group, func(c metric.Case) string { return m.data.Users[c.User].Group(group) }, nil})
-	}
-	var out []run.Breakdown
-	for _, b := range all {
-		groups := result.By(func(i int) string { return b.label(cases[i]) })
-		if len(groups) < 2 {
-			continue
-		}
-		if b.order != nil {
-			slices.SortFunc(groups, func(x, y metric.Group) int {
-				return cmp.Compare(slices.Index(b.order, x.Label), slices.Index(b.order, y.Label))
-			})
-		}
-		breakdown := run.Breakdown{Name: b.name}
-		for _, g := range groups {
-			ndcg, hr := g.NDCGInterval(bootstrapDraws, 1), g.HRInterval(bootstrapDraws, 1)
-			breakdown.Rows = append(breakdown.Rows, run.Group{
-				Label: g.Label, Users: len(g.Ranks),
-				NDCG: run.Value{Value: g.NDCG, Low: ndcg.Low, High: ndcg.High}, HR: run.Value{Value: g.HR, Low: hr.Low, High: hr.High},
-			})
-		}
-		out = append(out, breakdown)
-	}
-	return out
-}
-
-// bins are the lower ends of ranges of whole numbers, after a first range from 0.
-type bins []int
-
-func (b bins) of(n int) string {
-	i := 0
-	for i < len(b) && n >= b[i] {
-		i++
-	}
-	return b.labels()[i]
-}
-
-func (b bins) labels() []string {
-	out := []string{span(0, b[0])}
-	for i := range b {
-		if i+1 < len(b) {
-			out = append(out, span(b[i], b[i+1]))
-		}
-	}
-	return append(out, fmt.Sprintf("%d or more", b[len(b)-1]))
-}
-
-func span(low, end int) string {
-	if end-low == 1 {
-		return fmt.Sprint(low)
-	}
-	return fmt.Sprintf("%d to %d", low, end-1)
 }

@@ -58,10 +58,45 @@ func (t *trained) top(q seqrec.Query, count int, repeat bool, scores []float32) 
 	return out, nil
 }
 
+// rankFlags say what a list should be like.
+type rankFlags struct {
+	count     int
+	repeat    bool    // items of the history may come again
+	diversity float64 // 0 to 1
+}
+
+// diversePool is how many candidates there are for each place of a list that should be diverse.
+const diversePool = 10
+
+// diverse ranks for a history, with an eye on how little the items have in common by their genres.
+func (t *trained) diverse(q seqrec.Query, f rankFlags, scores []float32) ([]candidate, error) {
+	if f.diversity == 0 {
+		return t.top(q, f.count, f.repeat, scores)
+	}
+	similarity := t.facts().Similarity
+	if similarity == nil {
+		return nil, usageError("--diversity: the items of %s have no genres", t.about.Source)
+	}
+	pool, err := t.top(q, diversePool*min(f.count, len(scores)), f.repeat, scores)
+	if err != nil {
+		return nil, err
+	}
+	ranked, byItem := make([]rank.Ranked, len(pool)), map[int32]candidate{}
+	for i, c := range pool {
+		ranked[i], byItem[c.item] = rank.Ranked{Item: c.item, Score: float32(c.logit)}, c
+	}
+	chosen, err := rank.Diversify(ranked, f.count, 1-f.diversity, similarity)
+	out := make([]candidate, len(chosen))
+	for i, r := range chosen {
+		out[i] = byItem[r.Item]
+	}
+	return out, err
+}
+
 // recommend ranks for a history; the reason of an item is the event whose absence costs it most.
-func (t *trained) recommend(q seqrec.Query, count int, repeat bool) ([]recommendation, error) {
+func (t *trained) recommend(q seqrec.Query, f rankFlags) ([]recommendation, error) {
 	scores := make([]float32, t.scorer.Items())
-	best, err := t.top(q, count, repeat, scores)
+	best, err := t.diverse(q, f, scores)
 	if err != nil {
 		return nil, err
 	}

@@ -173,7 +173,7 @@ func (s *session) trained(params model.Params) (*trained, error) {
 
 // finish measures the best weights on the test split and writes the last documents.
 func (s *session) finish() error {
-	best, at, err := s.dir.Best()
+	best, at, err := s.dir.BestOf(s.manifest)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (s *session) report() error {
 		time.Duration(p.Seconds*float64(time.Second)).Round(100*time.Millisecond))
 	if s.manifest.Result != nil {
 		short := *s.manifest.Result
-		short.Groups = nil
+		short.Groups, short.Exposure = nil, nil
 		u.evaluation(&short)
 	}
 	u.say("%s/%s shows it; tutti evaluate --run %s tells for whom it works; tutti recommend --run %s --user %d asks it.",

@@ -35,6 +35,19 @@ func (a *app) plain() *ui {
 	return &ui{out: a.out}
 }
 
+// width is how many columns a terminal has, 0 elsewhere.
+func (u *ui) width() int {
+	f, ok := u.out.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
 // redrawEvery bounds how often the terminal is written to.
 const redrawEvery = 150 * time.Millisecond
 
@@ -75,7 +88,7 @@ func (v *trainView) keep(r run.Record) {
 func (v *trainView) record(r run.Record) {
 	v.keep(r)
 	if v.term != nil {
-		v.draw()
+		v.step(r.Step)
 		return
 	}
 	if r.Validation == nil && time.Since(v.said) < sayEvery {
@@ -97,7 +110,11 @@ func (v *trainView) step(step int) {
 // line is where training stands, in words.
 func (v *trainView) line(step int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "step %d of %d, epoch %.1f: loss %.3f", step, v.steps, v.last.Epoch, v.last.Loss)
+	fmt.Fprintf(&b, "step %d of %d", step, v.steps)
+	if left, ok := v.left(step); ok {
+		fmt.Fprintf(&b, ", about %s left", left)
+	}
+	fmt.Fprintf(&b, ": loss %.3f", v.last.Loss)
 	if n := v.last.Validation; n != nil && v.term == nil {
 		fmt.Fprintf(&b, ", NDCG@10 %.4f", n.NDCG)
 		if n.Best {
@@ -107,9 +124,7 @@ func (v *trainView) line(step int) string {
 	if v.best.Validation != nil && v.term != nil {
 		fmt.Fprintf(&b, ", best NDCG@10 %.4f at step %d", v.best.Validation.NDCG, v.best.Step)
 	}
-	if left, ok := v.left(step); ok {
-		fmt.Fprintf(&b, ", about %s left", left)
-	}
+	fmt.Fprintf(&b, ", epoch %.1f", v.last.Epoch)
 	return b.String()
 }
 
@@ -139,8 +154,7 @@ func (v *trainView) draw() {
 	}
 	v.drawn = time.Now()
 	lines := v.block(width - 1)
-	v.erase()
-	fmt.Fprint(v.out, strings.Join(lines, "\n")+"\n")
+	fmt.Fprint(v.out, v.away()+strings.Join(lines, "\n")+"\n") // at once, so that it does not flicker
 	v.lines = len(lines)
 }
 
@@ -170,8 +184,14 @@ func (v *trainView) block(width int) []string {
 
 // erase takes the block off the screen.
 func (v *trainView) erase() {
-	if v.lines > 0 && v.term != nil {
-		fmt.Fprintf(v.out, "\x1b[%dA\x1b[J", v.lines)
-		v.lines = 0
+	fmt.Fprint(v.out, v.away())
+	v.lines = 0
+}
+
+// away takes the block off the screen from its first column on: Ctrl-C leaves the cursor behind a ^C.
+func (v *trainView) away() string {
+	if v.lines == 0 {
+		return ""
 	}
+	return fmt.Sprintf("\r\x1b[%dA\x1b[J", v.lines)
 }

@@ -165,7 +165,7 @@ func tableOf(e *Evaluation) *tableView {
 	if e == nil || len(e.Rows) == 0 {
 		return nil
 	}
-	t := &tableView{Caption: fmt.Sprintf("%s people of the %s split, ranked against the whole catalogue, what they had before left out; 95 %% intervals. Bold: the best of its row.", grouped(e.Users), e.Split)}
+	t := &tableView{Caption: fmt.Sprintf("%s people of the %s split, ranked against the whole catalogue, what they had before left out; 95 %% intervals. Bold: the best of its row; where intervals overlap, the order may be chance.", grouped(e.Users), e.Split)}
 	for _, r := range e.Rows {
 		t.Names = append(t.Names, r.Name)
 	}
@@ -189,9 +189,9 @@ func tableOf(e *Evaluation) *tableView {
 }
 
 type groupView struct {
-	Name string
-	Bars []barView
-	Many bool // folded
+	Name, Gap string
+	Bars      []barView
+	Many      bool // folded
 }
 
 // mostBars is how many groups a breakdown shows unasked.
@@ -222,6 +222,9 @@ func groupsOf(e *Evaluation) []groupView {
 				b.CI = "M" + a + " 6V14M" + a + " 10H" + z + "M" + z + " 6V14"
 			}
 			v.Bars = append(v.Bars, b)
+		}
+		if g.Gap != nil {
+			v.Gap = g.Gap.String()
 		}
 		out = append(out, v)
 	}

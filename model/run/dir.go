@@ -69,8 +69,18 @@ func (d Dir) Load() (Manifest, Config, error) {
 }
 
 // Begin writes the configuration and the first manifest, whose Config it fills in.
+// It overwrites no file but an equal or an empty one: the error is fs.ErrExist.
 func (d Dir) Begin(m *Manifest, c Config) error {
 	file := c.YAML()
+	for _, name := range []string{ConfigName, LogName, CheckpointName, BestName, PageName} {
+		there, err := d.Files.Read(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if len(there) > 0 && !(name == ConfigName && bytes.Equal(there, file)) {
+			return fmt.Errorf("%s/%s is of no run here and would be overwritten: %w", d.Name, name, fs.ErrExist)
+		}
+	}
 	m.Format, m.Config = ManifestFormat, ConfigDigest(file)
 	if err := d.Files.Write(ConfigName, file); err != nil {
 		return err

@@ -94,6 +94,16 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("%+v, %v", when, err)
 	}
 
+	if _, _, err := d.BestOf(m); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := d.BestOf(run.Manifest{}); err == nil || !strings.Contains(err.Error(), "another run") {
+		t.Errorf("weights of another run: %v", err)
+	}
+	if err := d.Begin(&m, c); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a run over another: %v", err)
+	}
+
 	d.Files.Append(run.ConfigName, []byte("# edited\n"))
 	if _, _, err := d.Load(); err == nil || !strings.Contains(err.Error(), "changed after the run began") {
 		t.Errorf("an edited configuration: %v", err)

@@ -37,6 +37,15 @@ func (d Dir) SaveBest(p model.Params, at Moment) error {
 	return d.Files.Write(BestName, b.Bytes())
 }
 
+// BestOf is Best, where the weights are of the run that m describes.
+func (d Dir) BestOf(m Manifest) (model.Params, Moment, error) {
+	p, at, err := d.Best()
+	if err == nil && at.Config != m.Config {
+		err = fmt.Errorf("%s/%s holds weights of another run than %s describes", d.Name, BestName, ManifestName)
+	}
+	return p, at, err
+}
+
 // Best reads the best weights so far; the error is fs.ErrNotExist before the
 // first.
 func (d Dir) Best() (model.Params, Moment, error) {
