@@ -2,9 +2,13 @@ package seqrec
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
+
+	"tutti/model"
 )
 
 // forgetful is a speaker that keeps nothing but the items of its lists: for
@@ -62,7 +66,8 @@ func writingConfigs() []Config {
 	return out
 }
 
-func writingScorer(t *testing.T, c Config) *Scorer {
+func writingModel(t *testing.T, c Config) (*Model, model.Params) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 1))
 	features := make([]float32, c.Items*c.FeatureDim)
 	for i := range features {
@@ -76,7 +81,12 @@ func writingScorer(t *testing.T, c Config) *Scorer {
 	for i := range params.Values() {
 		params.Values()[i] += float32(0.4 * rng.NormFloat64())
 	}
-	s, err := NewScorer(m, params)
+	return m, params
+}
+
+func writingScorer(t *testing.T, c Config) *Scorer {
+	t.Helper()
+	s, err := NewScorer(writingModel(t, c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +138,93 @@ func TestCacheEqualsTheSlowPath(t *testing.T) {
 					t.Errorf("%v %v %v, %d beams: %v, want %v", c.Arch, c.Norm, c.Positions, options.Beams, got, want)
 				}
 			}
+		}
+	}
+}
+
+// fullPass is the logarithm of the probability that an engine gives the list
+// after q, reading all of it at once as in training.
+func fullPass(t *testing.T, m *Model, params model.Params, q Query, list []int32) float64 {
+	t.Helper()
+	c, n := m.Config(), len(q.Items)
+	h := History{Items: slices.Concat(q.Items, list), User: q.User}
+	if q.Times != nil {
+		h.Times = slices.Concat(q.Times, slices.Repeat([]int64{q.Now}, len(list)))
+	}
+	var s Sequence
+	skip := 0 // positions that are judged before the list
+	if c.Arch == EncoderDecoder {
+		skip = c.primed(n, len(list))
+		s = h.Continuation(n-skip, c.MaxLen, c.Horizon)
+	} else {
+		s = h.Predictions(c.MaxLen)
+		skip = len(s.Items) - len(list)
+		s.Targets = slices.Clone(s.Targets)
+		for i := range skip {
+			s.Targets[i] = NoTarget
+		}
+	}
+	total := func(s Sequence) float64 {
+		loss, tokens, err := NewEngine(m).LossGrad(params.Values(), []Sequence{s}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return -loss * float64(tokens)
+	}
+	if c.Arch == EncoderDecoder && skip > 0 { // less what counts as said already
+		said := s
+		said.Next = s.Next[:skip]
+		return total(s) - total(said)
+	}
+	return total(s)
+}
+
+// What is kept, and what is said for it one token at a time, is what the whole
+// model says of the same list at once: for every kind of position, input and norm.
+func TestCacheEqualsTheWholeModel(t *testing.T) {
+	for _, c := range writingConfigs() {
+		m, params := writingModel(t, c)
+		g, err := NewGenerator(m, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, items := range [][]int32{{3}, {1, 2, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}} {
+			timed := writingQuery(c, items...)
+			timeless := timed
+			timeless.Times, timeless.Now = nil, 0
+			for _, q := range []Query{timed, timeless} {
+				lists, err := g.Generate(q, GenerateOptions{Length: 4, Beams: 3})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range lists {
+					if want := fullPass(t, m, params, q, l.Items); math.Abs(l.LogProb-want) > 2e-5 {
+						t.Errorf("%v %v %v after %d items: %v has %v, want %v", c.Arch, c.Norm, c.Positions, len(items), l.Items, l.LogProb, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Where the time of no event is known, only distances from the question could
+// matter, and there are none.
+func TestNowAloneSaysNothing(t *testing.T) {
+	for _, c := range writingConfigs() {
+		m, params := writingModel(t, c)
+		g, err := NewGenerator(m, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := writingQuery(c, 1, 2, 3)
+		q.Times, q.Now = nil, 5000
+		early, err := g.Generate(q, GenerateOptions{Length: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Now = 1 << 40
+		if late, err := g.Generate(q, GenerateOptions{Length: 4}); err != nil || !reflect.DeepEqual(early, late) {
+			t.Errorf("%v: %v, later %v (%v)", c.Arch, early, late, err)
 		}
 	}
 }

@@ -8,7 +8,8 @@ type writer struct {
 	scratch *scratch
 	cache   *cache
 
-	last, now int64     // unix seconds of the newest item and of the question; 0: unknown
+	last, now int64     // unix seconds of the newest item and of the question
+	dated     bool      // last is known; of now, 0 says that it is not
 	outputs   []float32 // lists x d
 	spoken    []float32 // V: the logits of a list
 }
@@ -34,8 +35,8 @@ func (w *writer) begin(q Query, length, lists int) error {
 	} else {
 		w.cache.continueEncoder(w.scratch.enc)
 	}
-	w.last, w.now = 0, q.Now
-	if len(q.Times) > 0 {
+	w.now, w.dated = q.Now, q.Times != nil
+	if w.dated {
 		w.last = q.Times[len(q.Times)-1]
 	}
 	return nil
@@ -83,15 +84,14 @@ func (w *writer) embed(x []float32, item int32) {
 	w.cache.place(x, p.position)
 	buckets := w.scorer.model.cfg.TimeBuckets
 	if buckets > 0 {
-		before := w.now
-		if w.cache.written == 0 {
-			before = w.last
-		}
 		gap, until := int32(0), int32(0)
 		if w.now != 0 {
 			until = TimeBucket(0, buckets)
-			if before != 0 {
-				gap = TimeBucket(w.now-before, buckets)
+			switch {
+			case w.cache.written > 0:
+				gap = until
+			case w.dated:
+				gap = TimeBucket(w.now-w.last, buckets)
 			}
 		}
 		kernel.Add(x, p.time[int(gap)*d:int(gap+1)*d])

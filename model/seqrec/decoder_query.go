@@ -51,7 +51,7 @@ func (b *Batch) packFor(cfg Config, q Query, length int, room *queryRoom) error 
 	said := q.Items[min(max(0, split-1), n):]
 	if split < n {
 		if q.Items = q.Items[:split]; q.Times != nil {
-			q.Times, q.Now = q.Times[:split], q.Times[split]
+			q.Times = q.Times[:split+1]
 		}
 	}
 	if err := b.packQuery(cfg, q, room); err != nil {

@@ -100,6 +100,14 @@ func compareDecoder(t *testing.T, c decoderCase) {
 	if math.Abs(loss-c.Loss) > 1e-6*c.Loss {
 		t.Errorf("loss %v, want %v", loss, c.Loss)
 	}
+	// Where gradients all but cancel, as of the norm before a cross-attention whose
+	// weights hardly differ, what is left is measured against what cancelled.
+	most := 0.0
+	for _, want := range c.Gradient {
+		for _, g := range want {
+			most = max(most, math.Abs(g))
+		}
+	}
 	worst := 0.0
 	for _, spec := range m.Layout().Tensors() {
 		want := c.Gradient[spec.Name]
@@ -107,11 +115,11 @@ func compareDecoder(t *testing.T, c decoderCase) {
 		if len(want) != spec.Size() {
 			t.Fatalf("%s has %d gradients in the reference, want %d", spec.Name, len(want), spec.Size())
 		}
-		worst = max(worst, relativeError(grad[at:at+len(want)], want))
+		worst = max(worst, errorBeside(grad[at:at+len(want)], want, 1e-3*most))
 	}
-	t.Logf("worst gradient: %.2g of its tensor's largest", worst)
+	t.Logf("worst gradient: %.2g of its tensor's largest, or of a thousandth of the largest", worst)
 	if worst > 1e-5 {
-		t.Errorf("gradients differ by %g of a tensor's largest value", worst)
+		t.Errorf("gradients differ by %g of a tensor's largest value, or of a thousandth of the largest", worst)
 	}
 
 	scores := make([]float32, referenceItems)

@@ -1,7 +1,9 @@
 package seqrec_test
 
 import (
+	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -59,6 +61,38 @@ func TestSeedDecidesWhatIsDropped(t *testing.T) {
 	}
 	if len(losses) != 2 {
 		t.Errorf("two seeds give %d losses", len(losses))
+	}
+}
+
+// Nothing is dropped but in training: a model with dropout measures, ranks and
+// writes as one without, to the bit.
+func TestOnlyTrainingDrops(t *testing.T) {
+	history := []int32{1, 2, 3}
+	masked := tinyCausal(9)
+	masked.Arch = seqrec.Bidirectional
+	for _, cfg := range []seqrec.Config{tinyCausal(9), masked, tinyDecoder(9)} {
+		var losses []float64
+		var scores [][]float32
+		var lists [][]seqrec.List
+		for _, dropout := range []float64{0, 0.5} {
+			cfg.Dropout = dropout
+			m := mustModel(t, cfg, nil)
+			params := lively(t, m)
+			batch := cfg.Sequences(seqrec.History{Items: []int32{5, 6, 7, 8, 0, 1}}, 3)
+			engine := seqrec.NewEngine(m)
+			trained, _, err := engine.LossGrad(params.Values(), batch, make([]float32, m.Layout().Size()))
+			loss, _, err2 := engine.LossGrad(params.Values(), batch, nil)
+			if err := errors.Join(err, err2); err != nil || (loss == trained) != (dropout == 0) {
+				t.Errorf("%v: loss %v, in training %v with a dropout of %v (%v)", cfg.Arch, loss, trained, dropout, err)
+			}
+			losses, scores = append(losses, loss), append(scores, scoresOf(t, mustScorer(t, m, params), seqrec.Query{Items: history}))
+			if cfg.Arch != seqrec.Bidirectional {
+				lists = append(lists, generate(t, mustGenerator(t, m, params), history, seqrec.GenerateOptions{Length: 3, Beams: 2}))
+			}
+		}
+		if losses[0] != losses[1] || !slices.Equal(scores[0], scores[1]) || lists != nil && !reflect.DeepEqual(lists[0], lists[1]) {
+			t.Errorf("%v: dropout changes losses %v, scores %v or lists %v", cfg.Arch, losses, scores, lists)
+		}
 	}
 }
 

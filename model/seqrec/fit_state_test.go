@@ -75,6 +75,7 @@ func TestParseFitStateRefuses(t *testing.T) {
 		"best to come":       {`"best_step":"2"`, `"best_step":"9"`},
 		"no best":            {`"best_step":"2"`, `"best_step":"0"`},
 		"ended as 0":         {`"ended":"false"`, `"ended":"f"`},
+		"steps of optimiser": {`"optimizer_steps":"3"`, `"optimizer_steps":"2"`},
 		"infinite value":     {`"best_value":"0x1p-02"`, `"best_value":"+Inf"`},
 		"value in decimal":   {`"best_value":"0x1p-02"`, `"best_value":"0.25"`},
 		"weights misspelt":   {`"weights/position"`, `"weighty/position"`},

@@ -277,12 +277,13 @@ func TestFitterRate(t *testing.T) {
 	}
 }
 
-// The best weights come back, the earliest of equals, and patience ends training.
+// The best weights come back, the earliest of equals, and patience, which a new
+// best one restores, ends training.
 func TestEarlyStopping(t *testing.T) {
 	m := cycleModels(t)["table"]
-	ratings := []float64{1, 3, 2, 3, 1, 9}
+	ratings := []float64{1, 0, 3, 2, 3, 1, 9}
 	var seen []model.Params
-	cfg := seqrec.FitConfig{Steps: 12, LearningRate: 0.01, ValidateEvery: 2, Patience: 3}
+	cfg := seqrec.FitConfig{Steps: 14, LearningRate: 0.01, ValidateEvery: 2, Patience: 3}
 	cfg.Validate = func(p model.Params) (float64, error) {
 		seen = append(seen, p.Clone())
 		return ratings[len(seen)-1], nil
@@ -292,10 +293,10 @@ func TestEarlyStopping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stats.Steps != 10 || stats.Best != 3 || stats.BestStep != 4 || len(seen) != 5 || got.Digest() != seen[1].Digest() {
+	if stats.Steps != 12 || stats.Best != 3 || stats.BestStep != 6 || len(seen) != 6 || got.Digest() != seen[2].Digest() {
 		t.Errorf("%+v after %d ratings", stats, len(seen))
 	}
-	if stats.Tokens != 10*2*8 || !(stats.Loss > 1 && stats.Loss < 3) {
+	if stats.Tokens != 12*2*8 || !(stats.Loss > 1 && stats.Loss < 3) {
 		t.Errorf("%+v", stats)
 	}
 
@@ -303,7 +304,7 @@ func TestEarlyStopping(t *testing.T) {
 	if got, stats, err = seqrec.FitSource(context.Background(), seqrec.NewEngine(m), m.Init(1), source, cfg); err != nil {
 		t.Fatal(err)
 	}
-	if stats.Steps != 12 || stats.BestStep != 12 || got.Digest() != seen[5].Digest() {
+	if stats.Steps != 14 || stats.BestStep != 14 || got.Digest() != seen[6].Digest() {
 		t.Errorf("without patience %+v", stats)
 	}
 

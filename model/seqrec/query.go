@@ -1,8 +1,8 @@
 package seqrec
 
-// sequence is what the model reads to answer q, whose items and times packFor has
-// checked: the last items that fit, and
-// where it is Bidirectional a MASK behind them, whose time is Now. It has no
+// sequence is what the model reads to answer q, which packFor has checked: the
+// last items that fit, and where it is Bidirectional a MASK behind them, whose
+// time is Now. One more of Times than of Items is in place of Now. It has no
 // targets. The slices may be parts of q; room is reused.
 func (q Query) sequence(cfg Config, room *queryRoom) (Sequence, error) {
 	if len(q.Items) == 0 {
@@ -19,7 +19,7 @@ func (q Query) sequence(cfg Config, room *queryRoom) (Sequence, error) {
 	s := Sequence{Items: q.Items[first:], User: q.User}
 	if cfg.TimeBuckets > 0 && q.Times != nil {
 		s.Times = q.Times[first:]
-		if q.Now != 0 {
+		if q.Now != 0 && len(q.Times) == len(q.Items) {
 			room.times = append(append(room.times[:0], s.Times...), q.Now)
 			s.Times = room.times
 		}
