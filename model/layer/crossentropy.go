@@ -57,12 +57,12 @@ type CrossEntropy struct {
 	score  []float32 // t x rows of each block, or of one: logits, then exponentials
 
 	shift, sum, mass []float32 // t: what logits were lowered by, sum of exponentials, sum of the target
-	factor           []float32 // t
+	own, factor      []float32 // t: exponential of a target that is an item; Scale*mass/sum
 	hit              []float64 // t: inner product of target and logits
 
 	softRows []int32   // those of the tile that have a soft target
 	soft     []float32 // len(softRows) x rows of a block: their targets
-	softH    []float32 // len(softRows) x D: their rows of H, or gradients
+	softH    []float32 // len(softRows) x D: the products of the targets with the items
 }
 
 const (
@@ -134,7 +134,7 @@ func (c *CrossEntropy) startTile(tokens []int32) {
 		items = c.in.V
 	}
 	c.h, c.dh, c.items = kernel.Grow(c.h, t*d), kernel.Grow(c.dh, t*d), kernel.Grow(c.items, d*items)
-	c.score, c.factor = kernel.Grow(c.score, scores*t), kernel.Grow(c.factor, t)
+	c.score, c.own, c.factor = kernel.Grow(c.score, scores*t), kernel.Grow(c.own, t), kernel.Grow(c.factor, t)
 	c.shift, c.sum, c.mass = kernel.Grow(c.shift, t), kernel.Grow(c.sum, t), kernel.Grow(c.mass, t)
 	c.hit = kernel.Grow(c.hit, t)
 	GatherForward(c.h, c.in.H, tokens, d)
@@ -232,6 +232,7 @@ func (c *CrossEntropy) exponentials() error {
 			return err
 		}
 		kernel.ExpRows(score, n, c.shift, c.sum)
+		c.takeOwn(score, v0, n)
 		if c.in.DH != nil {
 			kernel.Gemm(t, d, n, score, n, 1, c.in.Table[v0*d:v1*d], d, c.dh, d, true)
 			kernel.Gemm(len(c.softRows), d, n, c.soft, n, 1, c.in.Table[v0*d:v1*d], d, c.softH, d, true)
@@ -249,12 +250,30 @@ func (c *CrossEntropy) hits(score []float32, v0, n int) error {
 			return err
 		}
 	}
-	for i, token := range c.tokens {
-		if at := int(c.in.Targets[token]) - v0; at >= 0 && at < n && c.target(token) == nil {
+	for i := range c.tokens {
+		if at, ok := c.item(i, v0, n); ok {
 			c.hit[i], c.mass[i] = float64(score[i*n+at]), 1
 		}
 	}
 	return nil
+}
+
+// item is where among n items from v0 on the target of the i-th token is, if it
+// is an item and one of them.
+func (c *CrossEntropy) item(i, v0, n int) (at int, ok bool) {
+	token := c.tokens[i]
+	at = int(c.in.Targets[token]) - v0
+	return at, at >= 0 && at < n && c.target(token) == nil
+}
+
+// takeOwn moves the exponentials of the targets to own. They may be nearly all of
+// sum, which is subtracted from them first of all.
+func (c *CrossEntropy) takeOwn(score []float32, v0, n int) {
+	for i := range c.tokens {
+		if at, ok := c.item(i, v0, n); ok {
+			c.own[i], score[i*n+at] = score[i*n+at], 0
+		}
+	}
 }
 
 // takeSoft copies n values of the soft targets.
@@ -298,9 +317,8 @@ func (c *CrossEntropy) loss() (sum float64) {
 	return sum
 }
 
-// backward adds the tile's gradients: with factor = Scale*mass/sum, dH is
-// factor*dh less Scale times the target's items, dTable the exponentials times
-// factor*H, less the target times Scale*H.
+// backward adds the tile's gradients: dlogits are factor times the exponentials
+// less sum/mass times the target.
 func (c *CrossEntropy) backward() {
 	d := c.in.D
 	for i := range c.factor {
@@ -312,12 +330,6 @@ func (c *CrossEntropy) backward() {
 	if !c.keep {
 		return
 	}
-	for s, i := range c.softRows {
-		row := c.softH[s*d : (s+1)*d]
-		clear(row)
-		kernel.Axpy(row, -c.in.Scale, c.h[int(i)*d:(int(i)+1)*d])
-	}
-	c.itemTargets()
 	for i, f := range c.factor {
 		kernel.Scale(c.h[i*d:(i+1)*d], f)
 	}
@@ -328,36 +340,19 @@ func (c *CrossEntropy) backward() {
 }
 
 func (c *CrossEntropy) tokenGradients() {
-	d, scale := c.in.D, c.in.Scale
-	for i, token := range c.tokens {
-		row := c.dh[i*d : (i+1)*d]
-		kernel.Scale(row, c.factor[i])
-		if c.target(token) == nil {
-			target := int(c.in.Targets[token])
-			kernel.Axpy(row, -scale, c.in.Table[target*d:(target+1)*d])
+	d := c.in.D
+	for i := range c.tokens {
+		if target, ok := c.item(i, 0, c.in.V); ok {
+			kernel.Axpy(c.dh[i*d:(i+1)*d], c.own[i]-c.sum[i], c.in.Table[target*d:(target+1)*d])
 		}
 	}
 	for s, i := range c.softRows {
-		kernel.Axpy(c.dh[int(i)*d:(int(i)+1)*d], -scale, c.softH[s*d:(s+1)*d])
+		kernel.Axpy(c.dh[int(i)*d:(int(i)+1)*d], -c.sum[i]/c.mass[i], c.softH[s*d:(s+1)*d])
+	}
+	for i, f := range c.factor {
+		kernel.Scale(c.dh[i*d:(i+1)*d], f)
 	}
 	GatherBackward(c.in.DH, c.dh, c.tokens, d)
-}
-
-// itemTargets subtracts what the targets that are items add to the gradients.
-func (c *CrossEntropy) itemTargets() {
-	d, scale := c.in.D, c.in.Scale
-	for i, token := range c.tokens {
-		if c.target(token) != nil {
-			continue
-		}
-		target := int(c.in.Targets[token])
-		if c.in.DTable != nil {
-			kernel.Axpy(c.in.DTable[target*d:(target+1)*d], -scale, c.h[i*d:(i+1)*d])
-		}
-		if c.in.DBias != nil {
-			c.in.DBias[target] -= scale
-		}
-	}
 }
 
 // itemGradients adds those of a block; h is multiplied by the factors.
@@ -365,17 +360,17 @@ func (c *CrossEntropy) itemGradients(v0 int) {
 	d, t := c.in.D, c.t
 	v1, score := c.block(v0)
 	n := v1 - v0
-	c.takeSoft(v0, n)
+	for i, token := range c.tokens {
+		if at, ok := c.item(i, v0, n); ok {
+			score[i*n+at] = c.own[i] - c.sum[i]
+		} else if q := c.target(token); q != nil {
+			kernel.Axpy(score[i*n:(i+1)*n], -c.sum[i]/c.mass[i], q[v0:v1])
+		}
+	}
 	if c.in.DTable != nil {
-		dTable := c.in.DTable[v0*d : v1*d]
-		kernel.Gemm(n, d, t, score, 1, n, c.h, d, dTable, d, true)
-		kernel.Gemm(n, d, len(c.softRows), c.soft, 1, n, c.softH, d, dTable, d, true)
+		kernel.Gemm(n, d, t, score, 1, n, c.h, d, c.in.DTable[v0*d:v1*d], d, true)
 	}
 	if c.in.DBias != nil {
-		dBias := c.in.DBias[v0:v1]
-		kernel.Gemm(1, n, t, c.factor, t, 1, score, n, dBias, n, true)
-		for s := range c.softRows {
-			kernel.Axpy(dBias, -c.in.Scale, c.soft[s*n:(s+1)*n])
-		}
+		kernel.Gemm(1, n, t, c.factor, t, 1, score, n, c.in.DBias[v0:v1], n, true)
 	}
 }
