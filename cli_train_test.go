@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,42 @@ func TestTrainWithEverything(t *testing.T) {
 	wants(t, exitDone, "ratings of what came next", "evaluate", "--run", dir)
 	wants(t, exitDone, "because of", "recommend", "--run", dir, "--user", "7")
 	wants(t, exitDone, "", "generate", "--run", dir, "--user", "7", "--length", "4")
+}
+
+// TestTrainForColdItems: nobody met in training what the test asks for, so that counting cannot find it, and features can
+// be read for it.
+func TestTrainForColdItems(t *testing.T) {
+	data, dir := people(t, 40), filepath.Join(t.TempDir(), "run1")
+	var trained trainResult
+	if err := json.Unmarshal([]byte(wants(t, exitDone, "", "train", "--json", "--data", data, "--config", tiny(t, run.Causal), "--out", dir,
+		"--set", "split.kind=cold", "--set", "split.cold=0.2", "--set", "model.items=features", "--set", "model.time_buckets=8", "--set", "loss.rating_weight=0.5")), &trained); err != nil {
+		t.Fatal(err)
+	}
+	r := trained.Manifest.Result
+	if r == nil || r.Users == 0 || r.Users > 40 || r.Rows[2].Values[1].Value != 0 || !(r.Rows[0].Values[1].Value > 0) {
+		t.Errorf("popularity finds what nobody met, or features do not: %+v", r)
+	}
+	for _, e := range r.Exposure {
+		if e.Label == "0" && e.Items < 24 { // twice a fifth of 60
+			t.Errorf("%d items that nobody met", e.Items)
+		}
+	}
+	opened, err := openTrained(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range opened.split.Test {
+		u, q := opened.data.Users[c.User], opened.caseQuery(c.User, c.History)
+		for i, item := range q.Items {
+			if at := slices.Index(u.History, item); u.Times[at] != q.Times[i] {
+				t.Errorf("person %d had item %d at %d, the model reads %d", u.ID, item, u.Times[at], q.Times[i])
+			}
+		}
+		if q.Now != 0 || len(q.Times) != len(q.Items) {
+			t.Errorf("person %d: the model knows that it is %d", u.ID, q.Now)
+		}
+	}
+	wants(t, exitUsage, "split.cold", "train", "--data", data, "--out", filepath.Join(t.TempDir(), "none"), "--set", "split.kind=cold", "--set", "split.cold=0.5")
 }
 
 func TestTrainWrongUse(t *testing.T) {

@@ -54,7 +54,7 @@ func (f askFlags) ask(cmd *cobra.Command) (*trained, question, error) {
 			return nil, q, err
 		}
 		q.Person, q.history = f.user, t.data.Users[user].History
-		q.query = t.query(user, q.history)
+		q.query = t.query(user, q.history, t.data.Users[user].Times)
 	} else {
 		if q.history, err = t.parseItems(f.items); err != nil {
 			return nil, q, err

@@ -18,7 +18,10 @@ import (
 type material struct {
 	data  *dataset.Dataset
 	split dataset.Split
-	about run.Data
+	// behaviour has the histories that those of the split are the beginnings of: those of data, but for what SplitCold
+	// holds back.
+	behaviour []dataset.User
+	about     run.Data
 	// groups numbers what may be known of people, such as "age 25".
 	groups map[string]int
 }
@@ -41,7 +44,7 @@ func loadMaterial(c run.Config) (*material, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.split, err = splitBehaviour(m.data, c.Split); err != nil {
+	if err = m.divide(c); err != nil {
 		return nil, err
 	}
 	m.groups = findGroups(m.data)
@@ -54,15 +57,25 @@ func loadMaterial(c run.Config) (*material, error) {
 	return m, nil
 }
 
-func splitBehaviour(ds *dataset.Dataset, s run.Split) (dataset.Split, error) {
-	if s.Kind == run.SplitLeaveOneOut {
-		return dataset.LeaveOneOut(ds), nil
+// divide splits the behaviour.
+func (m *material) divide(c run.Config) (err error) {
+	m.behaviour = m.data.Users
+	switch s := c.Split; s.Kind {
+	case run.SplitLeaveOneOut:
+		m.split = dataset.LeaveOneOut(m.data)
+	case run.SplitCold:
+		var cold dataset.Cold
+		if m.split, cold, err = dataset.ColdItems(m.data, s.Cold, c.Seed); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("split.cold: %w", err)}
+		}
+		m.behaviour = cold.Warm.Users
+	default:
+		m.split, _, err = dataset.GlobalTime(m.data, s.Quantile, dataset.TargetFirst)
+		if errors.Is(err, dataset.ErrNoTimes) {
+			return usageError("split.kind: %s, but %v: use %s", s.Kind, err, run.SplitLeaveOneOut)
+		}
 	}
-	split, _, err := dataset.GlobalTime(ds, s.Quantile, dataset.TargetFirst)
-	if errors.Is(err, dataset.ErrNoTimes) {
-		return split, usageError("split.kind: %s, but %v: use %s", s.Kind, err, run.SplitLeaveOneOut)
-	}
-	return split, err
+	return err
 }
 
 // same checks that data are those of a run.
@@ -103,7 +116,7 @@ func (m *material) histories(c run.Config) ([]seqrec.History, error) {
 		return nil, usageError("loss.click_weight: %s has no clicks", m.about.Source)
 	}
 	for i := range out {
-		u, n := &m.data.Users[i], len(out[i].Items)
+		u, n := &m.behaviour[i], len(out[i].Items)
 		out[i].User = m.attributes(c, i)
 		if u.Times != nil {
 			out[i].Times = u.Times[:n]

@@ -134,12 +134,12 @@ func (t *trained) rate(cases []metric.Case) (*run.Ratings, error) {
 	var one [1]float32
 	usual := t.meanRating()
 	for _, c := range cases {
-		u := &t.data.Users[c.User]
+		u := &t.behaviour[c.User]
 		n := len(c.History)
 		if n >= len(u.Ratings) || u.History[n] != c.Target {
 			continue
 		}
-		if err := t.scorer.Ratings(t.query(c.User, c.History), []int32{c.Target}, one[:]); err != nil {
+		if err := t.scorer.Ratings(t.caseQuery(c.User, c.History), []int32{c.Target}, one[:]); err != nil {
 			return nil, err
 		}
 		truth, said, mean = append(truth, float64(u.Ratings[n])), append(said, float64(one[0])), append(mean, usual)
@@ -166,7 +166,7 @@ func valueOf(f metric.Figure) run.Value { return run.Value{Value: f.Value, Low: 
 func (m *material) meanRating() float64 {
 	sum, n := 0.0, 0
 	for i, h := range m.split.Train {
-		for _, r := range m.data.Users[i].Ratings[:min(len(h), len(m.data.Users[i].Ratings))] {
+		for _, r := range m.behaviour[i].Ratings[:min(len(h), len(m.behaviour[i].Ratings))] {
 			sum, n = sum+float64(r), n+1
 		}
 	}

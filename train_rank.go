@@ -5,13 +5,23 @@ import (
 	"slices"
 
 	"tutti/model/rank"
+	"tutti/model/run"
 	"tutti/model/seqrec"
 )
 
-// query is what the model may know when it is asked after a part of somebody's history, from its beginning.
-func (t *trained) query(user int, history []int32) seqrec.Query {
+// caseQuery is what the model may know when it is asked after the history of a case.
+func (t *trained) caseQuery(user int, history []int32) seqrec.Query {
+	times := t.behaviour[user].Times
+	if t.config.Split.Kind == run.SplitCold { // what follows there is later than what is asked for
+		times = times[:min(len(times), len(history))]
+	}
+	return t.query(user, history, times)
+}
+
+// query is what the model may know when it is asked after a history: its times, and now, which is the time after them.
+func (t *trained) query(user int, history []int32, times []int64) seqrec.Query {
 	q := seqrec.Query{Items: history, User: t.attributes(t.config, user)}
-	if times := t.data.Users[user].Times; len(times) >= len(history) && len(history) > 0 {
+	if len(times) >= len(history) && len(history) > 0 {
 		q.Times = times[:len(history)]
 		if len(times) > len(history) {
 			q.Now = times[len(history)]
@@ -22,7 +32,7 @@ func (t *trained) query(user int, history []int32) seqrec.Query {
 
 // answer scores all items as the next one.
 func (t *trained) answer(user int, history []int32, out []float32) error {
-	return t.scorer.ScoresOf(t.query(user, history), out)
+	return t.scorer.ScoresOf(t.caseQuery(user, history), out)
 }
 
 // recent are the titles of the last events, newest first.

@@ -236,7 +236,7 @@ func (t *trained) examples(count int) ([]run.Example, error) {
 	titles := t.data.Catalogue.Items
 	var out []run.Example
 	for _, c := range cases {
-		list, err := t.top(t.query(c.User, c.History), 5, false, scores)
+		list, err := t.top(t.caseQuery(c.User, c.History), 5, false, scores)
 		if err != nil {
 			return nil, err
 		}

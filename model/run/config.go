@@ -23,8 +23,9 @@ type Config struct {
 
 // Split says which behaviour is kept back for validation and test.
 type Split struct {
-	Kind     string  // SplitLeaveOneOut or SplitTime
+	Kind     string  // SplitLeaveOneOut, SplitTime or SplitCold
 	Quantile float64 // of all event times, in (0, 1); SplitTime only
+	Cold     float64 // share of the items, in (0, 0.5); SplitCold only
 }
 
 // Model is the recommender's shape.
@@ -94,6 +95,7 @@ const (
 
 	SplitLeaveOneOut = "leave-one-out"
 	SplitTime        = "time"
+	SplitCold        = "cold" // asks for items that nobody met in training
 
 	ItemsTable    = "table"
 	ItemsFeatures = "features"

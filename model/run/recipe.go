@@ -50,7 +50,7 @@ func Recipes() []About {
 func Default(r Recipe) (Config, bool) {
 	c := Config{
 		Recipe: r, Seed: 1, Engine: EngineGraph,
-		Split: Split{Kind: SplitLeaveOneOut, Quantile: 0.9},
+		Split: Split{Kind: SplitLeaveOneOut, Quantile: 0.9, Cold: 0.1},
 		Model: Model{
 			Dim: 64, Blocks: 2, Heads: 2, Hidden: 64, MaxLen: 64, Items: ItemsTable,
 			Dropout: 0.2,

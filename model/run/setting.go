@@ -32,8 +32,9 @@ func Settings(c *Config) []Setting {
 		choice("engine", &c.Engine, "graph: gorgonia's graph over the fused layers; fused: the same layers without it, equal to the bit", EngineGraph, EngineFused),
 		whole("workers", &c.Workers, 0, 256, "parts of a batch computed side by side; 0: one for each core"),
 
-		choice("split.kind", &c.Split.Kind, "leave-one-out flatters, because others' future is in the training data; time does not", SplitLeaveOneOut, SplitTime),
+		choice("split.kind", &c.Split.Kind, "leave-one-out flatters, because others' future is in the training data; time does not; cold asks for items that nobody met in training", SplitLeaveOneOut, SplitTime, SplitCold),
 		decimal("split.quantile", &c.Split.Quantile, 0, 1, "time only: the share of all events before the cut"),
+		decimal("split.cold", &c.Split.Cold, 0, 0.5, "cold only: the share of the items that the test asks for, and as many for validation"),
 
 		whole("model.dim", &c.Model.Dim, 1, 1<<12, "width, a multiple of heads"),
 		whole("model.blocks", &c.Model.Blocks, 1, 64, "Transformer blocks"),
