@@ -111,6 +111,16 @@ func (s stopsAfter) LossGrad(params []float32, batch []seqrec.Sequence, grad []f
 	return s.Engine.LossGrad(params, batch, grad)
 }
 
+// Training that diverges teaches nothing, like a short history: nobody else
+// learns of it.
+func TestDivergingTeachesNothing(t *testing.T) {
+	l := lesson(t, func(*seqrec.Config) {})
+	l.Plan.Training.LearningRate, l.Plan.Training.Steps = "1e38", 5
+	if slices.ContainsFunc(learnt(t, l), func(x float32) bool { return x != 0 }) {
+		t.Error("weights that are not finite were sent")
+	}
+}
+
 // A device that is told to stop does not train to the end.
 func TestLearningStops(t *testing.T) {
 	l := lesson(t, func(*seqrec.Config) {})

@@ -287,6 +287,28 @@ func TestInit(t *testing.T) {
 	if values[0] != -0.019170538 || math.Abs(mean) > 2e-4 || math.Abs(math.Sqrt(square)-0.02) > 2e-4 {
 		t.Errorf("first weight %v, mean %v, spread %v", values[0], mean, math.Sqrt(square))
 	}
+	// What adds to the stream of a decoder, three times a block, and the two parts
+	// of a hybrid vector are smaller, so that their sums are not larger.
+	cfg := seqrec.DefaultConfig(500)
+	cfg.Arch, cfg.DecoderBlocks, cfg.Horizon = seqrec.EncoderDecoder, 2, 4
+	cfg.FeatureDim, cfg.Hybrid = 3, true
+	written := mustModel(t, cfg, draws(1, 1500)).Init(1)
+	for name, want := range map[string]float64{
+		seqrec.TensorTable:                             0.02 / math.Sqrt(2),
+		seqrec.BlockTensor(1, seqrec.TensorDown):       0.02 / math.Sqrt(4),
+		seqrec.DecoderTensor(1, seqrec.TensorOut):      0.02 / math.Sqrt(6),
+		seqrec.DecoderTensor(0, seqrec.TensorCrossOut): 0.02 / math.Sqrt(6),
+		seqrec.DecoderTensor(1, seqrec.TensorDown):     0.02 / math.Sqrt(6),
+		seqrec.DecoderTensor(1, seqrec.TensorCrossKV):  0.02,
+	} {
+		square, values := 0.0, written.View(name)
+		for _, v := range values {
+			square += float64(v) * float64(v) / float64(len(values))
+		}
+		if got := math.Sqrt(square); math.Abs(got/want-1) > 0.06 { // 4,096 numbers or more: five deviations
+			t.Errorf("%s spreads by %v, want %v", name, got, want)
+		}
+	}
 	// The study's network at L = 64 has 295,611 weights, 65 of them the vector and
 	// bias of a padding item, which a ragged batch does without.
 	if got := mustModel(t, seqrec.DefaultConfig(3706), nil).Layout().Size(); got != 295611-65 {

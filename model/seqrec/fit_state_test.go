@@ -67,6 +67,14 @@ func TestParseFitStateRefuses(t *testing.T) {
 			t.Errorf("%d of %d bytes were accepted", n, len(b))
 		}
 	}
+	early := someState(t, "sgd", 1) // nothing was rated yet
+	lost := bytes.Replace(early, []byte(`"misses":"0"`), []byte(`"misses":"1"`), 1)
+	if _, err := seqrec.ParseFitState(early); err != nil || bytes.Equal(early, lost) {
+		t.Fatal(err)
+	}
+	if _, err := seqrec.ParseFitState(lost); err == nil {
+		t.Error("ratings without a best one were accepted")
+	}
 	for name, change := range map[string][2]string{
 		"another format":     {"fit/1", "fit/2"},
 		"two steps":          {`"step":"3"`, `"step":"2"`},

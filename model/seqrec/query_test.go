@@ -67,6 +67,29 @@ func TestQueryIsCut(t *testing.T) {
 	}
 }
 
+// A question without Now is a target without a time: the model gives the item the
+// probability that it has in training.
+func TestQueryWithoutNow(t *testing.T) {
+	cfg := rich()
+	m := mustModel(t, cfg, nil)
+	params := lively(t, m)
+	q := seqrec.Query{Items: []int32{1, 2, 3}, Times: []int64{10, 20, 400}}
+	sequence := seqrec.Sequence{Items: q.Items, Targets: []int32{seqrec.NoTarget, seqrec.NoTarget, 7}, Times: q.Times}
+	for _, now := range []int64{0, 3000} {
+		if q.Now = now; now != 0 {
+			sequence.Times = append(slices.Clone(q.Times), now)
+		}
+		loss, _, err := seqrec.NewEngine(m).LossGrad(params.Values(), []seqrec.Sequence{sequence}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float32, cfg.Items)
+		if err := mustScorer(t, m, params).Probabilities(q, nil, got); err != nil || math.Abs(math.Log(float64(got[7]))+loss) > 1e-5 {
+			t.Errorf("now %d: log-probability %v (%v), loss %v", now, math.Log(float64(got[7])), err, loss)
+		}
+	}
+}
+
 func TestQueryRefuses(t *testing.T) {
 	cfg := rich()
 	cfg.Arch = seqrec.Bidirectional
