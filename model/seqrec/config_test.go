@@ -52,6 +52,18 @@ func TestNewRefusesOptionsThatDoNotFit(t *testing.T) {
 	}
 }
 
+// A model keeps its features, whatever happens to those it was given.
+func TestModelKeepsItsFeatures(t *testing.T) {
+	cfg := small
+	cfg.FeatureDim = 2
+	given := draws(1, cfg.Items*cfg.FeatureDim)
+	m := mustModel(t, cfg, given)
+	clear(given)
+	if m.Features()[0] == 0 {
+		t.Error("the features are those of the caller")
+	}
+}
+
 func TestWithFrequencyRefusesBadCounts(t *testing.T) {
 	m := mustModel(t, small, nil)
 	for _, counts := range [][]int{make([]int, 10), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1}} {

@@ -225,3 +225,35 @@ func TestFitRefuses(t *testing.T) {
 		}
 	}
 }
+
+// sick is an engine that says something that is not finite.
+type sick struct {
+	seqrec.Engine
+	loss, slope float64
+}
+
+func (s sick) LossGrad(params []float32, batch []seqrec.Sequence, grad []float32) (float64, int, error) {
+	loss, tokens, err := s.Engine.LossGrad(params, batch, grad)
+	grad[len(grad)-1] += float32(s.slope)
+	return loss + s.loss, tokens, err
+}
+
+// A loss or a slope that is not finite ends training at once: it is no step.
+func TestTrainingStopsWhereItDiverges(t *testing.T) {
+	m := cycleModels(t)["table"]
+	source := seqrec.Batches(cycle(12, 2, 4), 2, 1)
+	nan, inf := math.NaN(), math.Inf(1)
+	for name, s := range map[string]sick{"loss nan": {loss: nan}, "loss inf": {loss: -inf}, "slope nan": {slope: nan}, "slope inf": {slope: inf}} {
+		s.Engine = seqrec.NewEngine(m)
+		f, err := seqrec.NewFitter(s, m.Init(1), source, seqrec.FitConfig{Steps: 2, LearningRate: 0.1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Step(); !errors.Is(err, seqrec.ErrDiverged) || f.Steps() != 0 {
+			t.Errorf("%s: %v after %d steps", name, err, f.Steps())
+		}
+		if _, _, err := seqrec.Train(s, m.Init(1), cycle(12, 2, 4), seqrec.TrainConfig{Steps: 1, LearningRate: 0.1}); !errors.Is(err, seqrec.ErrDiverged) {
+			t.Errorf("%s on a device: %v", name, err)
+		}
+	}
+}
