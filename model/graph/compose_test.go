@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,6 +150,24 @@ func brier(g *Graph) (*gorgonia.Node, error) {
 	miss := gorgonia.Must(gorgonia.Sub(gorgonia.Must(gorgonia.SoftMax(g.Logits(), 1)), g.Targets()))
 	counted := gorgonia.Must(gorgonia.BroadcastHadamardProd(gorgonia.Must(gorgonia.Square(miss)), g.Mask(), nil, []byte{1}))
 	return gorgonia.Mul(gorgonia.Must(gorgonia.Sum(counted)), g.PerToken())
+}
+
+// TestOpinionsAlone: a mean over positions with a target is 0 for a batch that has none, whatever was before.
+func TestOpinionsAlone(t *testing.T) {
+	cfg := seqrec.Config{Items: 9, Dim: 4, Blocks: 1, Heads: 1, Hidden: 4, MaxLen: 6, RatingWeight: 1}
+	m, err := seqrec.New(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, params := newEngine(t, m, composedEntropy), spread(m, 3).Values()
+	for _, target := range []int32{4, -1, 4} {
+		rated := seqrec.Feedback{Item: 5, Rating: 3, Click: -1}
+		batch := []seqrec.Sequence{{Items: []int32{1, 2}, Targets: []int32{target, target}, Feedback: []seqrec.Feedback{rated, rated}}}
+		loss, grad := lossGrad(t, engine, params, batch)
+		if zero := !slices.ContainsFunc(grad, func(x float32) bool { return x != 0 }); (loss == 0) != (target < 0) || zero != (target < 0) {
+			t.Errorf("target %d: loss %v, no gradient %v", target, loss, zero)
+		}
+	}
 }
 
 // TestMask: rows without a target take no part in a loss that masks them.

@@ -99,6 +99,7 @@ func TestConfigErrorsSayWhere(t *testing.T) {
 		{"model: 3\n", "1:1: unknown setting"},
 		{"model:\n  dim:\n    wide: 3\n", "unknown setting"},
 		{"seed: 1\nseed: 2\n", "already"},
+		{"model.dim: 3\nmodel:\n  dim: 4\n", "3:3: model.dim is set twice"},
 		{"seed: 1\n---\nseed: 2\n", "several documents"},
 		{"seed: [\n", "1:"},
 		{"recipe: tasty\n", `1:9: recipe: "tasty", want one of causal, bidirectional, encdec`},

@@ -72,7 +72,7 @@ type Progress struct {
 	Epochs   float64 `json:"epochs"`
 	Best     int     `json:"best_step"` // 0: nothing measured yet
 	BestNDCG float64 `json:"best_ndcg10"`
-	Seconds  float64 `json:"seconds"` // of training, over all resumptions
+	Seconds  float64 `json:"seconds"` // on the clock, with validation, over all resumptions
 	Early    bool    `json:"stopped_early"`
 	Resumed  int     `json:"resumed"` // how often
 }

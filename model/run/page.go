@@ -113,8 +113,8 @@ func timing(m Manifest, log []Record) []pair {
 			measuring += r.Validation.Seconds
 		}
 	}
-	out := []pair{{duration(m.Progress.Seconds), "training"}}
-	if s := m.Progress.Seconds; s > 0 && tokens > 0 {
+	out := []pair{{duration(m.Progress.Seconds), "training, with validation"}}
+	if s := m.Progress.Seconds - measuring; s > 0 && tokens > 0 {
 		out = append(out, pair{fmt.Sprintf("%s events learned, %s a second", grouped(tokens), grouped(int(float64(tokens)/s))), "speed"})
 	}
 	if measuring > 0 {

@@ -13,7 +13,7 @@ type Record struct {
 	Loss       float64     `json:"loss"` // mean per predicted event, nats
 	Rate       float64     `json:"rate"`
 	Tokens     int         `json:"tokens"`  // events predicted since the line before
-	Seconds    float64     `json:"seconds"` // of training so far, over all resumptions
+	Seconds    float64     `json:"seconds"` // on the clock so far, with validation, over all resumptions
 	Validation *Validation `json:"validation,omitempty"`
 }
 

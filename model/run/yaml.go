@@ -39,8 +39,12 @@ func ParseConfig(data []byte, recipe Recipe) (Config, error) {
 	if !ok {
 		return Config{}, c.Set("recipe", string(recipe))
 	}
+	set := map[string]bool{}
 	for _, l := range leaves {
-		if l.name == "recipe" {
+		if set[l.name] { // as model.dim and as dim below model
+			return Config{}, fmt.Errorf("%d:%d: %s is set twice", l.keyLine, l.keyColumn, l.name)
+		}
+		if set[l.name] = true; l.name == "recipe" {
 			continue
 		}
 		err := c.Set(l.name, l.text)

@@ -88,7 +88,10 @@ func train(ctx context.Context, o options) error {
 func (o options) ours(ctx context.Context, recipe string, seed int) (curve, error) {
 	folder := filepath.Join(o.out, fmt.Sprintf("tutti-%s-%d", recipe, seed))
 	if c, err := readOurs(folder, recipe, seed); err == nil {
-		return c, nil
+		if recipe == "causal" {
+			err = o.same(c, folder)
+		}
+		return c, err
 	}
 	args := []string{"train", "--data", o.data, "--out", folder, "--recipe", recipe, "--seed", strconv.Itoa(seed), "--engine", "fused"}
 	for _, set := range []string{"workers=" + strconv.Itoa(o.threads), "validate.users=0", "validate.patience=0"} {
@@ -96,6 +99,9 @@ func (o options) ours(ctx context.Context, recipe string, seed int) (curve, erro
 	}
 	if recipe == "causal" {
 		args = append(args, "--steps", strconv.Itoa(o.steps), "--set", "fit.warm_up=0", "--set", fmt.Sprintf("validate.every=%d", o.every))
+	}
+	if _, err := os.Stat(filepath.Join(folder, "run.json")); err == nil {
+		args = []string{"train", "--resume", "--out", folder}
 	}
 	fmt.Fprintln(os.Stderr, "tutti", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, o.tutti, args...)
@@ -107,10 +113,21 @@ func (o options) ours(ctx context.Context, recipe string, seed int) (curve, erro
 	return readOurs(folder, recipe, seed)
 }
 
+// same refuses what an earlier call with other flags has left.
+func (o options) same(c curve, path string) error {
+	if c.Steps != o.steps {
+		return fmt.Errorf("%s is of a run of %d steps, not of %d: choose another -out", path, c.Steps, o.steps)
+	}
+	return nil
+}
+
 func (o options) torch(ctx context.Context, seed int) (curve, error) {
 	path := filepath.Join(o.out, fmt.Sprintf("torch-%d.jsonl", seed))
 	if c, err := readTorch(path, seed); err == nil {
-		return c, nil
+		return c, o.same(c, path)
+	}
+	if err := exec.CommandContext(ctx, o.python, "-c", "import torch, numpy").Run(); err != nil {
+		return curve{}, fmt.Errorf("%s has no torch (%w): see examples/peers/README.md; -python \"\" measures ours alone", o.python, err)
 	}
 	out, err := os.Create(path)
 	if err != nil {

@@ -14,8 +14,9 @@ import (
 type curve struct {
 	Name     string
 	Seed     int
+	Steps    int
 	Points   []point
-	Seconds  float64 // of training, on the clock
+	Seconds  float64 // of training, on the clock, without measuring
 	HR, NDCG float64 // on the test items, with the weights that were best on the validation items
 }
 
@@ -50,7 +51,7 @@ func readOurs(folder, recipe string, seed int) (curve, error) {
 	if m.Status != run.Finished || m.Result == nil || len(m.Result.Rows) == 0 {
 		return curve{}, errUnfinished
 	}
-	c := curve{Name: "tutti " + recipe, Seed: seed, Seconds: m.Progress.Seconds}
+	c := curve{Name: "tutti " + recipe, Seed: seed, Steps: m.Progress.Steps, Seconds: m.Progress.Seconds}
 	for i, metric := range m.Result.Metrics {
 		switch metric.Name {
 		case "NDCG@10":
@@ -67,11 +68,14 @@ func readOurs(folder, recipe string, seed int) (curve, error) {
 	if err != nil {
 		return curve{}, err
 	}
+	measuring := 0.0 // is in the seconds of the log, and not in those of the peer
 	for _, r := range records {
 		if r.Validation != nil {
-			c.Points = append(c.Points, point{r.Seconds, r.Validation.NDCG})
+			measuring += r.Validation.Seconds
+			c.Points = append(c.Points, point{r.Seconds - measuring, r.Validation.NDCG})
 		}
 	}
+	c.Seconds -= measuring
 	return c, nil
 }
 
@@ -91,6 +95,7 @@ func readTorch(path string, seed int) (curve, error) {
 	for lines := json.NewDecoder(file); ; {
 		var l struct {
 			Torch            string
+			Steps            int
 			Wall             float64
 			Validation, Test *measured
 			Final            bool
@@ -100,7 +105,7 @@ func readTorch(path string, seed int) (curve, error) {
 		}
 		switch {
 		case l.Torch != "":
-			c = curve{Name: "PyTorch " + l.Torch, Seed: seed}
+			c = curve{Name: "PyTorch " + l.Torch, Seed: seed, Steps: l.Steps}
 		case l.Final:
 			c.Seconds = l.Wall
 			return c, nil

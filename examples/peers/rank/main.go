@@ -305,7 +305,7 @@ func startPeers(dir string, o options, vectors, asked []float32, versions map[st
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no Python (%w): see examples/peers/README.md; -python \"\" measures ours alone", err)
 	}
 	p := &process{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 1<<20)}
 	got, err := p.do(map[string]any{"op": "load", "vectors": files[0], "queries": files[1], "dim": dim})
