@@ -24,6 +24,7 @@ var measured = map[string]struct {
 	"Adam":             {[]int{wide, wide, wide, wide}, func(v [][]float32) { Adam(v[0], v[1], v[2], v[3], AdamStep{Epsilon: 1}) }},
 	"AddRows":          {[]int{tall * wide}, func(v [][]float32) { AddRows(v[0], make([]float32, wide), tall) }},
 	"SumRows":          {[]int{tall * wide}, func(v [][]float32) { SumRows(make([]float32, wide), v[0], tall) }},
+	"ExpRows":          {[]int{tall * wide, tall, tall}, func(v [][]float32) { ExpRows(v[0], wide, v[1], v[2]) }},
 	"ExpColumns":       {[]int{tall * wide, wide, wide}, func(v [][]float32) { ExpColumns(v[0], tall, wide, v[1], v[2]) }},
 	"ScaleRows":        {[]int{tall * wide}, func(v [][]float32) { ScaleRows(v[0], make([]float32, tall), make([]float32, wide)) }},
 	"OnlineSoftmax":    {[]int{tall * wide, tall, tall}, func(v [][]float32) { OnlineSoftmax(v[0], wide, v[1], v[2]) }},

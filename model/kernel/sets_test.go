@@ -101,6 +101,10 @@ var loops = []loop{
 		s.sumRows(v[0], v[1], rows)
 		return 0
 	}, 0, false},
+	{"expRows", func(n, rows int) []int { return []int{n * rows, rows, rows} }, func(s set, n, rows int, v [][]float32) float32 {
+		s.expRows(v[0], n, v[1], v[2])
+		return 0
+	}, 1e-6, false},
 	{"expColumns", func(n, rows int) []int { return []int{n * rows, n, n} }, func(s set, n, rows int, v [][]float32) float32 {
 		s.expColumns(v[0], rows, n, v[1], v[2])
 		return 0
@@ -214,6 +218,16 @@ func TestSetsExp(t *testing.T) {
 		for i, x := range edges {
 			if want := Exp(x); !same(got[i], want, 0) && !(relative(got[i], float64(want)) <= 5e-7) {
 				t.Errorf("%s: exp(%v) = %v, want %v", s.name, x, got[i], want)
+			}
+		}
+		copy(got, edges)
+		s.expRows(got, len(edges), []float32{0}, []float32{0})
+		for i, x := range edges {
+			if x == expHigh {
+				continue // the largest finite value, nearly, or Inf
+			}
+			if want := Exp(x); !same(got[i], want, 0) && !(relative(got[i], float64(want)) <= 5e-7) {
+				t.Errorf("%s: exp(%v) in a row = %v, want %v", s.name, x, got[i], want)
 			}
 		}
 		const n = 1 << 12

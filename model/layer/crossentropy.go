@@ -190,34 +190,34 @@ func (c *CrossEntropy) logits(score []float32, v0, v1 int) {
 // forward leaves exp(logit - shift) in score, the softmax's denominators in sum
 // and the exponentials' products with the items in dh.
 func (c *CrossEntropy) forward() error {
-	c.peaks(min(itemBlock, c.in.V))
-	if err := c.exponentials(); err != nil {
+	for i := range c.shift {
+		c.shift[i] = float32(math.Inf(-1))
+	}
+	if err := c.exponentials(min(itemBlock, c.in.V)); err != nil {
 		return err
 	}
 	for _, sum := range c.sum {
 		if !(sum <= sumLimit) {
-			c.peaks(c.in.V)
-			return c.exponentials()
+			for v0 := 0; v0 < c.in.V; v0 += itemBlock {
+				v1, score := c.block(v0)
+				c.logits(score, v0, v1)
+				c.lift(score, v1-v0)
+			}
+			return c.exponentials(0)
 		}
 	}
 	return nil
 }
 
-// peaks sets shift to the largest logits of the first items.
-func (c *CrossEntropy) peaks(items int) {
+// lift raises shift to the largest logits of n items.
+func (c *CrossEntropy) lift(score []float32, n int) {
 	for i := range c.shift {
-		c.shift[i] = float32(math.Inf(-1))
-	}
-	for v0 := 0; v0 < items; v0 += itemBlock {
-		v1, score := c.block(v0)
-		c.logits(score, v0, v1)
-		for i := range c.shift {
-			c.shift[i] = max(c.shift[i], kernel.Max(score[i*(v1-v0):(i+1)*(v1-v0)]))
-		}
+		c.shift[i] = max(c.shift[i], kernel.Max(score[i*n:(i+1)*n]))
 	}
 }
 
-func (c *CrossEntropy) exponentials() error {
+// exponentials is forward, with shift from the first logits on the way.
+func (c *CrossEntropy) exponentials(first int) error {
 	d, t := c.in.D, c.t
 	clear(c.sum)
 	clear(c.hit)
@@ -228,6 +228,9 @@ func (c *CrossEntropy) exponentials() error {
 		v1, score := c.block(v0)
 		n := v1 - v0
 		c.logits(score, v0, v1)
+		if v0 < first {
+			c.lift(score, n)
+		}
 		if err := c.hits(score, v0, n); err != nil {
 			return err
 		}

@@ -61,6 +61,15 @@ func (k *expK) expNegative(x reg.VecVirtual) reg.VecVirtual {
 	return y
 }
 
+// scaled is exp where scaling by a power of two overflows to Inf and keeps NaN.
+func (k *expK) scaled(x reg.VecVirtual) reg.VecVirtual {
+	if !k.g.wide {
+		return k.exp(x)
+	}
+	y, _ := k.small(x)
+	return y
+}
+
 // small is e^x for x below high, 0 below low; it also returns a free register.
 func (k *expK) small(x reg.VecVirtual) (y, free reg.VecVirtual) {
 	g := k.g
@@ -117,7 +126,7 @@ func expRows(g *gen) {
 			for u := range vectors {
 				v := g.load(g.at(x, i, u), p)
 				g.VSUBPS(low, v, v)
-				y := k.exp(v)
+				y := k.scaled(v)
 				g.store(y, g.at(x, i, u), p)
 				g.only(y, p)
 				g.VADDPS(y, acc[u], acc[u])
