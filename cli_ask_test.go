@@ -52,7 +52,7 @@ func evaluates(t *testing.T, dir string, m run.Manifest) {
 		t.Errorf("%s NDCG@10 %v, the best weights have %v", e.Split, got, m.Progress.BestNDCG)
 	}
 	table := wants(t, exitDone, "item transitions", "evaluate", "--run", dir)
-	if strings.Count(table, "Gap between") != gaps || !strings.Contains(table, "of the lists of ten") {
+	if strings.Count(table, "Gap in NDCG@10 between") != gaps || !strings.Contains(table, "of the lists of ten") {
 		t.Errorf("want %d gaps and what the lists show:\n%s", gaps, table)
 	}
 }

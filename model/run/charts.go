@@ -121,6 +121,9 @@ func niceStep(x float64) float64 {
 }
 
 func tick(x, unit float64) string {
+	if math.Abs(x) < unit/2 {
+		x = 0 // and not -0.00
+	}
 	return fixed(x, int(max(0, -math.Floor(math.Log10(unit)+1e-9))))
 }
 

@@ -212,7 +212,9 @@ func TestPage(t *testing.T) {
 			{Name: "causal", Values: []run.Value{{Value: 0.25, Low: 0.2, High: 0.3}, run.Exact(0.5)}},
 			{Name: "popularity", Values: []run.Value{run.Exact(0.125), run.Exact(0.75)}},
 		},
-		Groups: []run.Breakdown{{Name: "age", Rows: []run.Group{{Label: `"><img src=x>`, Users: 7, NDCG: run.Value{Value: 0.5, Low: 0.25, High: 1}}}}},
+		Groups: []run.Breakdown{{Name: "age", Rows: []run.Group{{Label: `"><img src=x>`, Users: 7, NDCG: run.Value{Value: 0.5, Low: 0.25, High: 1}}},
+			Gap: &run.Gap{Best: "M", Worst: "F", Least: 10, NDCG: run.Value{Value: 0.125, Low: -0.5, High: 0.75}}}},
+		Exposure: []run.Exposure{{Label: "1 to 9", Items: 3, Catalogue: 0.5, Had: 0.25, Shown: 0.625}},
 	}
 	m.Examples = []run.Example{{Person: 3, Recent: []string{"Alien (1979)"}, Next: "Heat (1995)", Items: []run.Suggested{{Title: "Heat (1995)", Probability: 0.5, True: true}}}}
 	if err := d.SavePage(m, c, log); err != nil {
@@ -220,7 +222,7 @@ func TestPage(t *testing.T) {
 	}
 	data, _ := d.Files.Read(run.PageName)
 	page := string(data)
-	for _, banned := range []string{"<script", "<img", "<iframe", "<link", "javascript:", "http://", "https://", "url(", " style=", "ZgotmplZ", "<no value>", "NaN"} {
+	for _, banned := range []string{"<script", "<img", "<iframe", "<link", "javascript:", "http://", "https://", "url(", " style=", "ZgotmplZ", "<no value>", "NaN", "<span>-0.0"} {
 		if strings.Contains(page, banned) {
 			t.Errorf("the page holds %q", banned)
 		}
@@ -230,7 +232,7 @@ func TestPage(t *testing.T) {
 	text := html.UnescapeString(page)
 	for _, wanted := range []string{
 		"style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'", "prefers-color-scheme:dark", "width=device-width",
-		`<td class="n best">0.2500<small>0.2000–<wbr>0.3000</small>`, `<td class="n best">0.5000</td>`, "1 234 567", "Heat (1995)", "50.0 %", "goes on with: tutti train --resume --out run1", "0 of ",
+		`<td class="n best">0.2500<small>0.2000–<wbr>0.3000</small>`, `<td class="n best">0.5000</td>`, "1 234 567", "Heat (1995)", "50.0\u00a0%", "Gap in NDCG@10 between M and F: 0.1250 (-0.5000 to 0.7500); groups of 10 people or more", "62.5\u00a0%", "goes on with: tutti train --resume --out run1", "0 of ",
 		"step 100", "model.dropout",
 	} {
 		if !strings.Contains(text, wanted) {

@@ -68,7 +68,7 @@ type Gap struct {
 
 // String is the gap in words.
 func (g Gap) String() string {
-	return fmt.Sprintf("Gap between %s and %s: %s (%s to %s); groups of %d people or more", g.Best, g.Worst, number(g.NDCG.Value), number(g.NDCG.Low), number(g.NDCG.High), g.Least)
+	return fmt.Sprintf("Gap in NDCG@10 between %s and %s: %s (%s to %s); groups of %d people or more", g.Best, g.Worst, number(g.NDCG.Value), number(g.NDCG.Low), number(g.NDCG.High), g.Least)
 }
 
 // Exposure is how a group of items fares, in shares between 0 and 1.

@@ -142,7 +142,7 @@ func number(x float64) string {
 	return strconv.FormatFloat(x, 'f', 4, 64)
 }
 
-func percent(p float64) string { return strconv.FormatFloat(100*p, 'f', 1, 64) + " %" }
+func percent(p float64) string { return strconv.FormatFloat(100*p, 'f', 1, 64) + "\u00a0%" }
 
 func duration(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
