@@ -201,7 +201,7 @@ func TestPage(t *testing.T) {
 	for step := 1; step <= 2000; step++ {
 		r := run.Record{Step: step, Loss: 5 / math.Sqrt(float64(step)), Tokens: 10, Seconds: float64(step)}
 		if step%100 == 0 {
-			r.Validation = &run.Validation{NDCG: 0.1 * math.Sin(float64(step)/700), Best: true}
+			r.Validation = &run.Validation{NDCG: 0.036 * math.Sin(float64(step)/700), Best: true}
 		}
 		log = append(log, r)
 	}
