@@ -22,8 +22,16 @@ type Attention struct {
 	prob, dProb    []float32 // attentionTile x keys
 }
 
-// attentionTile is how many queries are worked off together.
-const attentionTile = 24
+// attentionTile is how many queries are worked off together at most.
+const attentionTile = 26
+
+// rowsFrom is how many of n queries the tile that begins at r0 takes: as many as
+// the others, one more or less.
+func rowsFrom(r0, n int) int {
+	left := n - r0
+	tiles := (left + attentionTile - 1) / attentionTile
+	return (left + tiles - 1) / tiles
+}
 
 // headStep tells the heads of a sequence apart when weights are dropped: an odd
 // number without pattern, so that all differ.
@@ -225,9 +233,9 @@ func (a *Attention) forwardHead(y, lse []float32, h attentionHead) {
 	}
 	kernel.Transpose(a.keysT, h.m, h.k.X, h.k.Step, h.m, w)
 	kernel.Scale(a.keysT, a.scale)
-	for r0 := 0; r0 < h.n; r0 += attentionTile {
-		r1 := min(r0+attentionTile, h.n)
-		rows, cols := r1-r0, h.seen(r1-1)
+	for r0, rows := 0, 0; r0 < h.n; r0 += rows {
+		rows = rowsFrom(r0, h.n)
+		cols := h.seen(r0 + rows - 1)
 		p := a.prob[:rows*cols]
 		kernel.Gemm(rows, cols, w, h.q.X[r0*h.q.Step:], h.q.Step, 1, a.keysT, h.m, p, cols, false)
 		for i := range rows {
@@ -247,9 +255,9 @@ func (a *Attention) backwardHead(dy, y, lse []float32, h attentionHead) {
 	kernel.Transpose(a.keysT, h.m, h.k.X, h.k.Step, h.m, w)
 	kernel.Scale(a.keysT, a.scale)
 	kernel.Transpose(a.valuesT, h.m, h.v.X, h.v.Step, h.m, w)
-	for r0 := 0; r0 < h.n; r0 += attentionTile {
-		r1 := min(r0+attentionTile, h.n)
-		rows, cols := r1-r0, h.seen(r1-1)
+	for r0, rows := 0, 0; r0 < h.n; r0 += rows {
+		rows = rowsFrom(r0, h.n)
+		cols := h.seen(r0 + rows - 1)
 		p, ds := a.prob[:rows*cols], a.dProb[:rows*cols]
 		q, up := h.q.X[r0*h.q.Step:], dy[(h.query+r0)*d+h.at:]
 		kernel.Gemm(rows, cols, w, q, h.q.Step, 1, a.keysT, h.m, p, cols, false)

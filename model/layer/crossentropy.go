@@ -49,6 +49,7 @@ type CrossEntropy struct {
 
 	active []int32   // tokens that have a loss
 	tokens []int32   // those of this tile
+	goals  []int32   // t: their targets, -1 for soft ones
 	t      int       // len(tokens)
 	keep   bool      // gradients for the items are asked for, so the exponentials of all blocks stay
 	h, dh  []float32 // t x D: their rows of H
@@ -139,8 +140,12 @@ func (c *CrossEntropy) startTile(tokens []int32) {
 	c.hit = kernel.Grow(c.hit, t)
 	GatherForward(c.h, c.in.H, tokens, d)
 	c.softRows = c.softRows[:0]
+	c.goals = kernel.Grow(c.goals, t)
 	for i, token := range tokens {
-		if c.target(token) != nil {
+		if c.target(token) == nil {
+			c.goals[i] = c.in.Targets[token]
+		} else {
+			c.goals[i] = -1
 			c.softRows = append(c.softRows, int32(i))
 		}
 	}
@@ -253,27 +258,19 @@ func (c *CrossEntropy) hits(score []float32, v0, n int) error {
 			return err
 		}
 	}
-	for i := range c.tokens {
-		if at, ok := c.item(i, v0, n); ok {
+	for i, goal := range c.goals {
+		if at := int(goal) - v0; uint(at) < uint(n) {
 			c.hit[i], c.mass[i] = float64(score[i*n+at]), 1
 		}
 	}
 	return nil
 }
 
-// item is where among n items from v0 on the target of the i-th token is, if it
-// is an item and one of them.
-func (c *CrossEntropy) item(i, v0, n int) (at int, ok bool) {
-	token := c.tokens[i]
-	at = int(c.in.Targets[token]) - v0
-	return at, at >= 0 && at < n && c.target(token) == nil
-}
-
 // takeOwn moves the exponentials of the targets to own. They may be nearly all of
 // sum, which is subtracted from them first of all.
 func (c *CrossEntropy) takeOwn(score []float32, v0, n int) {
-	for i := range c.tokens {
-		if at, ok := c.item(i, v0, n); ok {
+	for i, goal := range c.goals {
+		if at := int(goal) - v0; uint(at) < uint(n) {
 			c.own[i], score[i*n+at] = score[i*n+at], 0
 		}
 	}
@@ -344,9 +341,9 @@ func (c *CrossEntropy) backward() {
 
 func (c *CrossEntropy) tokenGradients() {
 	d := c.in.D
-	for i := range c.tokens {
-		if target, ok := c.item(i, 0, c.in.V); ok {
-			kernel.Axpy(c.dh[i*d:(i+1)*d], c.own[i]-c.sum[i], c.in.Table[target*d:(target+1)*d])
+	for i, goal := range c.goals {
+		if at := int(goal) * d; at >= 0 {
+			kernel.Axpy(c.dh[i*d:(i+1)*d], c.own[i]-c.sum[i], c.in.Table[at:at+d])
 		}
 	}
 	for s, i := range c.softRows {
@@ -363,12 +360,13 @@ func (c *CrossEntropy) itemGradients(v0 int) {
 	d, t := c.in.D, c.t
 	v1, score := c.block(v0)
 	n := v1 - v0
-	for i, token := range c.tokens {
-		if at, ok := c.item(i, v0, n); ok {
+	for i, goal := range c.goals {
+		if at := int(goal) - v0; uint(at) < uint(n) {
 			score[i*n+at] = c.own[i] - c.sum[i]
-		} else if q := c.target(token); q != nil {
-			kernel.Axpy(score[i*n:(i+1)*n], -c.sum[i]/c.mass[i], q[v0:v1])
 		}
+	}
+	for _, i := range c.softRows {
+		kernel.Axpy(score[int(i)*n:(int(i)+1)*n], -c.sum[i]/c.mass[i], c.target(c.tokens[i])[v0:v1])
 	}
 	if c.in.DTable != nil {
 		kernel.Gemm(n, d, t, score, 1, n, c.h, d, c.in.DTable[v0*d:v1*d], d, true)
