@@ -22,7 +22,7 @@ var recipes = []struct {
 	change func(*Config)
 }{
 	{About{Causal, "predicts each item from those before it (SASRec): learns from every event, the fastest, and the one to start with"}, func(*Config) {}},
-	{About{Bidirectional, "fills in masked items from both sides (BERT4Rec): for histories whose order means little; learns from a fifth of the events at a time, so it takes more epochs"}, func(c *Config) {
+	{About{Bidirectional, "fills in masked items from both sides (BERT4Rec): for histories whose order means little; learns from two fifths of the events at a time, so it takes more epochs"}, func(c *Config) {
 		c.Batch.Mask, c.Batch.LastOnly = 0.4, 0.1
 		c.Fit.Epochs, c.Fit.Rate = 100, 2e-3
 		c.Validate.Patience = 20
