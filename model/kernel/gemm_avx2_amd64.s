@@ -40,30 +40,50 @@ height12_1:
 	MOVQ (AX), CX
 
 tile13:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Y11
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y11, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y11, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y11, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y11, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y11, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y5
+	VMULPS       Y11, Y5, Y5
+	VBROADCASTSS (R8), Y6
+	VMULPS       Y11, Y6, Y6
+	VBROADCASTSS (R8)(DX*1), Y7
+	VMULPS       Y11, Y7, Y7
+	VBROADCASTSS (R8)(DX*2), Y8
+	VMULPS       Y11, Y8, Y8
+	VBROADCASTSS (R9), Y9
+	VMULPS       Y11, Y9, Y9
+	VBROADCASTSS (R9)(DX*1), Y10
+	VMULPS       Y11, Y10, Y10
+	VBROADCASTSS (R9)(DX*2), Y12
+	VMULPS       Y11, Y12, Y11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end15
 
 depth14:
 	VMOVUPS      (R10), Y12
@@ -98,67 +118,69 @@ depth14:
 	ADDQ         R11, R10
 	DECQ         R12
 	JNZ          depth14
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain15
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y9, Y9
-	VMOVUPS      Y9, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y10, Y10
-	VMOVUPS      Y10, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y11, Y11
-	VMOVUPS      Y11, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+12, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done16
 
-plain15:
+end15:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain16
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y7, Y7
+	VMOVUPS Y7, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y9, Y9
+	VMOVUPS Y9, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y10, Y10
+	VMOVUPS Y10, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y11, Y11
+	VMOVUPS Y11, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+12, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done17
+
+plain16:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -185,7 +207,7 @@ plain15:
 	VMOVUPS Y11, (DX)
 	ADDQ    BX, DX
 
-done16:
+done17:
 	IMUL3Q $+12, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
@@ -199,32 +221,51 @@ done16:
 height11_2:
 	MOVQ (AX), CX
 
-tile17:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile18:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Y10
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y10, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y10, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y10, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y10, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y10, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y5
+	VMULPS       Y10, Y5, Y5
+	VBROADCASTSS (R8), Y6
+	VMULPS       Y10, Y6, Y6
+	VBROADCASTSS (R8)(DX*1), Y7
+	VMULPS       Y10, Y7, Y7
+	VBROADCASTSS (R8)(DX*2), Y8
+	VMULPS       Y10, Y8, Y8
+	VBROADCASTSS (R9), Y9
+	VMULPS       Y10, Y9, Y9
+	VBROADCASTSS (R9)(DX*1), Y11
+	VMULPS       Y10, Y11, Y10
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end20
 
-depth18:
+depth19:
 	VMOVUPS      (R10), Y11
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y11, Y12, Y0
@@ -254,64 +295,66 @@ depth18:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth18
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain19
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y9, Y9
-	VMOVUPS      Y9, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y10, Y10
-	VMOVUPS      Y10, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+11, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done20
+	JNZ          depth19
 
-plain19:
+end20:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain21
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y7, Y7
+	VMOVUPS Y7, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y9, Y9
+	VMOVUPS Y9, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y10, Y10
+	VMOVUPS Y10, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+11, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done22
+
+plain21:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -336,45 +379,63 @@ plain19:
 	VMOVUPS Y10, (DX)
 	ADDQ    BX, DX
 
-done20:
+done22:
 	IMUL3Q $+11, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile17
+	JG     tile18
 	VZEROUPPER
 	RET
 
 height10_3:
 	MOVQ (AX), CX
 
-tile21:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile23:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Y9
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y9, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y9, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y9, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y9, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y5
+	VMULPS       Y9, Y5, Y5
+	VBROADCASTSS (R8), Y6
+	VMULPS       Y9, Y6, Y6
+	VBROADCASTSS (R8)(DX*1), Y7
+	VMULPS       Y9, Y7, Y7
+	VBROADCASTSS (R8)(DX*2), Y8
+	VMULPS       Y9, Y8, Y8
+	VBROADCASTSS (R9), Y10
+	VMULPS       Y9, Y10, Y9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end25
 
-depth22:
+depth24:
 	VMOVUPS      (R10), Y10
 	VBROADCASTSS (SI), Y11
 	VFMADD231PS  Y10, Y11, Y0
@@ -402,60 +463,62 @@ depth22:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth22
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain23
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y9, Y9
-	VMOVUPS      Y9, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+10, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done24
+	JNZ          depth24
 
-plain23:
+end25:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain26
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y7, Y7
+	VMOVUPS Y7, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y9, Y9
+	VMOVUPS Y9, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+10, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done27
+
+plain26:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -478,42 +541,58 @@ plain23:
 	VMOVUPS Y9, (DX)
 	ADDQ    BX, DX
 
-done24:
+done27:
 	IMUL3Q $+10, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile21
+	JG     tile23
 	VZEROUPPER
 	RET
 
 height9_4:
 	MOVQ (AX), CX
 
-tile25:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile28:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Y8
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y8, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y8, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y5
+	VMULPS       Y8, Y5, Y5
+	VBROADCASTSS (R8), Y6
+	VMULPS       Y8, Y6, Y6
+	VBROADCASTSS (R8)(DX*1), Y7
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (R8)(DX*2), Y9
+	VMULPS       Y8, Y9, Y8
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end30
 
-depth26:
+depth29:
 	VMOVUPS      (R9), Y9
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y9, Y10, Y0
@@ -538,56 +617,58 @@ depth26:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth26
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain27
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+9, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done28
+	JNZ          depth29
 
-plain27:
+end30:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain31
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y7, Y7
+	VMOVUPS Y7, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+9, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done32
+
+plain31:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -608,41 +689,56 @@ plain27:
 	VMOVUPS Y8, (DX)
 	ADDQ    BX, DX
 
-done28:
+done32:
 	IMUL3Q $+9, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile25
+	JG     tile28
 	VZEROUPPER
 	RET
 
 height8_5:
 	MOVQ (AX), CX
 
-tile29:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile33:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Y7
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y7, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y7, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y7, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y7, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y7, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y5
+	VMULPS       Y7, Y5, Y5
+	VBROADCASTSS (R8), Y6
+	VMULPS       Y7, Y6, Y6
+	VBROADCASTSS (R8)(DX*1), Y8
+	VMULPS       Y7, Y8, Y7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end35
 
-depth30:
+depth34:
 	VMOVUPS      (R9), Y8
 	VBROADCASTSS (SI), Y9
 	VFMADD231PS  Y8, Y9, Y0
@@ -665,52 +761,54 @@ depth30:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth30
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain31
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+8, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done32
+	JNZ          depth34
 
-plain31:
+end35:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain36
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y7, Y7
+	VMOVUPS Y7, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+8, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done37
+
+plain36:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -729,40 +827,54 @@ plain31:
 	VMOVUPS Y7, (DX)
 	ADDQ    BX, DX
 
-done32:
+done37:
 	IMUL3Q $+8, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile29
+	JG     tile33
 	VZEROUPPER
 	RET
 
 height7_6:
 	MOVQ (AX), CX
 
-tile33:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile38:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Y6
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y6, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y6, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y6, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y6, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y6, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y5
+	VMULPS       Y6, Y5, Y5
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y6, Y7, Y6
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end40
 
-depth34:
+depth39:
 	VMOVUPS      (R9), Y7
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y7, Y8, Y0
@@ -783,48 +895,50 @@ depth34:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth34
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain35
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+7, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done36
+	JNZ          depth39
 
-plain35:
+end40:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain41
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+7, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done42
+
+plain41:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -841,37 +955,49 @@ plain35:
 	VMOVUPS Y6, (DX)
 	ADDQ    BX, DX
 
-done36:
+done42:
 	IMUL3Q $+7, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile33
+	JG     tile38
 	VZEROUPPER
 	RET
 
 height6_7:
 	MOVQ (AX), CX
 
-tile37:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile43:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y5, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y5, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y5, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y4
+	VMULPS       Y5, Y4, Y4
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y5, Y6, Y5
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end45
 
-depth38:
+depth44:
 	VMOVUPS      (R8), Y6
 	VBROADCASTSS (SI), Y7
 	VFMADD231PS  Y6, Y7, Y0
@@ -889,44 +1015,46 @@ depth38:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth38
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain39
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done40
+	JNZ          depth44
 
-plain39:
+end45:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain46
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y5, Y5
+	VMOVUPS Y5, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+6, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done47
+
+plain46:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -941,36 +1069,47 @@ plain39:
 	VMOVUPS Y5, (DX)
 	ADDQ    BX, DX
 
-done40:
+done47:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile37
+	JG     tile43
 	VZEROUPPER
 	RET
 
 height5_8:
 	MOVQ (AX), CX
 
-tile41:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile48:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y4
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y4, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y4, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y4, Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y4, Y5, Y4
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end50
 
-depth42:
+depth49:
 	VMOVUPS      (R8), Y5
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y5, Y6, Y0
@@ -986,40 +1125,42 @@ depth42:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth42
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain43
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done44
+	JNZ          depth49
 
-plain43:
+end50:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain51
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+5, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done52
+
+plain51:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -1032,35 +1173,45 @@ plain43:
 	VMOVUPS Y4, (DX)
 	ADDQ    BX, DX
 
-done44:
+done52:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile41
+	JG     tile48
 	VZEROUPPER
 	RET
 
 height4_9:
 	MOVQ (AX), CX
 
-tile45:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile53:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y3
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y3, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y2
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y3, Y4, Y3
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end55
 
-depth46:
+depth54:
 	VMOVUPS      (R8), Y4
 	VBROADCASTSS (SI), Y5
 	VFMADD231PS  Y4, Y5, Y0
@@ -1074,36 +1225,38 @@ depth46:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth46
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain47
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done48
+	JNZ          depth54
 
-plain47:
+end55:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain56
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y3, Y3
+	VMOVUPS Y3, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done57
+
+plain56:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -1114,32 +1267,40 @@ plain47:
 	VMOVUPS Y3, (DX)
 	ADDQ    BX, DX
 
-done48:
+done57:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile45
+	JG     tile53
 	VZEROUPPER
 	RET
 
 height3_10:
 	MOVQ (AX), CX
 
-tile49:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile58:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Y2
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y2, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y1
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y2, Y3, Y2
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end60
 
-depth50:
+depth59:
 	VMOVUPS      (DI), Y3
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y3, Y4, Y0
@@ -1150,32 +1311,34 @@ depth50:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth50
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain51
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done52
+	JNZ          depth59
 
-plain51:
+end60:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain61
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+3, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done62
+
+plain61:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
@@ -1184,31 +1347,38 @@ plain51:
 	VMOVUPS Y2, (DX)
 	ADDQ    BX, DX
 
-done52:
+done62:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile49
+	JG     tile58
 	VZEROUPPER
 	RET
 
 height2_11:
 	MOVQ (AX), CX
 
-tile53:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile63:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Y1
+	VBROADCASTSS (SI), Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y1, Y2, Y1
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end65
 
-depth54:
+depth64:
 	VMOVUPS      (DI), Y2
 	VBROADCASTSS (SI), Y3
 	VFMADD231PS  Y2, Y3, Y0
@@ -1217,94 +1387,104 @@ depth54:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth54
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain55
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done56
+	JNZ          depth64
 
-plain55:
+end65:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain66
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y1, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done67
+
+plain66:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Y1, (DX)
 	ADDQ    BX, DX
 
-done56:
+done67:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile53
+	JG     tile63
 	VZEROUPPER
 	RET
 
 height1_12:
 	MOVQ (AX), CX
 
-tile57:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VXORPS Y0, Y0, Y0
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile68:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMOVUPS      (SI), Y0
+	VBROADCASTSS (BX), Y1
+	VMULPS       Y0, Y1, Y0
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end70
 
-depth58:
+depth69:
 	VMOVUPS      (SI), Y1
 	VBROADCASTSS (BX), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth58
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain59
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done60
+	JNZ          depth69
 
-plain59:
+end70:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain71
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+1, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done72
+
+plain71:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	ADDQ    BX, DX
 
-done60:
+done72:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile57
+	JG     tile68
 	VZEROUPPER
 	RET
 
@@ -1314,46 +1494,59 @@ TEXT ·gemm2AVX2(SB), NOSPLIT, $0-16
 	MOVQ job+0(FP), AX
 	MOVQ height+8(FP), CX
 	CMPQ CX, $+6
-	JEQ  height6_61
+	JEQ  height6_73
 	CMPQ CX, $+5
-	JEQ  height5_62
+	JEQ  height5_74
 	CMPQ CX, $+4
-	JEQ  height4_63
+	JEQ  height4_75
 	CMPQ CX, $+3
-	JEQ  height3_64
+	JEQ  height3_76
 	CMPQ CX, $+2
-	JEQ  height2_65
+	JEQ  height2_77
 	CMPQ CX, $+1
-	JEQ  height1_66
+	JEQ  height1_78
 	VZEROUPPER
 	RET
 
-height6_61:
+height6_73:
 	MOVQ (AX), CX
 
-tile67:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile79:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y10
+	VMOVUPS      32(R8), Y11
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y10, Y1, Y0
+	VMULPS       Y11, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y3
+	VMULPS       Y10, Y3, Y2
+	VMULPS       Y11, Y3, Y3
+	VBROADCASTSS (SI)(DX*2), Y5
+	VMULPS       Y10, Y5, Y4
+	VMULPS       Y11, Y5, Y5
+	VBROADCASTSS (DI), Y7
+	VMULPS       Y10, Y7, Y6
+	VMULPS       Y11, Y7, Y7
+	VBROADCASTSS (DI)(DX*1), Y9
+	VMULPS       Y10, Y9, Y8
+	VMULPS       Y11, Y9, Y9
+	VBROADCASTSS (DI)(DX*2), Y12
+	VMULPS       Y10, Y12, Y10
+	VMULPS       Y11, Y12, Y11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end81
 
-depth68:
+depth80:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VBROADCASTSS (SI), Y14
@@ -1378,56 +1571,58 @@ depth68:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth68
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain69
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	VADDPS       32(SI), Y3, Y3
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VADDPS       32(SI), Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	VADDPS       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y10, Y10
-	VMOVUPS      Y10, (DX)
-	VADDPS       32(SI), Y11, Y11
-	VMOVUPS      Y11, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done70
+	JNZ          depth80
 
-plain69:
+end81:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain82
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	VADDPS  32(SI), Y3, Y3
+	VMOVUPS Y3, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	VADDPS  32(SI), Y5, Y5
+	VMOVUPS Y5, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	VADDPS  32(SI), Y7, Y7
+	VMOVUPS Y7, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	VADDPS  32(SI), Y9, Y9
+	VMOVUPS Y9, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y10, Y10
+	VMOVUPS Y10, (DX)
+	VADDPS  32(SI), Y11, Y11
+	VMOVUPS Y11, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+6, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done83
+
+plain82:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -1448,41 +1643,53 @@ plain69:
 	VMOVUPS Y11, 32(DX)
 	ADDQ    BX, DX
 
-done70:
+done83:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile67
+	JG     tile79
 	VZEROUPPER
 	RET
 
-height5_62:
+height5_74:
 	MOVQ (AX), CX
 
-tile71:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile84:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y8
+	VMOVUPS      32(R8), Y9
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y8, Y1, Y0
+	VMULPS       Y9, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y3
+	VMULPS       Y8, Y3, Y2
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS (SI)(DX*2), Y5
+	VMULPS       Y8, Y5, Y4
+	VMULPS       Y9, Y5, Y5
+	VBROADCASTSS (DI), Y7
+	VMULPS       Y8, Y7, Y6
+	VMULPS       Y9, Y7, Y7
+	VBROADCASTSS (DI)(DX*1), Y10
+	VMULPS       Y8, Y10, Y8
+	VMULPS       Y9, Y10, Y9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end86
 
-depth72:
+depth85:
 	VMOVUPS      (R8), Y10
 	VMOVUPS      32(R8), Y11
 	VBROADCASTSS (SI), Y12
@@ -1504,50 +1711,52 @@ depth72:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth72
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain73
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	VADDPS       32(SI), Y3, Y3
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VADDPS       32(SI), Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	VADDPS       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done74
+	JNZ          depth85
 
-plain73:
+end86:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain87
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	VADDPS  32(SI), Y3, Y3
+	VMOVUPS Y3, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	VADDPS  32(SI), Y5, Y5
+	VMOVUPS Y5, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	VADDPS  32(SI), Y7, Y7
+	VMOVUPS Y7, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	VADDPS  32(SI), Y9, Y9
+	VMOVUPS Y9, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+5, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done88
+
+plain87:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -1565,39 +1774,50 @@ plain73:
 	VMOVUPS Y9, 32(DX)
 	ADDQ    BX, DX
 
-done74:
+done88:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile71
+	JG     tile84
 	VZEROUPPER
 	RET
 
-height4_63:
+height4_75:
 	MOVQ (AX), CX
 
-tile75:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile89:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y6, Y1, Y0
+	VMULPS       Y7, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y3
+	VMULPS       Y6, Y3, Y2
+	VMULPS       Y7, Y3, Y3
+	VBROADCASTSS (SI)(DX*2), Y5
+	VMULPS       Y6, Y5, Y4
+	VMULPS       Y7, Y5, Y5
+	VBROADCASTSS (DI), Y8
+	VMULPS       Y6, Y8, Y6
+	VMULPS       Y7, Y8, Y7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end91
 
-depth76:
+depth90:
 	VMOVUPS      (R8), Y8
 	VMOVUPS      32(R8), Y9
 	VBROADCASTSS (SI), Y10
@@ -1616,44 +1836,46 @@ depth76:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth76
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain77
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	VADDPS       32(SI), Y3, Y3
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VADDPS       32(SI), Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done78
+	JNZ          depth90
 
-plain77:
+end91:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain92
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	VADDPS  32(SI), Y3, Y3
+	VMOVUPS Y3, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	VADDPS  32(SI), Y5, Y5
+	VMOVUPS Y5, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y6, Y6
+	VMOVUPS Y6, (DX)
+	VADDPS  32(SI), Y7, Y7
+	VMOVUPS Y7, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done93
+
+plain92:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -1668,35 +1890,44 @@ plain77:
 	VMOVUPS Y7, 32(DX)
 	ADDQ    BX, DX
 
-done78:
+done93:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile75
+	JG     tile89
 	VZEROUPPER
 	RET
 
-height3_64:
+height3_76:
 	MOVQ (AX), CX
 
-tile79:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile94:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y4, Y1, Y0
+	VMULPS       Y5, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y3
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS (SI)(DX*2), Y6
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y6, Y5
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end96
 
-depth80:
+depth95:
 	VMOVUPS      (DI), Y6
 	VMOVUPS      32(DI), Y7
 	VBROADCASTSS (SI), Y8
@@ -1711,38 +1942,40 @@ depth80:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth80
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain81
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	VADDPS       32(SI), Y3, Y3
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done82
+	JNZ          depth95
 
-plain81:
+end96:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain97
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	VADDPS  32(SI), Y3, Y3
+	VMOVUPS Y3, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	VADDPS  32(SI), Y5, Y5
+	VMOVUPS Y5, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+3, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done98
+
+plain97:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -1754,33 +1987,41 @@ plain81:
 	VMOVUPS Y5, 32(DX)
 	ADDQ    BX, DX
 
-done82:
+done98:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile79
+	JG     tile94
 	VZEROUPPER
 	RET
 
-height2_65:
+height2_77:
 	MOVQ (AX), CX
 
-tile83:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile99:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y2, Y1, Y0
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y4
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y3, Y4, Y3
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end101
 
-depth84:
+depth100:
 	VMOVUPS      (DI), Y4
 	VMOVUPS      32(DI), Y5
 	VBROADCASTSS (SI), Y6
@@ -1792,32 +2033,34 @@ depth84:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth84
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain85
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (DX)
-	VADDPS       32(SI), Y3, Y3
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done86
+	JNZ          depth100
 
-plain85:
+end101:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain102
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y2, Y2
+	VMOVUPS Y2, (DX)
+	VADDPS  32(SI), Y3, Y3
+	VMOVUPS Y3, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done103
+
+plain102:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -1826,31 +2069,38 @@ plain85:
 	VMOVUPS Y3, 32(DX)
 	ADDQ    BX, DX
 
-done86:
+done103:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile83
+	JG     tile99
 	VZEROUPPER
 	RET
 
-height1_66:
+height1_78:
 	MOVQ (AX), CX
 
-tile87:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile104:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VBROADCASTSS (BX), Y2
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y2, Y1
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end106
 
-depth88:
+depth105:
 	VMOVUPS      (SI), Y2
 	VMOVUPS      32(SI), Y3
 	VBROADCASTSS (BX), Y4
@@ -1859,39 +2109,41 @@ depth88:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth88
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain89
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done90
+	JNZ          depth105
 
-plain89:
+end106:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain107
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+1, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done108
+
+plain107:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    BX, DX
 
-done90:
+done108:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile87
+	JG     tile104
 	VZEROUPPER
 	RET
 
@@ -1906,62 +2158,82 @@ TEXT ·gemm1PartAVX2(SB), NOSPLIT, $0-16
 	NEGQ    DX
 	VMOVUPS (BX)(DX*4), Y0
 	CMPQ    CX, $+12
-	JEQ     height12_91
+	JEQ     height12_109
 	CMPQ    CX, $+11
-	JEQ     height11_92
+	JEQ     height11_110
 	CMPQ    CX, $+10
-	JEQ     height10_93
+	JEQ     height10_111
 	CMPQ    CX, $+9
-	JEQ     height9_94
+	JEQ     height9_112
 	CMPQ    CX, $+8
-	JEQ     height8_95
+	JEQ     height8_113
 	CMPQ    CX, $+7
-	JEQ     height7_96
+	JEQ     height7_114
 	CMPQ    CX, $+6
-	JEQ     height6_97
+	JEQ     height6_115
 	CMPQ    CX, $+5
-	JEQ     height5_98
+	JEQ     height5_116
 	CMPQ    CX, $+4
-	JEQ     height4_99
+	JEQ     height4_117
 	CMPQ    CX, $+3
-	JEQ     height3_100
+	JEQ     height3_118
 	CMPQ    CX, $+2
-	JEQ     height2_101
+	JEQ     height2_119
 	CMPQ    CX, $+1
-	JEQ     height1_102
+	JEQ     height1_120
 	VZEROUPPER
 	RET
 
-height12_91:
+height12_109:
 	MOVQ (AX), CX
 
-tile103:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile121:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMASKMOVPS   (R10), Y0, Y12
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y12, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y12, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y12, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y12, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y12, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y12, Y6, Y6
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y12, Y7, Y7
+	VBROADCASTSS (R8)(DX*1), Y8
+	VMULPS       Y12, Y8, Y8
+	VBROADCASTSS (R8)(DX*2), Y9
+	VMULPS       Y12, Y9, Y9
+	VBROADCASTSS (R9), Y10
+	VMULPS       Y12, Y10, Y10
+	VBROADCASTSS (R9)(DX*1), Y11
+	VMULPS       Y12, Y11, Y11
+	VBROADCASTSS (R9)(DX*2), Y13
+	VMULPS       Y12, Y13, Y12
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end123
 
-depth104:
+depth122:
 	VMASKMOVPS   (R10), Y0, Y13
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y13, Y14, Y1
@@ -1993,80 +2265,82 @@ depth104:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth104
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain105
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y13
-	VADDPS       Y13, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y9, Y9
-	VMASKMOVPS   Y9, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y10, Y10
-	VMASKMOVPS   Y10, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y11, Y11
-	VMASKMOVPS   Y11, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y12, Y12
-	VMASKMOVPS   Y12, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+12, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done106
+	JNZ          depth122
 
-plain105:
+end123:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain124
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y13
+	VADDPS     Y13, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y7, Y7
+	VMASKMOVPS Y7, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y9, Y9
+	VMASKMOVPS Y9, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y10, Y10
+	VMASKMOVPS Y10, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y11, Y11
+	VMASKMOVPS Y11, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y12, Y12
+	VMASKMOVPS Y12, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+12, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done125
+
+plain124:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2093,46 +2367,65 @@ plain105:
 	VMASKMOVPS Y12, Y0, (DX)
 	ADDQ       BX, DX
 
-done106:
+done125:
 	IMUL3Q $+12, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile103
+	JG     tile121
 	VZEROUPPER
 	RET
 
-height11_92:
+height11_110:
 	MOVQ (AX), CX
 
-tile107:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile126:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMASKMOVPS   (R10), Y0, Y11
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y11, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y11, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y11, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y11, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y11, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y11, Y6, Y6
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y11, Y7, Y7
+	VBROADCASTSS (R8)(DX*1), Y8
+	VMULPS       Y11, Y8, Y8
+	VBROADCASTSS (R8)(DX*2), Y9
+	VMULPS       Y11, Y9, Y9
+	VBROADCASTSS (R9), Y10
+	VMULPS       Y11, Y10, Y10
+	VBROADCASTSS (R9)(DX*1), Y12
+	VMULPS       Y11, Y12, Y11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end128
 
-depth108:
+depth127:
 	VMASKMOVPS   (R10), Y0, Y12
 	VBROADCASTSS (SI), Y13
 	VFMADD231PS  Y12, Y13, Y1
@@ -2162,75 +2455,77 @@ depth108:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth108
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain109
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y12
-	VADDPS       Y12, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y9, Y9
-	VMASKMOVPS   Y9, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y10, Y10
-	VMASKMOVPS   Y10, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y11, Y11
-	VMASKMOVPS   Y11, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+11, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done110
+	JNZ          depth127
 
-plain109:
+end128:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain129
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y12
+	VADDPS     Y12, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y7, Y7
+	VMASKMOVPS Y7, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y9, Y9
+	VMASKMOVPS Y9, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y10, Y10
+	VMASKMOVPS Y10, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y11, Y11
+	VMASKMOVPS Y11, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+11, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done130
+
+plain129:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2255,45 +2550,63 @@ plain109:
 	VMASKMOVPS Y11, Y0, (DX)
 	ADDQ       BX, DX
 
-done110:
+done130:
 	IMUL3Q $+11, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile107
+	JG     tile126
 	VZEROUPPER
 	RET
 
-height10_93:
+height10_111:
 	MOVQ (AX), CX
 
-tile111:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile131:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMASKMOVPS   (R10), Y0, Y10
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y10, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y10, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y10, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y10, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y10, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y10, Y6, Y6
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y10, Y7, Y7
+	VBROADCASTSS (R8)(DX*1), Y8
+	VMULPS       Y10, Y8, Y8
+	VBROADCASTSS (R8)(DX*2), Y9
+	VMULPS       Y10, Y9, Y9
+	VBROADCASTSS (R9), Y11
+	VMULPS       Y10, Y11, Y10
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end133
 
-depth112:
+depth132:
 	VMASKMOVPS   (R10), Y0, Y11
 	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y11, Y12, Y1
@@ -2321,70 +2634,72 @@ depth112:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth112
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain113
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y11
-	VADDPS       Y11, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y9, Y9
-	VMASKMOVPS   Y9, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y10, Y10
-	VMASKMOVPS   Y10, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+10, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done114
+	JNZ          depth132
 
-plain113:
+end133:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain134
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y11
+	VADDPS     Y11, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y7, Y7
+	VMASKMOVPS Y7, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y9, Y9
+	VMASKMOVPS Y9, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y10, Y10
+	VMASKMOVPS Y10, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+10, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done135
+
+plain134:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2407,42 +2722,58 @@ plain113:
 	VMASKMOVPS Y10, Y0, (DX)
 	ADDQ       BX, DX
 
-done114:
+done135:
 	IMUL3Q $+10, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile111
+	JG     tile131
 	VZEROUPPER
 	RET
 
-height9_94:
+height9_112:
 	MOVQ (AX), CX
 
-tile115:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile136:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMASKMOVPS   (R9), Y0, Y9
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y9, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y9, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y9, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y9, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y9, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y9, Y6, Y6
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y9, Y7, Y7
+	VBROADCASTSS (R8)(DX*1), Y8
+	VMULPS       Y9, Y8, Y8
+	VBROADCASTSS (R8)(DX*2), Y10
+	VMULPS       Y9, Y10, Y9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end138
 
-depth116:
+depth137:
 	VMASKMOVPS   (R9), Y0, Y10
 	VBROADCASTSS (SI), Y11
 	VFMADD231PS  Y10, Y11, Y1
@@ -2467,65 +2798,67 @@ depth116:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth116
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain117
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y10
-	VADDPS       Y10, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y9, Y9
-	VMASKMOVPS   Y9, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+9, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done118
+	JNZ          depth137
 
-plain117:
+end138:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain139
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y7, Y7
+	VMASKMOVPS Y7, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y9, Y9
+	VMASKMOVPS Y9, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+9, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done140
+
+plain139:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2546,41 +2879,56 @@ plain117:
 	VMASKMOVPS Y9, Y0, (DX)
 	ADDQ       BX, DX
 
-done118:
+done140:
 	IMUL3Q $+9, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile115
+	JG     tile136
 	VZEROUPPER
 	RET
 
-height8_95:
+height8_113:
 	MOVQ (AX), CX
 
-tile119:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile141:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMASKMOVPS   (R9), Y0, Y8
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y8, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y8, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y8, Y6, Y6
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS (R8)(DX*1), Y9
+	VMULPS       Y8, Y9, Y8
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end143
 
-depth120:
+depth142:
 	VMASKMOVPS   (R9), Y0, Y9
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y9, Y10, Y1
@@ -2603,60 +2951,62 @@ depth120:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth120
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain121
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y9
-	VADDPS       Y9, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+8, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done122
+	JNZ          depth142
 
-plain121:
+end143:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain144
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y9
+	VADDPS     Y9, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y7, Y7
+	VMASKMOVPS Y7, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+8, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done145
+
+plain144:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2675,40 +3025,54 @@ plain121:
 	VMASKMOVPS Y8, Y0, (DX)
 	ADDQ       BX, DX
 
-done122:
+done145:
 	IMUL3Q $+8, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile119
+	JG     tile141
 	VZEROUPPER
 	RET
 
-height7_96:
+height7_114:
 	MOVQ (AX), CX
 
-tile123:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile146:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMASKMOVPS   (R9), Y0, Y7
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y7, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y7, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y7, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y7, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y7, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y6
+	VMULPS       Y7, Y6, Y6
+	VBROADCASTSS (R8), Y8
+	VMULPS       Y7, Y8, Y7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end148
 
-depth124:
+depth147:
 	VMASKMOVPS   (R9), Y0, Y8
 	VBROADCASTSS (SI), Y9
 	VFMADD231PS  Y8, Y9, Y1
@@ -2729,55 +3093,57 @@ depth124:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth124
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain125
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y8
-	VADDPS       Y8, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+7, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done126
+	JNZ          depth147
 
-plain125:
+end148:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain149
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y8
+	VADDPS     Y8, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y7, Y7
+	VMASKMOVPS Y7, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+7, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done150
+
+plain149:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2794,37 +3160,49 @@ plain125:
 	VMASKMOVPS Y7, Y0, (DX)
 	ADDQ       BX, DX
 
-done126:
+done150:
 	IMUL3Q $+7, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile123
+	JG     tile146
 	VZEROUPPER
 	RET
 
-height6_97:
+height6_115:
 	MOVQ (AX), CX
 
-tile127:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile151:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMASKMOVPS   (R8), Y0, Y6
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y6, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y6, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y6, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y6, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y5
+	VMULPS       Y6, Y5, Y5
+	VBROADCASTSS (DI)(DX*2), Y7
+	VMULPS       Y6, Y7, Y6
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end153
 
-depth128:
+depth152:
 	VMASKMOVPS   (R8), Y0, Y7
 	VBROADCASTSS (SI), Y8
 	VFMADD231PS  Y7, Y8, Y1
@@ -2842,50 +3220,52 @@ depth128:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth128
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain129
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y7
-	VADDPS       Y7, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done130
+	JNZ          depth152
 
-plain129:
+end153:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain154
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y7
+	VADDPS     Y7, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+6, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done155
+
+plain154:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2900,36 +3280,47 @@ plain129:
 	VMASKMOVPS Y6, Y0, (DX)
 	ADDQ       BX, DX
 
-done130:
+done155:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile127
+	JG     tile151
 	VZEROUPPER
 	RET
 
-height5_98:
+height5_116:
 	MOVQ (AX), CX
 
-tile131:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile156:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMASKMOVPS   (R8), Y0, Y5
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y5, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y5, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y5, Y4, Y4
+	VBROADCASTSS (DI)(DX*1), Y6
+	VMULPS       Y5, Y6, Y5
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end158
 
-depth132:
+depth157:
 	VMASKMOVPS   (R8), Y0, Y6
 	VBROADCASTSS (SI), Y7
 	VFMADD231PS  Y6, Y7, Y1
@@ -2945,45 +3336,47 @@ depth132:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth132
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain133
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y6
-	VADDPS       Y6, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done134
+	JNZ          depth157
 
-plain133:
+end158:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain159
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y6
+	VADDPS     Y6, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y5, Y5
+	VMASKMOVPS Y5, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+5, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done160
+
+plain159:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -2996,35 +3389,45 @@ plain133:
 	VMASKMOVPS Y5, Y0, (DX)
 	ADDQ       BX, DX
 
-done134:
+done160:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile131
+	JG     tile156
 	VZEROUPPER
 	RET
 
-height4_99:
+height4_117:
 	MOVQ (AX), CX
 
-tile135:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile161:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMASKMOVPS   (R8), Y0, Y4
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y4, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y4, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y3
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DI), Y5
+	VMULPS       Y4, Y5, Y4
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end163
 
-depth136:
+depth162:
 	VMASKMOVPS   (R8), Y0, Y5
 	VBROADCASTSS (SI), Y6
 	VFMADD231PS  Y5, Y6, Y1
@@ -3038,40 +3441,42 @@ depth136:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth136
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain137
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y5
-	VADDPS       Y5, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done138
+	JNZ          depth162
 
-plain137:
+end163:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain164
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y5
+	VADDPS     Y5, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+4, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done165
+
+plain164:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -3082,32 +3487,40 @@ plain137:
 	VMASKMOVPS Y4, Y0, (DX)
 	ADDQ       BX, DX
 
-done138:
+done165:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile135
+	JG     tile161
 	VZEROUPPER
 	RET
 
-height3_100:
+height3_118:
 	MOVQ (AX), CX
 
-tile139:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile166:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMASKMOVPS   (DI), Y0, Y3
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y2
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS (SI)(DX*2), Y4
+	VMULPS       Y3, Y4, Y3
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end168
 
-depth140:
+depth167:
 	VMASKMOVPS   (DI), Y0, Y4
 	VBROADCASTSS (SI), Y5
 	VFMADD231PS  Y4, Y5, Y1
@@ -3118,35 +3531,37 @@ depth140:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth140
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain141
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y4
-	VADDPS       Y4, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done142
+	JNZ          depth167
 
-plain141:
+end168:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain169
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y4
+	VADDPS     Y4, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+3, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done170
+
+plain169:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
@@ -3155,31 +3570,38 @@ plain141:
 	VMASKMOVPS Y3, Y0, (DX)
 	ADDQ       BX, DX
 
-done142:
+done170:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile139
+	JG     tile166
 	VZEROUPPER
 	RET
 
-height2_101:
+height2_119:
 	MOVQ (AX), CX
 
-tile143:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile171:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMASKMOVPS   (DI), Y0, Y2
+	VBROADCASTSS (SI), Y1
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS (SI)(DX*1), Y3
+	VMULPS       Y2, Y3, Y2
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end173
 
-depth144:
+depth172:
 	VMASKMOVPS   (DI), Y0, Y3
 	VBROADCASTSS (SI), Y4
 	VFMADD231PS  Y3, Y4, Y1
@@ -3188,97 +3610,107 @@ depth144:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth144
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain145
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y3
-	VADDPS       Y3, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMASKMOVPS   (SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done146
+	JNZ          depth172
 
-plain145:
+end173:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain174
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y3
+	VADDPS     Y3, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VMASKMOVPS (SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+2, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done175
+
+plain174:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 	VMASKMOVPS Y2, Y0, (DX)
 	ADDQ       BX, DX
 
-done146:
+done175:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile143
+	JG     tile171
 	VZEROUPPER
 	RET
 
-height1_102:
+height1_120:
 	MOVQ (AX), CX
 
-tile147:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VXORPS Y1, Y1, Y1
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile176:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMASKMOVPS   (SI), Y0, Y1
+	VBROADCASTSS (BX), Y2
+	VMULPS       Y1, Y2, Y1
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end178
 
-depth148:
+depth177:
 	VMASKMOVPS   (SI), Y0, Y2
 	VBROADCASTSS (BX), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth148
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain149
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMASKMOVPS   (SI), Y0, Y2
-	VADDPS       Y2, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done150
+	JNZ          depth177
 
-plain149:
+end178:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain179
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VMASKMOVPS (SI), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+1, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done180
+
+plain179:
 	ADDQ       96(AX), DX
 	VMASKMOVPS Y1, Y0, (DX)
 	ADDQ       BX, DX
 
-done150:
+done180:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile147
+	JG     tile176
 	VZEROUPPER
 	RET
 
@@ -3311,46 +3743,59 @@ TEXT ·gemm2PartAVX2(SB), NOSPLIT, $0-16
 	NEGQ    DX
 	VMOVUPS (BX)(DX*4), Y0
 	CMPQ    CX, $+6
-	JEQ     height6_151
+	JEQ     height6_181
 	CMPQ    CX, $+5
-	JEQ     height5_152
+	JEQ     height5_182
 	CMPQ    CX, $+4
-	JEQ     height4_153
+	JEQ     height4_183
 	CMPQ    CX, $+3
-	JEQ     height3_154
+	JEQ     height3_184
 	CMPQ    CX, $+2
-	JEQ     height2_155
+	JEQ     height2_185
 	CMPQ    CX, $+1
-	JEQ     height1_156
+	JEQ     height1_186
 	VZEROUPPER
 	RET
 
-height6_151:
+height6_181:
 	MOVQ (AX), CX
 
-tile157:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile187:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y11
+	VMASKMOVPS   32(R8), Y0, Y12
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y11, Y2, Y1
+	VMULPS       Y12, Y2, Y2
+	VBROADCASTSS (SI)(DX*1), Y4
+	VMULPS       Y11, Y4, Y3
+	VMULPS       Y12, Y4, Y4
+	VBROADCASTSS (SI)(DX*2), Y6
+	VMULPS       Y11, Y6, Y5
+	VMULPS       Y12, Y6, Y6
+	VBROADCASTSS (DI), Y8
+	VMULPS       Y11, Y8, Y7
+	VMULPS       Y12, Y8, Y8
+	VBROADCASTSS (DI)(DX*1), Y10
+	VMULPS       Y11, Y10, Y9
+	VMULPS       Y12, Y10, Y10
+	VBROADCASTSS (DI)(DX*2), Y13
+	VMULPS       Y11, Y13, Y11
+	VMULPS       Y12, Y13, Y12
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end189
 
-depth158:
+depth188:
 	VMOVUPS      (R8), Y13
 	VMASKMOVPS   32(R8), Y0, Y14
 	VBROADCASTSS (SI), Y15
@@ -3375,62 +3820,64 @@ depth158:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth158
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain159
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y9, Y9
-	VMOVUPS      Y9, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y10, Y10
-	VMASKMOVPS   Y10, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y11, Y11
-	VMOVUPS      Y11, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y12, Y12
-	VMASKMOVPS   Y12, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done160
+	JNZ          depth188
 
-plain159:
+end189:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain190
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VADDPS     (SI), Y1, Y1
+	VMOVUPS    Y1, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y3, Y3
+	VMOVUPS    Y3, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y5, Y5
+	VMOVUPS    Y5, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y7, Y7
+	VMOVUPS    Y7, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y9, Y9
+	VMOVUPS    Y9, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y10, Y10
+	VMASKMOVPS Y10, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y11, Y11
+	VMOVUPS    Y11, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y12, Y12
+	VMASKMOVPS Y12, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+6, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done191
+
+plain190:
 	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
@@ -3451,41 +3898,53 @@ plain159:
 	VMASKMOVPS Y12, Y0, 32(DX)
 	ADDQ       BX, DX
 
-done160:
+done191:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile157
+	JG     tile187
 	VZEROUPPER
 	RET
 
-height5_152:
+height5_182:
 	MOVQ (AX), CX
 
-tile161:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile192:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y9
+	VMASKMOVPS   32(R8), Y0, Y10
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y9, Y2, Y1
+	VMULPS       Y10, Y2, Y2
+	VBROADCASTSS (SI)(DX*1), Y4
+	VMULPS       Y9, Y4, Y3
+	VMULPS       Y10, Y4, Y4
+	VBROADCASTSS (SI)(DX*2), Y6
+	VMULPS       Y9, Y6, Y5
+	VMULPS       Y10, Y6, Y6
+	VBROADCASTSS (DI), Y8
+	VMULPS       Y9, Y8, Y7
+	VMULPS       Y10, Y8, Y8
+	VBROADCASTSS (DI)(DX*1), Y11
+	VMULPS       Y9, Y11, Y9
+	VMULPS       Y10, Y11, Y10
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end194
 
-depth162:
+depth193:
 	VMOVUPS      (R8), Y11
 	VMASKMOVPS   32(R8), Y0, Y12
 	VBROADCASTSS (SI), Y13
@@ -3507,55 +3966,57 @@ depth162:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth162
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain163
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y9, Y9
-	VMOVUPS      Y9, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y10, Y10
-	VMASKMOVPS   Y10, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done164
+	JNZ          depth193
 
-plain163:
+end194:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain195
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VADDPS     (SI), Y1, Y1
+	VMOVUPS    Y1, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y3, Y3
+	VMOVUPS    Y3, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y5, Y5
+	VMOVUPS    Y5, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y7, Y7
+	VMOVUPS    Y7, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y9, Y9
+	VMOVUPS    Y9, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y10, Y10
+	VMASKMOVPS Y10, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+5, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done196
+
+plain195:
 	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
@@ -3573,39 +4034,50 @@ plain163:
 	VMASKMOVPS Y10, Y0, 32(DX)
 	ADDQ       BX, DX
 
-done164:
+done196:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile161
+	JG     tile192
 	VZEROUPPER
 	RET
 
-height4_153:
+height4_183:
 	MOVQ (AX), CX
 
-tile165:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile197:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Y7
+	VMASKMOVPS   32(R8), Y0, Y8
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y7, Y2, Y1
+	VMULPS       Y8, Y2, Y2
+	VBROADCASTSS (SI)(DX*1), Y4
+	VMULPS       Y7, Y4, Y3
+	VMULPS       Y8, Y4, Y4
+	VBROADCASTSS (SI)(DX*2), Y6
+	VMULPS       Y7, Y6, Y5
+	VMULPS       Y8, Y6, Y6
+	VBROADCASTSS (DI), Y9
+	VMULPS       Y7, Y9, Y7
+	VMULPS       Y8, Y9, Y8
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end199
 
-depth166:
+depth198:
 	VMOVUPS      (R8), Y9
 	VMASKMOVPS   32(R8), Y0, Y10
 	VBROADCASTSS (SI), Y11
@@ -3624,48 +4096,50 @@ depth166:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth166
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain167
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y7, Y7
-	VMOVUPS      Y7, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done168
+	JNZ          depth198
 
-plain167:
+end199:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain200
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VADDPS     (SI), Y1, Y1
+	VMOVUPS    Y1, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y3, Y3
+	VMOVUPS    Y3, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y5, Y5
+	VMOVUPS    Y5, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y7, Y7
+	VMOVUPS    Y7, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y8, Y8
+	VMASKMOVPS Y8, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+4, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done201
+
+plain200:
 	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
@@ -3680,35 +4154,44 @@ plain167:
 	VMASKMOVPS Y8, Y0, 32(DX)
 	ADDQ       BX, DX
 
-done168:
+done201:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile165
+	JG     tile197
 	VZEROUPPER
 	RET
 
-height3_154:
+height3_184:
 	MOVQ (AX), CX
 
-tile169:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile202:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Y5
+	VMASKMOVPS   32(DI), Y0, Y6
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y5, Y2, Y1
+	VMULPS       Y6, Y2, Y2
+	VBROADCASTSS (SI)(DX*1), Y4
+	VMULPS       Y5, Y4, Y3
+	VMULPS       Y6, Y4, Y4
+	VBROADCASTSS (SI)(DX*2), Y7
+	VMULPS       Y5, Y7, Y5
+	VMULPS       Y6, Y7, Y6
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end204
 
-depth170:
+depth203:
 	VMOVUPS      (DI), Y7
 	VMASKMOVPS   32(DI), Y0, Y8
 	VBROADCASTSS (SI), Y9
@@ -3723,41 +4206,43 @@ depth170:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth170
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain171
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y6, Y6
-	VMASKMOVPS   Y6, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done172
+	JNZ          depth203
 
-plain171:
+end204:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain205
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VADDPS     (SI), Y1, Y1
+	VMOVUPS    Y1, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y3, Y3
+	VMOVUPS    Y3, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y5, Y5
+	VMOVUPS    Y5, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y6, Y6
+	VMASKMOVPS Y6, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+3, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done206
+
+plain205:
 	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
@@ -3769,33 +4254,41 @@ plain171:
 	VMASKMOVPS Y6, Y0, 32(DX)
 	ADDQ       BX, DX
 
-done172:
+done206:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile169
+	JG     tile202
 	VZEROUPPER
 	RET
 
-height2_155:
+height2_185:
 	MOVQ (AX), CX
 
-tile173:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile207:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Y3
+	VMASKMOVPS   32(DI), Y0, Y4
+	VBROADCASTSS (SI), Y2
+	VMULPS       Y3, Y2, Y1
+	VMULPS       Y4, Y2, Y2
+	VBROADCASTSS (SI)(DX*1), Y5
+	VMULPS       Y3, Y5, Y3
+	VMULPS       Y4, Y5, Y4
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end209
 
-depth174:
+depth208:
 	VMOVUPS      (DI), Y5
 	VMASKMOVPS   32(DI), Y0, Y6
 	VBROADCASTSS (SI), Y7
@@ -3807,34 +4300,36 @@ depth174:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth174
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain175
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done176
+	JNZ          depth208
 
-plain175:
+end209:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain210
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VADDPS     (SI), Y1, Y1
+	VMOVUPS    Y1, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	VADDPS     (SI), Y3, Y3
+	VMOVUPS    Y3, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+2, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done211
+
+plain210:
 	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
@@ -3843,31 +4338,38 @@ plain175:
 	VMASKMOVPS Y4, Y0, 32(DX)
 	ADDQ       BX, DX
 
-done176:
+done211:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile173
+	JG     tile207
 	VZEROUPPER
 	RET
 
-height1_156:
+height1_186:
 	MOVQ (AX), CX
 
-tile177:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile212:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMOVUPS      (SI), Y1
+	VMASKMOVPS   32(SI), Y0, Y2
+	VBROADCASTSS (BX), Y3
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y2, Y3, Y2
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end214
 
-depth178:
+depth213:
 	VMOVUPS      (SI), Y3
 	VMASKMOVPS   32(SI), Y0, Y4
 	VBROADCASTSS (BX), Y5
@@ -3876,40 +4378,42 @@ depth178:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth178
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain179
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VMASKMOVPS   32(SI), Y0, Y1
-	VADDPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, 32(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done180
+	JNZ          depth213
 
-plain179:
+end214:
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       56(AX), SI
+	MOVQ       64(AX), DI
+	TESTQ      SI, SI
+	JZ         plain215
+	ADDQ       104(AX), SI
+	ADDQ       96(AX), DX
+	VADDPS     (SI), Y1, Y1
+	VMOVUPS    Y1, (DX)
+	VMASKMOVPS 32(SI), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, 32(DX)
+	ADDQ       DI, SI
+	ADDQ       BX, DX
+	IMUL3Q     $+1, DI, DI
+	ADDQ       DI, 104(AX)
+	JMP        done216
+
+plain215:
 	ADDQ       96(AX), DX
 	VMOVUPS    Y1, (DX)
 	VMASKMOVPS Y2, Y0, 32(DX)
 	ADDQ       BX, DX
 
-done180:
+done216:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile177
+	JG     tile212
 	VZEROUPPER
 	RET
 
@@ -3919,38 +4423,49 @@ TEXT ·gemm4AVX2(SB), NOSPLIT, $0-16
 	MOVQ job+0(FP), AX
 	MOVQ height+8(FP), CX
 	CMPQ CX, $+3
-	JEQ  height3_181
+	JEQ  height3_217
 	CMPQ CX, $+2
-	JEQ  height2_182
+	JEQ  height2_218
 	CMPQ CX, $+1
-	JEQ  height1_183
+	JEQ  height1_219
 	VZEROUPPER
 	RET
 
-height3_181:
+height3_217:
 	MOVQ (AX), CX
 
-tile184:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile220:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VBROADCASTSS (SI), Y3
+	VBROADCASTSS (SI)(DX*1), Y7
+	VBROADCASTSS (SI)(DX*2), Y11
+	VMOVUPS      (DI), Y1
+	VMULPS       Y1, Y3, Y0
+	VMULPS       Y1, Y7, Y4
+	VMULPS       Y1, Y11, Y8
+	VMOVUPS      32(DI), Y2
+	VMULPS       Y2, Y3, Y1
+	VMULPS       Y2, Y7, Y5
+	VMULPS       Y2, Y11, Y9
+	VMOVUPS      64(DI), Y10
+	VMULPS       Y10, Y3, Y2
+	VMULPS       Y10, Y7, Y6
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      96(DI), Y12
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y11, Y11
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end222
 
-depth185:
+depth221:
 	VBROADCASTSS (SI), Y12
 	VBROADCASTSS (SI)(DX*1), Y13
 	VBROADCASTSS (SI)(DX*2), Y14
@@ -3973,50 +4488,52 @@ depth185:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth185
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain186
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VADDPS       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(DX)
-	VADDPS       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VADDPS       64(SI), Y6, Y6
-	VMOVUPS      Y6, 64(DX)
-	VADDPS       96(SI), Y7, Y7
-	VMOVUPS      Y7, 96(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y8, Y8
-	VMOVUPS      Y8, (DX)
-	VADDPS       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(DX)
-	VADDPS       64(SI), Y10, Y10
-	VMOVUPS      Y10, 64(DX)
-	VADDPS       96(SI), Y11, Y11
-	VMOVUPS      Y11, 96(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done187
+	JNZ          depth221
 
-plain186:
+end222:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain223
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(DX)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	VADDPS  32(SI), Y5, Y5
+	VMOVUPS Y5, 32(DX)
+	VADDPS  64(SI), Y6, Y6
+	VMOVUPS Y6, 64(DX)
+	VADDPS  96(SI), Y7, Y7
+	VMOVUPS Y7, 96(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y8, Y8
+	VMOVUPS Y8, (DX)
+	VADDPS  32(SI), Y9, Y9
+	VMOVUPS Y9, 32(DX)
+	VADDPS  64(SI), Y10, Y10
+	VMOVUPS Y10, 64(DX)
+	VADDPS  96(SI), Y11, Y11
+	VMOVUPS Y11, 96(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+3, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done224
+
+plain223:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -4034,37 +4551,47 @@ plain186:
 	VMOVUPS Y11, 96(DX)
 	ADDQ    BX, DX
 
-done187:
+done224:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile184
+	JG     tile220
 	VZEROUPPER
 	RET
 
-height2_182:
+height2_218:
 	MOVQ (AX), CX
 
-tile188:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile225:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VBROADCASTSS (SI), Y3
+	VBROADCASTSS (SI)(DX*1), Y7
+	VMOVUPS      (DI), Y1
+	VMULPS       Y1, Y3, Y0
+	VMULPS       Y1, Y7, Y4
+	VMOVUPS      32(DI), Y2
+	VMULPS       Y2, Y3, Y1
+	VMULPS       Y2, Y7, Y5
+	VMOVUPS      64(DI), Y6
+	VMULPS       Y6, Y3, Y2
+	VMULPS       Y6, Y7, Y6
+	VMOVUPS      96(DI), Y8
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y8, Y7, Y7
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end227
 
-depth189:
+depth226:
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(DX*1), Y9
 	VMOVUPS      (DI), Y10
@@ -4082,40 +4609,42 @@ depth189:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth189
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain190
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VADDPS       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(DX)
-	VADDPS       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VADDPS       32(SI), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VADDPS       64(SI), Y6, Y6
-	VMOVUPS      Y6, 64(DX)
-	VADDPS       96(SI), Y7, Y7
-	VMOVUPS      Y7, 96(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done191
+	JNZ          depth226
 
-plain190:
+end227:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain228
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(DX)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Y4, Y4
+	VMOVUPS Y4, (DX)
+	VADDPS  32(SI), Y5, Y5
+	VMOVUPS Y5, 32(DX)
+	VADDPS  64(SI), Y6, Y6
+	VMOVUPS Y6, 64(DX)
+	VADDPS  96(SI), Y7, Y7
+	VMOVUPS Y7, 96(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done229
+
+plain228:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -4128,33 +4657,42 @@ plain190:
 	VMOVUPS Y7, 96(DX)
 	ADDQ    BX, DX
 
-done191:
+done229:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile188
+	JG     tile225
 	VZEROUPPER
 	RET
 
-height1_183:
+height1_219:
 	MOVQ (AX), CX
 
-tile192:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile230:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VBROADCASTSS (BX), Y3
+	VMOVUPS      (SI), Y0
+	VMULPS       Y0, Y3, Y0
+	VMOVUPS      32(SI), Y1
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      64(SI), Y2
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      96(SI), Y4
+	VMULPS       Y4, Y3, Y3
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end232
 
-depth193:
+depth231:
 	VBROADCASTSS (BX), Y4
 	VMOVUPS      (SI), Y5
 	VFMADD231PS  Y5, Y4, Y0
@@ -4167,30 +4705,32 @@ depth193:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth193
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain194
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPS       32(SI), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VADDPS       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(DX)
-	VADDPS       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done195
+	JNZ          depth231
 
-plain194:
+end232:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain233
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (DX)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(DX)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(DX)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+1, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done234
+
+plain233:
 	ADDQ    96(AX), DX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -4198,14 +4738,14 @@ plain194:
 	VMOVUPS Y3, 96(DX)
 	ADDQ    BX, DX
 
-done195:
+done234:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile192
+	JG     tile230
 	VZEROUPPER
 	RET
 
@@ -4227,7 +4767,7 @@ TEXT ·fmaPeakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
 
-loop196:
+loop235:
 	VFMADD231PS Y12, Y12, Y0
 	VFMADD231PS Y12, Y12, Y1
 	VFMADD231PS Y12, Y12, Y2
@@ -4241,6 +4781,6 @@ loop196:
 	VFMADD231PS Y12, Y12, Y10
 	VFMADD231PS Y12, Y12, Y11
 	DECQ        AX
-	JNZ         loop196
+	JNZ         loop235
 	VZEROUPPER
 	RET

@@ -49,34 +49,57 @@ height14_1:
 	MOVQ (AX), CX
 
 tile15:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*2), R10
-	ADDQ   DX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   24(AX), R11
-	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	LEAQ         (R9)(DX*2), R10
+	ADDQ         DX, R10
+	MOVQ         24(AX), R11
+	MOVQ         32(AX), R12
+	MOVQ         72(AX), R13
+	VMOVUPS.Z    (R11), K1, Z13
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z13, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z13, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z13, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z13, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z13, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z13, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z13, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z7
+	VMULPS       Z13, Z7, Z7
+	VBROADCASTSS (R8)(DX*2), Z8
+	VMULPS       Z13, Z8, Z8
+	VBROADCASTSS (R9), Z9
+	VMULPS       Z13, Z9, Z9
+	VBROADCASTSS (R9)(DX*1), Z10
+	VMULPS       Z13, Z10, Z10
+	VBROADCASTSS (R9)(DX*2), Z11
+	VMULPS       Z13, Z11, Z11
+	VBROADCASTSS (R10), Z12
+	VMULPS       Z13, Z12, Z12
+	VBROADCASTSS (R10)(DX*1), Z14
+	VMULPS       Z13, Z14, Z13
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JZ           end17
 
 depth16:
 	VMOVUPS.Z    (R11), K1, Z14
@@ -116,89 +139,91 @@ depth16:
 	ADDQ         R12, R11
 	DECQ         R13
 	JNZ          depth16
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain17
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z8, Z8
-	VMOVUPS      Z8, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z9, Z9
-	VMOVUPS      Z9, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z10, Z10
-	VMOVUPS      Z10, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z11, Z11
-	VMOVUPS      Z11, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z12, Z12
-	VMOVUPS      Z12, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z14
-	VADDPS       Z14, Z13, Z13
-	VMOVUPS      Z13, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+14, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done18
 
-plain17:
+end17:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain18
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z14
+	VADDPS    Z14, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z10, Z10
+	VMOVUPS   Z10, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z12, Z12
+	VMOVUPS   Z12, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+14, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done19
+
+plain18:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -229,7 +254,7 @@ plain17:
 	VMOVUPS Z13, K1, (DX)
 	ADDQ    BX, DX
 
-done18:
+done19:
 	IMUL3Q $+14, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
@@ -243,36 +268,58 @@ done18:
 height13_2:
 	MOVQ (AX), CX
 
-tile19:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*2), R10
-	ADDQ   DX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	MOVQ   24(AX), R11
-	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+tile20:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	LEAQ         (R9)(DX*2), R10
+	ADDQ         DX, R10
+	MOVQ         24(AX), R11
+	MOVQ         32(AX), R12
+	MOVQ         72(AX), R13
+	VMOVUPS.Z    (R11), K1, Z12
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z12, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z12, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z12, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z12, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z12, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z12, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z12, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z7
+	VMULPS       Z12, Z7, Z7
+	VBROADCASTSS (R8)(DX*2), Z8
+	VMULPS       Z12, Z8, Z8
+	VBROADCASTSS (R9), Z9
+	VMULPS       Z12, Z9, Z9
+	VBROADCASTSS (R9)(DX*1), Z10
+	VMULPS       Z12, Z10, Z10
+	VBROADCASTSS (R9)(DX*2), Z11
+	VMULPS       Z12, Z11, Z11
+	VBROADCASTSS (R10), Z13
+	VMULPS       Z12, Z13, Z12
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JZ           end22
 
-depth20:
+depth21:
 	VMOVUPS.Z    (R11), K1, Z13
 	VBROADCASTSS (SI), Z14
 	VFMADD231PS  Z13, Z14, Z0
@@ -307,85 +354,87 @@ depth20:
 	ADDQ         BX, R10
 	ADDQ         R12, R11
 	DECQ         R13
-	JNZ          depth20
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain21
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z8, Z8
-	VMOVUPS      Z8, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z9, Z9
-	VMOVUPS      Z9, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z10, Z10
-	VMOVUPS      Z10, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z11, Z11
-	VMOVUPS      Z11, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z13
-	VADDPS       Z13, Z12, Z12
-	VMOVUPS      Z12, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+13, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done22
+	JNZ          depth21
 
-plain21:
+end22:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain23
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z13
+	VADDPS    Z13, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z10, Z10
+	VMOVUPS   Z10, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z12, Z12
+	VMOVUPS   Z12, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+13, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done24
+
+plain23:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -414,47 +463,67 @@ plain21:
 	VMOVUPS Z12, K1, (DX)
 	ADDQ    BX, DX
 
-done22:
+done24:
 	IMUL3Q $+13, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+13, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile19
+	JG     tile20
 	VZEROUPPER
 	RET
 
 height12_3:
 	MOVQ (AX), CX
 
-tile23:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile25:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS.Z    (R10), K1, Z11
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z11, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z11, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z11, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z11, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z11, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z11, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z11, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z7
+	VMULPS       Z11, Z7, Z7
+	VBROADCASTSS (R8)(DX*2), Z8
+	VMULPS       Z11, Z8, Z8
+	VBROADCASTSS (R9), Z9
+	VMULPS       Z11, Z9, Z9
+	VBROADCASTSS (R9)(DX*1), Z10
+	VMULPS       Z11, Z10, Z10
+	VBROADCASTSS (R9)(DX*2), Z12
+	VMULPS       Z11, Z12, Z11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end27
 
-depth24:
+depth26:
 	VMOVUPS.Z    (R10), K1, Z12
 	VBROADCASTSS (SI), Z13
 	VFMADD231PS  Z12, Z13, Z0
@@ -486,80 +555,82 @@ depth24:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth24
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain25
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z8, Z8
-	VMOVUPS      Z8, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z9, Z9
-	VMOVUPS      Z9, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z10, Z10
-	VMOVUPS      Z10, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z12
-	VADDPS       Z12, Z11, Z11
-	VMOVUPS      Z11, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+12, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done26
+	JNZ          depth26
 
-plain25:
+end27:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain28
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z12
+	VADDPS    Z12, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z10, Z10
+	VMOVUPS   Z10, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+12, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done29
+
+plain28:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -586,46 +657,65 @@ plain25:
 	VMOVUPS Z11, K1, (DX)
 	ADDQ    BX, DX
 
-done26:
+done29:
 	IMUL3Q $+12, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile23
+	JG     tile25
 	VZEROUPPER
 	RET
 
 height11_4:
 	MOVQ (AX), CX
 
-tile27:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile30:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS.Z    (R10), K1, Z10
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z10, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z10, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z10, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z10, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z10, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z10, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z10, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z7
+	VMULPS       Z10, Z7, Z7
+	VBROADCASTSS (R8)(DX*2), Z8
+	VMULPS       Z10, Z8, Z8
+	VBROADCASTSS (R9), Z9
+	VMULPS       Z10, Z9, Z9
+	VBROADCASTSS (R9)(DX*1), Z11
+	VMULPS       Z10, Z11, Z10
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end32
 
-depth28:
+depth31:
 	VMOVUPS.Z    (R10), K1, Z11
 	VBROADCASTSS (SI), Z12
 	VFMADD231PS  Z11, Z12, Z0
@@ -655,75 +745,77 @@ depth28:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth28
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain29
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z8, Z8
-	VMOVUPS      Z8, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z9, Z9
-	VMOVUPS      Z9, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z11
-	VADDPS       Z11, Z10, Z10
-	VMOVUPS      Z10, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+11, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done30
+	JNZ          depth31
 
-plain29:
+end32:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain33
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z11
+	VADDPS    Z11, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z10, Z10
+	VMOVUPS   Z10, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+11, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done34
+
+plain33:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -748,45 +840,63 @@ plain29:
 	VMOVUPS Z10, K1, (DX)
 	ADDQ    BX, DX
 
-done30:
+done34:
 	IMUL3Q $+11, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile27
+	JG     tile30
 	VZEROUPPER
 	RET
 
 height10_5:
 	MOVQ (AX), CX
 
-tile31:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile35:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS.Z    (R10), K1, Z9
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z9, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z9, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z9, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z9, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z9, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z9, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z9, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z7
+	VMULPS       Z9, Z7, Z7
+	VBROADCASTSS (R8)(DX*2), Z8
+	VMULPS       Z9, Z8, Z8
+	VBROADCASTSS (R9), Z10
+	VMULPS       Z9, Z10, Z9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end37
 
-depth32:
+depth36:
 	VMOVUPS.Z    (R10), K1, Z10
 	VBROADCASTSS (SI), Z11
 	VFMADD231PS  Z10, Z11, Z0
@@ -814,70 +924,72 @@ depth32:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth32
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain33
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z8, Z8
-	VMOVUPS      Z8, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z10
-	VADDPS       Z10, Z9, Z9
-	VMOVUPS      Z9, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+10, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done34
+	JNZ          depth36
 
-plain33:
+end37:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain38
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z10
+	VADDPS    Z10, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+10, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done39
+
+plain38:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -900,42 +1012,58 @@ plain33:
 	VMOVUPS Z9, K1, (DX)
 	ADDQ    BX, DX
 
-done34:
+done39:
 	IMUL3Q $+10, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile31
+	JG     tile35
 	VZEROUPPER
 	RET
 
 height9_6:
 	MOVQ (AX), CX
 
-tile35:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile40:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS.Z    (R9), K1, Z8
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z8, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z8, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z8, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z8, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z8, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z8, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z8, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z7
+	VMULPS       Z8, Z7, Z7
+	VBROADCASTSS (R8)(DX*2), Z9
+	VMULPS       Z8, Z9, Z8
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end42
 
-depth36:
+depth41:
 	VMOVUPS.Z    (R9), K1, Z9
 	VBROADCASTSS (SI), Z10
 	VFMADD231PS  Z9, Z10, Z0
@@ -960,65 +1088,67 @@ depth36:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth36
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain37
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z9
-	VADDPS       Z9, Z8, Z8
-	VMOVUPS      Z8, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+9, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done38
+	JNZ          depth41
 
-plain37:
+end42:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain43
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+9, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done44
+
+plain43:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1039,41 +1169,56 @@ plain37:
 	VMOVUPS Z8, K1, (DX)
 	ADDQ    BX, DX
 
-done38:
+done44:
 	IMUL3Q $+9, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile35
+	JG     tile40
 	VZEROUPPER
 	RET
 
 height8_7:
 	MOVQ (AX), CX
 
-tile39:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile45:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS.Z    (R9), K1, Z7
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z7, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z7, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z7, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z7, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z7, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z7, Z5, Z5
+	VBROADCASTSS (R8), Z6
+	VMULPS       Z7, Z6, Z6
+	VBROADCASTSS (R8)(DX*1), Z8
+	VMULPS       Z7, Z8, Z7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end47
 
-depth40:
+depth46:
 	VMOVUPS.Z    (R9), K1, Z8
 	VBROADCASTSS (SI), Z9
 	VFMADD231PS  Z8, Z9, Z0
@@ -1096,60 +1241,62 @@ depth40:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth40
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain41
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z8
-	VADDPS       Z8, Z7, Z7
-	VMOVUPS      Z7, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+8, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done42
+	JNZ          depth46
 
-plain41:
+end47:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain48
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z8
+	VADDPS    Z8, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+8, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done49
+
+plain48:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1168,40 +1315,54 @@ plain41:
 	VMOVUPS Z7, K1, (DX)
 	ADDQ    BX, DX
 
-done42:
+done49:
 	IMUL3Q $+8, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile39
+	JG     tile45
 	VZEROUPPER
 	RET
 
 height7_8:
 	MOVQ (AX), CX
 
-tile43:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile50:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS.Z    (R9), K1, Z6
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z6, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z6, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z6, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z6, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z6, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z5
+	VMULPS       Z6, Z5, Z5
+	VBROADCASTSS (R8), Z7
+	VMULPS       Z6, Z7, Z6
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end52
 
-depth44:
+depth51:
 	VMOVUPS.Z    (R9), K1, Z7
 	VBROADCASTSS (SI), Z8
 	VFMADD231PS  Z7, Z8, Z0
@@ -1222,55 +1383,57 @@ depth44:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth44
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain45
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z7
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS      Z6, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+7, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done46
+	JNZ          depth51
 
-plain45:
+end52:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain53
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z7
+	VADDPS    Z7, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z6, Z6
+	VMOVUPS   Z6, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+7, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done54
+
+plain53:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1287,37 +1450,49 @@ plain45:
 	VMOVUPS Z6, K1, (DX)
 	ADDQ    BX, DX
 
-done46:
+done54:
 	IMUL3Q $+7, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile43
+	JG     tile50
 	VZEROUPPER
 	RET
 
 height6_9:
 	MOVQ (AX), CX
 
-tile47:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile55:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS.Z    (R8), K1, Z5
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z5, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z5, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z5, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z5, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z4
+	VMULPS       Z5, Z4, Z4
+	VBROADCASTSS (DI)(DX*2), Z6
+	VMULPS       Z5, Z6, Z5
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end57
 
-depth48:
+depth56:
 	VMOVUPS.Z    (R8), K1, Z6
 	VBROADCASTSS (SI), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -1335,50 +1510,52 @@ depth48:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth48
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain49
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z6
-	VADDPS       Z6, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z6
-	VADDPS       Z6, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z6
-	VADDPS       Z6, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z6
-	VADDPS       Z6, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z6
-	VADDPS       Z6, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z6
-	VADDPS       Z6, Z5, Z5
-	VMOVUPS      Z5, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done50
+	JNZ          depth56
 
-plain49:
+end57:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain58
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z6
+	VADDPS    Z6, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+6, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done59
+
+plain58:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1393,36 +1570,47 @@ plain49:
 	VMOVUPS Z5, K1, (DX)
 	ADDQ    BX, DX
 
-done50:
+done59:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile47
+	JG     tile55
 	VZEROUPPER
 	RET
 
 height5_10:
 	MOVQ (AX), CX
 
-tile51:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile60:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS.Z    (R8), K1, Z4
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z4, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z4, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z4, Z2, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI)(DX*1), Z5
+	VMULPS       Z4, Z5, Z4
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end62
 
-depth52:
+depth61:
 	VMOVUPS.Z    (R8), K1, Z5
 	VBROADCASTSS (SI), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -1438,45 +1626,47 @@ depth52:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth52
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain53
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z5
-	VADDPS       Z5, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z5
-	VADDPS       Z5, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z5
-	VADDPS       Z5, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z5
-	VADDPS       Z5, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z5
-	VADDPS       Z5, Z4, Z4
-	VMOVUPS      Z4, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done54
+	JNZ          depth61
 
-plain53:
+end62:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain63
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z5
+	VADDPS    Z5, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z4, Z4
+	VMOVUPS   Z4, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+5, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done64
+
+plain63:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1489,35 +1679,45 @@ plain53:
 	VMOVUPS Z4, K1, (DX)
 	ADDQ    BX, DX
 
-done54:
+done64:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile51
+	JG     tile60
 	VZEROUPPER
 	RET
 
 height4_11:
 	MOVQ (AX), CX
 
-tile55:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile65:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS.Z    (R8), K1, Z3
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z3, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z3, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z2
+	VMULPS       Z3, Z2, Z2
+	VBROADCASTSS (DI), Z4
+	VMULPS       Z3, Z4, Z3
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end67
 
-depth56:
+depth66:
 	VMOVUPS.Z    (R8), K1, Z4
 	VBROADCASTSS (SI), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -1531,40 +1731,42 @@ depth56:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth56
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain57
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z4
-	VADDPS       Z4, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z4
-	VADDPS       Z4, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z4
-	VADDPS       Z4, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z4
-	VADDPS       Z4, Z3, Z3
-	VMOVUPS      Z3, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done58
+	JNZ          depth66
 
-plain57:
+end67:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain68
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+4, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done69
+
+plain68:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1575,32 +1777,40 @@ plain57:
 	VMOVUPS Z3, K1, (DX)
 	ADDQ    BX, DX
 
-done58:
+done69:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile55
+	JG     tile65
 	VZEROUPPER
 	RET
 
 height3_12:
 	MOVQ (AX), CX
 
-tile59:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile70:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS.Z    (DI), K1, Z2
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z2, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z1
+	VMULPS       Z2, Z1, Z1
+	VBROADCASTSS (SI)(DX*2), Z3
+	VMULPS       Z2, Z3, Z2
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end72
 
-depth60:
+depth71:
 	VMOVUPS.Z    (DI), K1, Z3
 	VBROADCASTSS (SI), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -1611,35 +1821,37 @@ depth60:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth60
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain61
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z3
-	VADDPS       Z3, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z3
-	VADDPS       Z3, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z3
-	VADDPS       Z3, Z2, Z2
-	VMOVUPS      Z2, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done62
+	JNZ          depth71
 
-plain61:
+end72:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain73
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z3
+	VADDPS    Z3, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+3, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done74
+
+plain73:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
@@ -1648,31 +1860,38 @@ plain61:
 	VMOVUPS Z2, K1, (DX)
 	ADDQ    BX, DX
 
-done62:
+done74:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile59
+	JG     tile70
 	VZEROUPPER
 	RET
 
 height2_13:
 	MOVQ (AX), CX
 
-tile63:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile75:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS.Z    (DI), K1, Z1
+	VBROADCASTSS (SI), Z0
+	VMULPS       Z1, Z0, Z0
+	VBROADCASTSS (SI)(DX*1), Z2
+	VMULPS       Z1, Z2, Z1
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end77
 
-depth64:
+depth76:
 	VMOVUPS.Z    (DI), K1, Z2
 	VBROADCASTSS (SI), Z3
 	VFMADD231PS  Z2, Z3, Z0
@@ -1681,97 +1900,107 @@ depth64:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth64
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain65
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z2
-	VADDPS       Z2, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VMOVUPS.Z    (SI), K1, Z2
-	VADDPS       Z2, Z1, Z1
-	VMOVUPS      Z1, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done66
+	JNZ          depth76
 
-plain65:
+end77:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain78
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VMOVUPS.Z (SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+2, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done79
+
+plain78:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 	VMOVUPS Z1, K1, (DX)
 	ADDQ    BX, DX
 
-done66:
+done79:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile63
+	JG     tile75
 	VZEROUPPER
 	RET
 
 height1_14:
 	MOVQ (AX), CX
 
-tile67:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VPXORD Z0, Z0, Z0
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile80:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMOVUPS.Z    (SI), K1, Z0
+	VBROADCASTSS (BX), Z1
+	VMULPS       Z0, Z1, Z0
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end82
 
-depth68:
+depth81:
 	VMOVUPS.Z    (SI), K1, Z1
 	VBROADCASTSS (BX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth68
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain69
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VMOVUPS.Z    (SI), K1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K1, (DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done70
+	JNZ          depth81
 
-plain69:
+end82:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain83
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VMOVUPS.Z (SI), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+1, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done84
+
+plain83:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    BX, DX
 
-done70:
+done84:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile67
+	JG     tile80
 	VZEROUPPER
 	RET
 
@@ -1786,84 +2015,108 @@ TEXT ·gemm2PartAVX512(SB), NOSPLIT, $0-16
 	BZHIQ DX, BX, BX
 	KMOVW BX, K1
 	CMPQ  CX, $+14
-	JEQ   height14_71
+	JEQ   height14_85
 	CMPQ  CX, $+13
-	JEQ   height13_72
+	JEQ   height13_86
 	CMPQ  CX, $+12
-	JEQ   height12_73
+	JEQ   height12_87
 	CMPQ  CX, $+11
-	JEQ   height11_74
+	JEQ   height11_88
 	CMPQ  CX, $+10
-	JEQ   height10_75
+	JEQ   height10_89
 	CMPQ  CX, $+9
-	JEQ   height9_76
+	JEQ   height9_90
 	CMPQ  CX, $+8
-	JEQ   height8_77
+	JEQ   height8_91
 	CMPQ  CX, $+7
-	JEQ   height7_78
+	JEQ   height7_92
 	CMPQ  CX, $+6
-	JEQ   height6_79
+	JEQ   height6_93
 	CMPQ  CX, $+5
-	JEQ   height5_80
+	JEQ   height5_94
 	CMPQ  CX, $+4
-	JEQ   height4_81
+	JEQ   height4_95
 	CMPQ  CX, $+3
-	JEQ   height3_82
+	JEQ   height3_96
 	CMPQ  CX, $+2
-	JEQ   height2_83
+	JEQ   height2_97
 	CMPQ  CX, $+1
-	JEQ   height1_84
+	JEQ   height1_98
 	VZEROUPPER
 	RET
 
-height14_71:
+height14_85:
 	MOVQ (AX), CX
 
-tile85:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*2), R10
-	ADDQ   DX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   24(AX), R11
-	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+tile99:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	LEAQ         (R9)(DX*2), R10
+	ADDQ         DX, R10
+	MOVQ         24(AX), R11
+	MOVQ         32(AX), R12
+	MOVQ         72(AX), R13
+	VMOVUPS      (R11), Z26
+	VMOVUPS.Z    64(R11), K1, Z27
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z26, Z1, Z0
+	VMULPS       Z27, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z26, Z3, Z2
+	VMULPS       Z27, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z26, Z5, Z4
+	VMULPS       Z27, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z26, Z7, Z6
+	VMULPS       Z27, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z26, Z9, Z8
+	VMULPS       Z27, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z26, Z11, Z10
+	VMULPS       Z27, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z26, Z13, Z12
+	VMULPS       Z27, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z26, Z15, Z14
+	VMULPS       Z27, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z26, Z17, Z16
+	VMULPS       Z27, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z26, Z19, Z18
+	VMULPS       Z27, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z21
+	VMULPS       Z26, Z21, Z20
+	VMULPS       Z27, Z21, Z21
+	VBROADCASTSS (R9)(DX*2), Z23
+	VMULPS       Z26, Z23, Z22
+	VMULPS       Z27, Z23, Z23
+	VBROADCASTSS (R10), Z25
+	VMULPS       Z26, Z25, Z24
+	VMULPS       Z27, Z25, Z25
+	VBROADCASTSS (R10)(DX*1), Z28
+	VMULPS       Z26, Z28, Z26
+	VMULPS       Z27, Z28, Z27
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JZ           end101
 
-depth86:
+depth100:
 	VMOVUPS      (R11), Z28
 	VMOVUPS.Z    64(R11), K1, Z29
 	VBROADCASTSS (SI), Z30
@@ -1915,118 +2168,120 @@ depth86:
 	ADDQ         BX, R10
 	ADDQ         R12, R11
 	DECQ         R13
-	JNZ          depth86
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain87
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z17, Z17
-	VMOVUPS      Z17, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z19, Z19
-	VMOVUPS      Z19, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z21, Z21
-	VMOVUPS      Z21, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z22, Z22
-	VMOVUPS      Z22, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z23, Z23
-	VMOVUPS      Z23, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z24, Z24
-	VMOVUPS      Z24, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z25, Z25
-	VMOVUPS      Z25, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z26, Z26
-	VMOVUPS      Z26, (DX)
-	VMOVUPS.Z    64(SI), K1, Z28
-	VADDPS       Z28, Z27, Z27
-	VMOVUPS      Z27, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+14, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done88
+	JNZ          depth100
 
-plain87:
+end101:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain102
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z16, Z16
+	VMOVUPS   Z16, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z17, Z17
+	VMOVUPS   Z17, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z18, Z18
+	VMOVUPS   Z18, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z19, Z19
+	VMOVUPS   Z19, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z20, Z20
+	VMOVUPS   Z20, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z21, Z21
+	VMOVUPS   Z21, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z22, Z22
+	VMOVUPS   Z22, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z23, Z23
+	VMOVUPS   Z23, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z24, Z24
+	VMOVUPS   Z24, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z25, Z25
+	VMOVUPS   Z25, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z26, Z26
+	VMOVUPS   Z26, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z27, Z27
+	VMOVUPS   Z27, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+14, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done103
+
+plain102:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -2071,63 +2326,86 @@ plain87:
 	VMOVUPS Z27, K1, 64(DX)
 	ADDQ    BX, DX
 
-done88:
+done103:
 	IMUL3Q $+14, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+14, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile85
+	JG     tile99
 	VZEROUPPER
 	RET
 
-height13_72:
+height13_86:
 	MOVQ (AX), CX
 
-tile89:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*2), R10
-	ADDQ   DX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   24(AX), R11
-	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+tile104:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	LEAQ         (R9)(DX*2), R10
+	ADDQ         DX, R10
+	MOVQ         24(AX), R11
+	MOVQ         32(AX), R12
+	MOVQ         72(AX), R13
+	VMOVUPS      (R11), Z24
+	VMOVUPS.Z    64(R11), K1, Z25
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z24, Z1, Z0
+	VMULPS       Z25, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z24, Z3, Z2
+	VMULPS       Z25, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z24, Z5, Z4
+	VMULPS       Z25, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z24, Z7, Z6
+	VMULPS       Z25, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z24, Z9, Z8
+	VMULPS       Z25, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z24, Z11, Z10
+	VMULPS       Z25, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z24, Z13, Z12
+	VMULPS       Z25, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z24, Z15, Z14
+	VMULPS       Z25, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z24, Z17, Z16
+	VMULPS       Z25, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z24, Z19, Z18
+	VMULPS       Z25, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z21
+	VMULPS       Z24, Z21, Z20
+	VMULPS       Z25, Z21, Z21
+	VBROADCASTSS (R9)(DX*2), Z23
+	VMULPS       Z24, Z23, Z22
+	VMULPS       Z25, Z23, Z23
+	VBROADCASTSS (R10), Z26
+	VMULPS       Z24, Z26, Z24
+	VMULPS       Z25, Z26, Z25
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JZ           end106
 
-depth90:
+depth105:
 	VMOVUPS      (R11), Z26
 	VMOVUPS.Z    64(R11), K1, Z27
 	VBROADCASTSS (SI), Z28
@@ -2176,111 +2454,113 @@ depth90:
 	ADDQ         BX, R10
 	ADDQ         R12, R11
 	DECQ         R13
-	JNZ          depth90
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain91
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z17, Z17
-	VMOVUPS      Z17, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z19, Z19
-	VMOVUPS      Z19, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z21, Z21
-	VMOVUPS      Z21, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z22, Z22
-	VMOVUPS      Z22, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z23, Z23
-	VMOVUPS      Z23, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z24, Z24
-	VMOVUPS      Z24, (DX)
-	VMOVUPS.Z    64(SI), K1, Z26
-	VADDPS       Z26, Z25, Z25
-	VMOVUPS      Z25, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+13, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done92
+	JNZ          depth105
 
-plain91:
+end106:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain107
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z16, Z16
+	VMOVUPS   Z16, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z17, Z17
+	VMOVUPS   Z17, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z18, Z18
+	VMOVUPS   Z18, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z19, Z19
+	VMOVUPS   Z19, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z20, Z20
+	VMOVUPS   Z20, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z21, Z21
+	VMOVUPS   Z21, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z22, Z22
+	VMOVUPS   Z22, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z23, Z23
+	VMOVUPS   Z23, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z24, Z24
+	VMOVUPS   Z24, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z25, Z25
+	VMOVUPS   Z25, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+13, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done108
+
+plain107:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -2322,59 +2602,80 @@ plain91:
 	VMOVUPS Z25, K1, 64(DX)
 	ADDQ    BX, DX
 
-done92:
+done108:
 	IMUL3Q $+13, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+13, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile89
+	JG     tile104
 	VZEROUPPER
 	RET
 
-height12_73:
+height12_87:
 	MOVQ (AX), CX
 
-tile93:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile109:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Z22
+	VMOVUPS.Z    64(R10), K1, Z23
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z22, Z1, Z0
+	VMULPS       Z23, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z22, Z3, Z2
+	VMULPS       Z23, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z22, Z5, Z4
+	VMULPS       Z23, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z22, Z7, Z6
+	VMULPS       Z23, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z22, Z9, Z8
+	VMULPS       Z23, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z22, Z11, Z10
+	VMULPS       Z23, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z22, Z13, Z12
+	VMULPS       Z23, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z22, Z15, Z14
+	VMULPS       Z23, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z22, Z17, Z16
+	VMULPS       Z23, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z22, Z19, Z18
+	VMULPS       Z23, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z21
+	VMULPS       Z22, Z21, Z20
+	VMULPS       Z23, Z21, Z21
+	VBROADCASTSS (R9)(DX*2), Z24
+	VMULPS       Z22, Z24, Z22
+	VMULPS       Z23, Z24, Z23
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end111
 
-depth94:
+depth110:
 	VMOVUPS      (R10), Z24
 	VMOVUPS.Z    64(R10), K1, Z25
 	VBROADCASTSS (SI), Z26
@@ -2419,104 +2720,106 @@ depth94:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth94
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain95
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z17, Z17
-	VMOVUPS      Z17, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z19, Z19
-	VMOVUPS      Z19, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z21, Z21
-	VMOVUPS      Z21, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z22, Z22
-	VMOVUPS      Z22, (DX)
-	VMOVUPS.Z    64(SI), K1, Z24
-	VADDPS       Z24, Z23, Z23
-	VMOVUPS      Z23, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+12, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done96
+	JNZ          depth110
 
-plain95:
+end111:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain112
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z16, Z16
+	VMOVUPS   Z16, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z17, Z17
+	VMOVUPS   Z17, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z18, Z18
+	VMOVUPS   Z18, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z19, Z19
+	VMOVUPS   Z19, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z20, Z20
+	VMOVUPS   Z20, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z21, Z21
+	VMOVUPS   Z21, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z22, Z22
+	VMOVUPS   Z22, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z23, Z23
+	VMOVUPS   Z23, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+12, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done113
+
+plain112:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -2555,57 +2858,77 @@ plain95:
 	VMOVUPS Z23, K1, 64(DX)
 	ADDQ    BX, DX
 
-done96:
+done113:
 	IMUL3Q $+12, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile93
+	JG     tile109
 	VZEROUPPER
 	RET
 
-height11_74:
+height11_88:
 	MOVQ (AX), CX
 
-tile97:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile114:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Z20
+	VMOVUPS.Z    64(R10), K1, Z21
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z20, Z1, Z0
+	VMULPS       Z21, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z20, Z3, Z2
+	VMULPS       Z21, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z20, Z5, Z4
+	VMULPS       Z21, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z20, Z7, Z6
+	VMULPS       Z21, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z20, Z9, Z8
+	VMULPS       Z21, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z20, Z11, Z10
+	VMULPS       Z21, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z20, Z13, Z12
+	VMULPS       Z21, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z20, Z15, Z14
+	VMULPS       Z21, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z20, Z17, Z16
+	VMULPS       Z21, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z20, Z19, Z18
+	VMULPS       Z21, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z22
+	VMULPS       Z20, Z22, Z20
+	VMULPS       Z21, Z22, Z21
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end116
 
-depth98:
+depth115:
 	VMOVUPS      (R10), Z22
 	VMOVUPS.Z    64(R10), K1, Z23
 	VBROADCASTSS (SI), Z24
@@ -2647,97 +2970,99 @@ depth98:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth98
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain99
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z17, Z17
-	VMOVUPS      Z17, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z19, Z19
-	VMOVUPS      Z19, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VMOVUPS.Z    64(SI), K1, Z22
-	VADDPS       Z22, Z21, Z21
-	VMOVUPS      Z21, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+11, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done100
+	JNZ          depth115
 
-plain99:
+end116:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain117
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z16, Z16
+	VMOVUPS   Z16, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z17, Z17
+	VMOVUPS   Z17, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z18, Z18
+	VMOVUPS   Z18, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z19, Z19
+	VMOVUPS   Z19, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z20, Z20
+	VMOVUPS   Z20, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z21, Z21
+	VMOVUPS   Z21, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+11, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done118
+
+plain117:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -2773,55 +3098,74 @@ plain99:
 	VMOVUPS Z21, K1, 64(DX)
 	ADDQ    BX, DX
 
-done100:
+done118:
 	IMUL3Q $+11, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile97
+	JG     tile114
 	VZEROUPPER
 	RET
 
-height10_75:
+height10_89:
 	MOVQ (AX), CX
 
-tile101:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile119:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Z18
+	VMOVUPS.Z    64(R10), K1, Z19
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z18, Z1, Z0
+	VMULPS       Z19, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z18, Z3, Z2
+	VMULPS       Z19, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z18, Z5, Z4
+	VMULPS       Z19, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z18, Z7, Z6
+	VMULPS       Z19, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z18, Z9, Z8
+	VMULPS       Z19, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z18, Z11, Z10
+	VMULPS       Z19, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z18, Z13, Z12
+	VMULPS       Z19, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z18, Z15, Z14
+	VMULPS       Z19, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z18, Z17, Z16
+	VMULPS       Z19, Z17, Z17
+	VBROADCASTSS (R9), Z20
+	VMULPS       Z18, Z20, Z18
+	VMULPS       Z19, Z20, Z19
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end121
 
-depth102:
+depth120:
 	VMOVUPS      (R10), Z20
 	VMOVUPS.Z    64(R10), K1, Z21
 	VBROADCASTSS (SI), Z22
@@ -2860,90 +3204,92 @@ depth102:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth102
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain103
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z17, Z17
-	VMOVUPS      Z17, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VMOVUPS.Z    64(SI), K1, Z20
-	VADDPS       Z20, Z19, Z19
-	VMOVUPS      Z19, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+10, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done104
+	JNZ          depth120
 
-plain103:
+end121:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain122
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z16, Z16
+	VMOVUPS   Z16, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z17, Z17
+	VMOVUPS   Z17, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z18, Z18
+	VMOVUPS   Z18, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z19, Z19
+	VMOVUPS   Z19, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+10, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done123
+
+plain122:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -2976,51 +3322,68 @@ plain103:
 	VMOVUPS Z19, K1, 64(DX)
 	ADDQ    BX, DX
 
-done104:
+done123:
 	IMUL3Q $+10, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile101
+	JG     tile119
 	VZEROUPPER
 	RET
 
-height9_76:
+height9_90:
 	MOVQ (AX), CX
 
-tile105:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile124:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Z16
+	VMOVUPS.Z    64(R9), K1, Z17
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z16, Z1, Z0
+	VMULPS       Z17, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z16, Z3, Z2
+	VMULPS       Z17, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z16, Z5, Z4
+	VMULPS       Z17, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z16, Z7, Z6
+	VMULPS       Z17, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z16, Z9, Z8
+	VMULPS       Z17, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z16, Z11, Z10
+	VMULPS       Z17, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z16, Z13, Z12
+	VMULPS       Z17, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z16, Z15, Z14
+	VMULPS       Z17, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z18
+	VMULPS       Z16, Z18, Z16
+	VMULPS       Z17, Z18, Z17
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end126
 
-depth106:
+depth125:
 	VMOVUPS      (R9), Z18
 	VMOVUPS.Z    64(R9), K1, Z19
 	VBROADCASTSS (SI), Z20
@@ -3055,83 +3418,85 @@ depth106:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth106
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain107
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VMOVUPS.Z    64(SI), K1, Z18
-	VADDPS       Z18, Z17, Z17
-	VMOVUPS      Z17, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+9, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done108
+	JNZ          depth125
 
-plain107:
+end126:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain127
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z16, Z16
+	VMOVUPS   Z16, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z17, Z17
+	VMOVUPS   Z17, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+9, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done128
+
+plain127:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3161,49 +3526,65 @@ plain107:
 	VMOVUPS Z17, K1, 64(DX)
 	ADDQ    BX, DX
 
-done108:
+done128:
 	IMUL3Q $+9, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile105
+	JG     tile124
 	VZEROUPPER
 	RET
 
-height8_77:
+height8_91:
 	MOVQ (AX), CX
 
-tile109:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile129:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Z14
+	VMOVUPS.Z    64(R9), K1, Z15
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z14, Z1, Z0
+	VMULPS       Z15, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z14, Z3, Z2
+	VMULPS       Z15, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z14, Z5, Z4
+	VMULPS       Z15, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z14, Z7, Z6
+	VMULPS       Z15, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z14, Z9, Z8
+	VMULPS       Z15, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z14, Z11, Z10
+	VMULPS       Z15, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z14, Z13, Z12
+	VMULPS       Z15, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z16
+	VMULPS       Z14, Z16, Z14
+	VMULPS       Z15, Z16, Z15
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end131
 
-depth110:
+depth130:
 	VMOVUPS      (R9), Z16
 	VMOVUPS.Z    64(R9), K1, Z17
 	VBROADCASTSS (SI), Z18
@@ -3235,76 +3616,78 @@ depth110:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth110
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain111
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VMOVUPS.Z    64(SI), K1, Z16
-	VADDPS       Z16, Z15, Z15
-	VMOVUPS      Z15, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+8, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done112
+	JNZ          depth130
 
-plain111:
+end131:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain132
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z14, Z14
+	VMOVUPS   Z14, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+8, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done133
+
+plain132:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3331,47 +3714,62 @@ plain111:
 	VMOVUPS Z15, K1, 64(DX)
 	ADDQ    BX, DX
 
-done112:
+done133:
 	IMUL3Q $+8, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile109
+	JG     tile129
 	VZEROUPPER
 	RET
 
-height7_78:
+height7_92:
 	MOVQ (AX), CX
 
-tile113:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile134:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Z12
+	VMOVUPS.Z    64(R9), K1, Z13
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z12, Z1, Z0
+	VMULPS       Z13, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z12, Z3, Z2
+	VMULPS       Z13, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z12, Z5, Z4
+	VMULPS       Z13, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z12, Z7, Z6
+	VMULPS       Z13, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z12, Z9, Z8
+	VMULPS       Z13, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z12, Z11, Z10
+	VMULPS       Z13, Z11, Z11
+	VBROADCASTSS (R8), Z14
+	VMULPS       Z12, Z14, Z12
+	VMULPS       Z13, Z14, Z13
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end136
 
-depth114:
+depth135:
 	VMOVUPS      (R9), Z14
 	VMOVUPS.Z    64(R9), K1, Z15
 	VBROADCASTSS (SI), Z16
@@ -3400,69 +3798,71 @@ depth114:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth114
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain115
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VMOVUPS.Z    64(SI), K1, Z14
-	VADDPS       Z14, Z13, Z13
-	VMOVUPS      Z13, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+7, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done116
+	JNZ          depth135
 
-plain115:
+end136:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain137
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z12, Z12
+	VMOVUPS   Z12, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+7, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done138
+
+plain137:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3486,43 +3886,56 @@ plain115:
 	VMOVUPS Z13, K1, 64(DX)
 	ADDQ    BX, DX
 
-done116:
+done138:
 	IMUL3Q $+7, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile113
+	JG     tile134
 	VZEROUPPER
 	RET
 
-height6_79:
+height6_93:
 	MOVQ (AX), CX
 
-tile117:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile139:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z10
+	VMOVUPS.Z    64(R8), K1, Z11
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z10, Z1, Z0
+	VMULPS       Z11, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z10, Z3, Z2
+	VMULPS       Z11, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z10, Z5, Z4
+	VMULPS       Z11, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z10, Z7, Z6
+	VMULPS       Z11, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z10, Z9, Z8
+	VMULPS       Z11, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z12
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z12, Z11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end141
 
-depth118:
+depth140:
 	VMOVUPS      (R8), Z12
 	VMOVUPS.Z    64(R8), K1, Z13
 	VBROADCASTSS (SI), Z14
@@ -3547,62 +3960,64 @@ depth118:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth118
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain119
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z12
-	VADDPS       Z12, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z12
-	VADDPS       Z12, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z12
-	VADDPS       Z12, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z12
-	VADDPS       Z12, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z12
-	VADDPS       Z12, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VMOVUPS.Z    64(SI), K1, Z12
-	VADDPS       Z12, Z11, Z11
-	VMOVUPS      Z11, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done120
+	JNZ          depth140
 
-plain119:
+end141:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain142
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z10, Z10
+	VMOVUPS   Z10, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+6, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done143
+
+plain142:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3623,41 +4038,53 @@ plain119:
 	VMOVUPS Z11, K1, 64(DX)
 	ADDQ    BX, DX
 
-done120:
+done143:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile117
+	JG     tile139
 	VZEROUPPER
 	RET
 
-height5_80:
+height5_94:
 	MOVQ (AX), CX
 
-tile121:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile144:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z8
+	VMOVUPS.Z    64(R8), K1, Z9
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z8, Z1, Z0
+	VMULPS       Z9, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z8, Z3, Z2
+	VMULPS       Z9, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z8, Z5, Z4
+	VMULPS       Z9, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z8, Z7, Z6
+	VMULPS       Z9, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z10
+	VMULPS       Z8, Z10, Z8
+	VMULPS       Z9, Z10, Z9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end146
 
-depth122:
+depth145:
 	VMOVUPS      (R8), Z10
 	VMOVUPS.Z    64(R8), K1, Z11
 	VBROADCASTSS (SI), Z12
@@ -3679,55 +4106,57 @@ depth122:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth122
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain123
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z10
-	VADDPS       Z10, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z10
-	VADDPS       Z10, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z10
-	VADDPS       Z10, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z10
-	VADDPS       Z10, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VMOVUPS.Z    64(SI), K1, Z10
-	VADDPS       Z10, Z9, Z9
-	VMOVUPS      Z9, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done124
+	JNZ          depth145
 
-plain123:
+end146:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain147
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z8, Z8
+	VMOVUPS   Z8, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+5, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done148
+
+plain147:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3745,39 +4174,50 @@ plain123:
 	VMOVUPS Z9, K1, 64(DX)
 	ADDQ    BX, DX
 
-done124:
+done148:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile121
+	JG     tile144
 	VZEROUPPER
 	RET
 
-height4_81:
+height4_95:
 	MOVQ (AX), CX
 
-tile125:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile149:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z6
+	VMOVUPS.Z    64(R8), K1, Z7
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z6, Z1, Z0
+	VMULPS       Z7, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z6, Z3, Z2
+	VMULPS       Z7, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z6, Z5, Z4
+	VMULPS       Z7, Z5, Z5
+	VBROADCASTSS (DI), Z8
+	VMULPS       Z6, Z8, Z6
+	VMULPS       Z7, Z8, Z7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end151
 
-depth126:
+depth150:
 	VMOVUPS      (R8), Z8
 	VMOVUPS.Z    64(R8), K1, Z9
 	VBROADCASTSS (SI), Z10
@@ -3796,48 +4236,50 @@ depth126:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth126
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain127
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z8
-	VADDPS       Z8, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z8
-	VADDPS       Z8, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z8
-	VADDPS       Z8, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VMOVUPS.Z    64(SI), K1, Z8
-	VADDPS       Z8, Z7, Z7
-	VMOVUPS      Z7, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done128
+	JNZ          depth150
 
-plain127:
+end151:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain152
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z6, Z6
+	VMOVUPS   Z6, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z7, Z7
+	VMOVUPS   Z7, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+4, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done153
+
+plain152:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3852,35 +4294,44 @@ plain127:
 	VMOVUPS Z7, K1, 64(DX)
 	ADDQ    BX, DX
 
-done128:
+done153:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile125
+	JG     tile149
 	VZEROUPPER
 	RET
 
-height3_82:
+height3_96:
 	MOVQ (AX), CX
 
-tile129:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile154:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Z4
+	VMOVUPS.Z    64(DI), K1, Z5
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z4, Z1, Z0
+	VMULPS       Z5, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z4, Z3, Z2
+	VMULPS       Z5, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z6
+	VMULPS       Z4, Z6, Z4
+	VMULPS       Z5, Z6, Z5
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end156
 
-depth130:
+depth155:
 	VMOVUPS      (DI), Z6
 	VMOVUPS.Z    64(DI), K1, Z7
 	VBROADCASTSS (SI), Z8
@@ -3895,41 +4346,43 @@ depth130:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth130
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain131
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z6
-	VADDPS       Z6, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z6
-	VADDPS       Z6, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VMOVUPS.Z    64(SI), K1, Z6
-	VADDPS       Z6, Z5, Z5
-	VMOVUPS      Z5, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done132
+	JNZ          depth155
 
-plain131:
+end156:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain157
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z4, Z4
+	VMOVUPS   Z4, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+3, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done158
+
+plain157:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -3941,33 +4394,41 @@ plain131:
 	VMOVUPS Z5, K1, 64(DX)
 	ADDQ    BX, DX
 
-done132:
+done158:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile129
+	JG     tile154
 	VZEROUPPER
 	RET
 
-height2_83:
+height2_97:
 	MOVQ (AX), CX
 
-tile133:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile159:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Z2
+	VMOVUPS.Z    64(DI), K1, Z3
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z2, Z1, Z0
+	VMULPS       Z3, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z4
+	VMULPS       Z2, Z4, Z2
+	VMULPS       Z3, Z4, Z3
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end161
 
-depth134:
+depth160:
 	VMOVUPS      (DI), Z4
 	VMOVUPS.Z    64(DI), K1, Z5
 	VBROADCASTSS (SI), Z6
@@ -3979,34 +4440,36 @@ depth134:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth134
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain135
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z4
-	VADDPS       Z4, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VMOVUPS.Z    64(SI), K1, Z4
-	VADDPS       Z4, Z3, Z3
-	VMOVUPS      Z3, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done136
+	JNZ          depth160
 
-plain135:
+end161:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain162
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	VADDPS    (SI), Z2, Z2
+	VMOVUPS   Z2, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+2, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done163
+
+plain162:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
@@ -4015,31 +4478,38 @@ plain135:
 	VMOVUPS Z3, K1, 64(DX)
 	ADDQ    BX, DX
 
-done136:
+done163:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile133
+	JG     tile159
 	VZEROUPPER
 	RET
 
-height1_84:
+height1_98:
 	MOVQ (AX), CX
 
-tile137:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile164:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMOVUPS      (SI), Z0
+	VMOVUPS.Z    64(SI), K1, Z1
+	VBROADCASTSS (BX), Z2
+	VMULPS       Z0, Z2, Z0
+	VMULPS       Z1, Z2, Z1
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end166
 
-depth138:
+depth165:
 	VMOVUPS      (SI), Z2
 	VMOVUPS.Z    64(SI), K1, Z3
 	VBROADCASTSS (BX), Z4
@@ -4048,40 +4518,42 @@ depth138:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth138
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain139
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VMOVUPS.Z    64(SI), K1, Z2
-	VADDPS       Z2, Z1, Z1
-	VMOVUPS      Z1, K1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done140
+	JNZ          depth165
 
-plain139:
+end166:
+	MOVQ      40(AX), DX
+	MOVQ      48(AX), BX
+	MOVQ      56(AX), SI
+	MOVQ      64(AX), DI
+	TESTQ     SI, SI
+	JZ        plain167
+	ADDQ      104(AX), SI
+	ADDQ      96(AX), DX
+	VADDPS    (SI), Z0, Z0
+	VMOVUPS   Z0, (DX)
+	VMOVUPS.Z 64(SI), K1, Z0
+	VADDPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, 64(DX)
+	ADDQ      DI, SI
+	ADDQ      BX, DX
+	IMUL3Q    $+1, DI, DI
+	ADDQ      DI, 104(AX)
+	JMP       done168
+
+plain167:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    BX, DX
 
-done140:
+done168:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile137
+	JG     tile164
 	VZEROUPPER
 	RET
 
@@ -4091,84 +4563,108 @@ TEXT ·gemm2AVX512(SB), NOSPLIT, $0-16
 	MOVQ job+0(FP), AX
 	MOVQ height+8(FP), CX
 	CMPQ CX, $+14
-	JEQ  height14_141
+	JEQ  height14_169
 	CMPQ CX, $+13
-	JEQ  height13_142
+	JEQ  height13_170
 	CMPQ CX, $+12
-	JEQ  height12_143
+	JEQ  height12_171
 	CMPQ CX, $+11
-	JEQ  height11_144
+	JEQ  height11_172
 	CMPQ CX, $+10
-	JEQ  height10_145
+	JEQ  height10_173
 	CMPQ CX, $+9
-	JEQ  height9_146
+	JEQ  height9_174
 	CMPQ CX, $+8
-	JEQ  height8_147
+	JEQ  height8_175
 	CMPQ CX, $+7
-	JEQ  height7_148
+	JEQ  height7_176
 	CMPQ CX, $+6
-	JEQ  height6_149
+	JEQ  height6_177
 	CMPQ CX, $+5
-	JEQ  height5_150
+	JEQ  height5_178
 	CMPQ CX, $+4
-	JEQ  height4_151
+	JEQ  height4_179
 	CMPQ CX, $+3
-	JEQ  height3_152
+	JEQ  height3_180
 	CMPQ CX, $+2
-	JEQ  height2_153
+	JEQ  height2_181
 	CMPQ CX, $+1
-	JEQ  height1_154
+	JEQ  height1_182
 	VZEROUPPER
 	RET
 
-height14_141:
+height14_169:
 	MOVQ (AX), CX
 
-tile155:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*2), R10
-	ADDQ   DX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
-	MOVQ   24(AX), R11
-	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+tile183:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	LEAQ         (R9)(DX*2), R10
+	ADDQ         DX, R10
+	MOVQ         24(AX), R11
+	MOVQ         32(AX), R12
+	MOVQ         72(AX), R13
+	VMOVUPS      (R11), Z26
+	VMOVUPS      64(R11), Z27
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z26, Z1, Z0
+	VMULPS       Z27, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z26, Z3, Z2
+	VMULPS       Z27, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z26, Z5, Z4
+	VMULPS       Z27, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z26, Z7, Z6
+	VMULPS       Z27, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z26, Z9, Z8
+	VMULPS       Z27, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z26, Z11, Z10
+	VMULPS       Z27, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z26, Z13, Z12
+	VMULPS       Z27, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z26, Z15, Z14
+	VMULPS       Z27, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z26, Z17, Z16
+	VMULPS       Z27, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z26, Z19, Z18
+	VMULPS       Z27, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z21
+	VMULPS       Z26, Z21, Z20
+	VMULPS       Z27, Z21, Z21
+	VBROADCASTSS (R9)(DX*2), Z23
+	VMULPS       Z26, Z23, Z22
+	VMULPS       Z27, Z23, Z23
+	VBROADCASTSS (R10), Z25
+	VMULPS       Z26, Z25, Z24
+	VMULPS       Z27, Z25, Z25
+	VBROADCASTSS (R10)(DX*1), Z28
+	VMULPS       Z26, Z28, Z26
+	VMULPS       Z27, Z28, Z27
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JZ           end185
 
-depth156:
+depth184:
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	VBROADCASTSS (SI), Z30
@@ -4220,104 +4716,106 @@ depth156:
 	ADDQ         BX, R10
 	ADDQ         R12, R11
 	DECQ         R13
-	JNZ          depth156
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain157
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VADDPS       64(SI), Z19, Z19
-	VMOVUPS      Z19, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VADDPS       64(SI), Z21, Z21
-	VMOVUPS      Z21, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z22, Z22
-	VMOVUPS      Z22, (DX)
-	VADDPS       64(SI), Z23, Z23
-	VMOVUPS      Z23, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z24, Z24
-	VMOVUPS      Z24, (DX)
-	VADDPS       64(SI), Z25, Z25
-	VMOVUPS      Z25, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z26, Z26
-	VMOVUPS      Z26, (DX)
-	VADDPS       64(SI), Z27, Z27
-	VMOVUPS      Z27, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+14, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done158
+	JNZ          depth184
 
-plain157:
+end185:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain186
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z18, Z18
+	VMOVUPS Z18, (DX)
+	VADDPS  64(SI), Z19, Z19
+	VMOVUPS Z19, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z20, Z20
+	VMOVUPS Z20, (DX)
+	VADDPS  64(SI), Z21, Z21
+	VMOVUPS Z21, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z22, Z22
+	VMOVUPS Z22, (DX)
+	VADDPS  64(SI), Z23, Z23
+	VMOVUPS Z23, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z24, Z24
+	VMOVUPS Z24, (DX)
+	VADDPS  64(SI), Z25, Z25
+	VMOVUPS Z25, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z26, Z26
+	VMOVUPS Z26, (DX)
+	VADDPS  64(SI), Z27, Z27
+	VMOVUPS Z27, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+14, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done187
+
+plain186:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -4362,63 +4860,86 @@ plain157:
 	VMOVUPS Z27, 64(DX)
 	ADDQ    BX, DX
 
-done158:
+done187:
 	IMUL3Q $+14, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+14, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile155
+	JG     tile183
 	VZEROUPPER
 	RET
 
-height13_142:
+height13_170:
 	MOVQ (AX), CX
 
-tile159:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*2), R10
-	ADDQ   DX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-	MOVQ   24(AX), R11
-	MOVQ   32(AX), R12
-	MOVQ   72(AX), R13
+tile188:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	LEAQ         (R9)(DX*2), R10
+	ADDQ         DX, R10
+	MOVQ         24(AX), R11
+	MOVQ         32(AX), R12
+	MOVQ         72(AX), R13
+	VMOVUPS      (R11), Z24
+	VMOVUPS      64(R11), Z25
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z24, Z1, Z0
+	VMULPS       Z25, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z24, Z3, Z2
+	VMULPS       Z25, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z24, Z5, Z4
+	VMULPS       Z25, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z24, Z7, Z6
+	VMULPS       Z25, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z24, Z9, Z8
+	VMULPS       Z25, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z24, Z11, Z10
+	VMULPS       Z25, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z24, Z13, Z12
+	VMULPS       Z25, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z24, Z15, Z14
+	VMULPS       Z25, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z24, Z17, Z16
+	VMULPS       Z25, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z24, Z19, Z18
+	VMULPS       Z25, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z21
+	VMULPS       Z24, Z21, Z20
+	VMULPS       Z25, Z21, Z21
+	VBROADCASTSS (R9)(DX*2), Z23
+	VMULPS       Z24, Z23, Z22
+	VMULPS       Z25, Z23, Z23
+	VBROADCASTSS (R10), Z26
+	VMULPS       Z24, Z26, Z24
+	VMULPS       Z25, Z26, Z25
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         BX, R10
+	ADDQ         R12, R11
+	DECQ         R13
+	JZ           end190
 
-depth160:
+depth189:
 	VMOVUPS      (R11), Z26
 	VMOVUPS      64(R11), Z27
 	VBROADCASTSS (SI), Z28
@@ -4467,98 +4988,100 @@ depth160:
 	ADDQ         BX, R10
 	ADDQ         R12, R11
 	DECQ         R13
-	JNZ          depth160
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain161
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VADDPS       64(SI), Z19, Z19
-	VMOVUPS      Z19, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VADDPS       64(SI), Z21, Z21
-	VMOVUPS      Z21, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z22, Z22
-	VMOVUPS      Z22, (DX)
-	VADDPS       64(SI), Z23, Z23
-	VMOVUPS      Z23, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z24, Z24
-	VMOVUPS      Z24, (DX)
-	VADDPS       64(SI), Z25, Z25
-	VMOVUPS      Z25, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+13, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done162
+	JNZ          depth189
 
-plain161:
+end190:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain191
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z18, Z18
+	VMOVUPS Z18, (DX)
+	VADDPS  64(SI), Z19, Z19
+	VMOVUPS Z19, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z20, Z20
+	VMOVUPS Z20, (DX)
+	VADDPS  64(SI), Z21, Z21
+	VMOVUPS Z21, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z22, Z22
+	VMOVUPS Z22, (DX)
+	VADDPS  64(SI), Z23, Z23
+	VMOVUPS Z23, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z24, Z24
+	VMOVUPS Z24, (DX)
+	VADDPS  64(SI), Z25, Z25
+	VMOVUPS Z25, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+13, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done192
+
+plain191:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -4600,59 +5123,80 @@ plain161:
 	VMOVUPS Z25, 64(DX)
 	ADDQ    BX, DX
 
-done162:
+done192:
 	IMUL3Q $+13, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+13, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile159
+	JG     tile188
 	VZEROUPPER
 	RET
 
-height12_143:
+height12_171:
 	MOVQ (AX), CX
 
-tile163:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile193:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Z22
+	VMOVUPS      64(R10), Z23
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z22, Z1, Z0
+	VMULPS       Z23, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z22, Z3, Z2
+	VMULPS       Z23, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z22, Z5, Z4
+	VMULPS       Z23, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z22, Z7, Z6
+	VMULPS       Z23, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z22, Z9, Z8
+	VMULPS       Z23, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z22, Z11, Z10
+	VMULPS       Z23, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z22, Z13, Z12
+	VMULPS       Z23, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z22, Z15, Z14
+	VMULPS       Z23, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z22, Z17, Z16
+	VMULPS       Z23, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z22, Z19, Z18
+	VMULPS       Z23, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z21
+	VMULPS       Z22, Z21, Z20
+	VMULPS       Z23, Z21, Z21
+	VBROADCASTSS (R9)(DX*2), Z24
+	VMULPS       Z22, Z24, Z22
+	VMULPS       Z23, Z24, Z23
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end195
 
-depth164:
+depth194:
 	VMOVUPS      (R10), Z24
 	VMOVUPS      64(R10), Z25
 	VBROADCASTSS (SI), Z26
@@ -4697,92 +5241,94 @@ depth164:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth164
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain165
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VADDPS       64(SI), Z19, Z19
-	VMOVUPS      Z19, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VADDPS       64(SI), Z21, Z21
-	VMOVUPS      Z21, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z22, Z22
-	VMOVUPS      Z22, (DX)
-	VADDPS       64(SI), Z23, Z23
-	VMOVUPS      Z23, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+12, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done166
+	JNZ          depth194
 
-plain165:
+end195:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain196
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z18, Z18
+	VMOVUPS Z18, (DX)
+	VADDPS  64(SI), Z19, Z19
+	VMOVUPS Z19, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z20, Z20
+	VMOVUPS Z20, (DX)
+	VADDPS  64(SI), Z21, Z21
+	VMOVUPS Z21, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z22, Z22
+	VMOVUPS Z22, (DX)
+	VADDPS  64(SI), Z23, Z23
+	VMOVUPS Z23, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+12, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done197
+
+plain196:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -4821,57 +5367,77 @@ plain165:
 	VMOVUPS Z23, 64(DX)
 	ADDQ    BX, DX
 
-done166:
+done197:
 	IMUL3Q $+12, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+12, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile163
+	JG     tile193
 	VZEROUPPER
 	RET
 
-height11_144:
+height11_172:
 	MOVQ (AX), CX
 
-tile167:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile198:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Z20
+	VMOVUPS      64(R10), Z21
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z20, Z1, Z0
+	VMULPS       Z21, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z20, Z3, Z2
+	VMULPS       Z21, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z20, Z5, Z4
+	VMULPS       Z21, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z20, Z7, Z6
+	VMULPS       Z21, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z20, Z9, Z8
+	VMULPS       Z21, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z20, Z11, Z10
+	VMULPS       Z21, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z20, Z13, Z12
+	VMULPS       Z21, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z20, Z15, Z14
+	VMULPS       Z21, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z20, Z17, Z16
+	VMULPS       Z21, Z17, Z17
+	VBROADCASTSS (R9), Z19
+	VMULPS       Z20, Z19, Z18
+	VMULPS       Z21, Z19, Z19
+	VBROADCASTSS (R9)(DX*1), Z22
+	VMULPS       Z20, Z22, Z20
+	VMULPS       Z21, Z22, Z21
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end200
 
-depth168:
+depth199:
 	VMOVUPS      (R10), Z22
 	VMOVUPS      64(R10), Z23
 	VBROADCASTSS (SI), Z24
@@ -4913,86 +5479,88 @@ depth168:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth168
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain169
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VADDPS       64(SI), Z19, Z19
-	VMOVUPS      Z19, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VADDPS       64(SI), Z21, Z21
-	VMOVUPS      Z21, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+11, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done170
+	JNZ          depth199
 
-plain169:
+end200:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain201
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z18, Z18
+	VMOVUPS Z18, (DX)
+	VADDPS  64(SI), Z19, Z19
+	VMOVUPS Z19, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z20, Z20
+	VMOVUPS Z20, (DX)
+	VADDPS  64(SI), Z21, Z21
+	VMOVUPS Z21, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+11, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done202
+
+plain201:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5028,55 +5596,74 @@ plain169:
 	VMOVUPS Z21, 64(DX)
 	ADDQ    BX, DX
 
-done170:
+done202:
 	IMUL3Q $+11, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+11, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile167
+	JG     tile198
 	VZEROUPPER
 	RET
 
-height10_145:
+height10_173:
 	MOVQ (AX), CX
 
-tile171:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*2), R9
-	ADDQ   DX, R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   24(AX), R10
-	MOVQ   32(AX), R11
-	MOVQ   72(AX), R12
+tile203:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	LEAQ         (R8)(DX*2), R9
+	ADDQ         DX, R9
+	MOVQ         24(AX), R10
+	MOVQ         32(AX), R11
+	MOVQ         72(AX), R12
+	VMOVUPS      (R10), Z18
+	VMOVUPS      64(R10), Z19
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z18, Z1, Z0
+	VMULPS       Z19, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z18, Z3, Z2
+	VMULPS       Z19, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z18, Z5, Z4
+	VMULPS       Z19, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z18, Z7, Z6
+	VMULPS       Z19, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z18, Z9, Z8
+	VMULPS       Z19, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z18, Z11, Z10
+	VMULPS       Z19, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z18, Z13, Z12
+	VMULPS       Z19, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z18, Z15, Z14
+	VMULPS       Z19, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z17
+	VMULPS       Z18, Z17, Z16
+	VMULPS       Z19, Z17, Z17
+	VBROADCASTSS (R9), Z20
+	VMULPS       Z18, Z20, Z18
+	VMULPS       Z19, Z20, Z19
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         BX, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JZ           end205
 
-depth172:
+depth204:
 	VMOVUPS      (R10), Z20
 	VMOVUPS      64(R10), Z21
 	VBROADCASTSS (SI), Z22
@@ -5115,80 +5702,82 @@ depth172:
 	ADDQ         BX, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          depth172
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain173
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z18, Z18
-	VMOVUPS      Z18, (DX)
-	VADDPS       64(SI), Z19, Z19
-	VMOVUPS      Z19, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+10, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done174
+	JNZ          depth204
 
-plain173:
+end205:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain206
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z18, Z18
+	VMOVUPS Z18, (DX)
+	VADDPS  64(SI), Z19, Z19
+	VMOVUPS Z19, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+10, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done207
+
+plain206:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5221,51 +5810,68 @@ plain173:
 	VMOVUPS Z19, 64(DX)
 	ADDQ    BX, DX
 
-done174:
+done207:
 	IMUL3Q $+10, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+10, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile171
+	JG     tile203
 	VZEROUPPER
 	RET
 
-height9_146:
+height9_174:
 	MOVQ (AX), CX
 
-tile175:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile208:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z16, Z1, Z0
+	VMULPS       Z17, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z16, Z3, Z2
+	VMULPS       Z17, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z16, Z5, Z4
+	VMULPS       Z17, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z16, Z7, Z6
+	VMULPS       Z17, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z16, Z9, Z8
+	VMULPS       Z17, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z16, Z11, Z10
+	VMULPS       Z17, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z16, Z13, Z12
+	VMULPS       Z17, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z15
+	VMULPS       Z16, Z15, Z14
+	VMULPS       Z17, Z15, Z15
+	VBROADCASTSS (R8)(DX*2), Z18
+	VMULPS       Z16, Z18, Z16
+	VMULPS       Z17, Z18, Z17
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end210
 
-depth176:
+depth209:
 	VMOVUPS      (R9), Z18
 	VMOVUPS      64(R9), Z19
 	VBROADCASTSS (SI), Z20
@@ -5300,74 +5906,76 @@ depth176:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth176
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain177
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+9, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done178
+	JNZ          depth209
 
-plain177:
+end210:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain211
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+9, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done212
+
+plain211:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5397,49 +6005,65 @@ plain177:
 	VMOVUPS Z17, 64(DX)
 	ADDQ    BX, DX
 
-done178:
+done212:
 	IMUL3Q $+9, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+9, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile175
+	JG     tile208
 	VZEROUPPER
 	RET
 
-height8_147:
+height8_175:
 	MOVQ (AX), CX
 
-tile179:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile213:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Z14
+	VMOVUPS      64(R9), Z15
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z14, Z1, Z0
+	VMULPS       Z15, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z14, Z3, Z2
+	VMULPS       Z15, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z14, Z5, Z4
+	VMULPS       Z15, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z14, Z7, Z6
+	VMULPS       Z15, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z14, Z9, Z8
+	VMULPS       Z15, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z14, Z11, Z10
+	VMULPS       Z15, Z11, Z11
+	VBROADCASTSS (R8), Z13
+	VMULPS       Z14, Z13, Z12
+	VMULPS       Z15, Z13, Z13
+	VBROADCASTSS (R8)(DX*1), Z16
+	VMULPS       Z14, Z16, Z14
+	VMULPS       Z15, Z16, Z15
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end215
 
-depth180:
+depth214:
 	VMOVUPS      (R9), Z16
 	VMOVUPS      64(R9), Z17
 	VBROADCASTSS (SI), Z18
@@ -5471,68 +6095,70 @@ depth180:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth180
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain181
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z14, Z14
-	VMOVUPS      Z14, (DX)
-	VADDPS       64(SI), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+8, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done182
+	JNZ          depth214
 
-plain181:
+end215:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain216
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z14, Z14
+	VMOVUPS Z14, (DX)
+	VADDPS  64(SI), Z15, Z15
+	VMOVUPS Z15, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+8, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done217
+
+plain216:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5559,47 +6185,62 @@ plain181:
 	VMOVUPS Z15, 64(DX)
 	ADDQ    BX, DX
 
-done182:
+done217:
 	IMUL3Q $+8, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+8, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile179
+	JG     tile213
 	VZEROUPPER
 	RET
 
-height7_148:
+height7_176:
 	MOVQ (AX), CX
 
-tile183:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	LEAQ   (DI)(DX*2), R8
-	ADDQ   DX, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	MOVQ   24(AX), R9
-	MOVQ   32(AX), R10
-	MOVQ   72(AX), R11
+tile218:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	LEAQ         (DI)(DX*2), R8
+	ADDQ         DX, R8
+	MOVQ         24(AX), R9
+	MOVQ         32(AX), R10
+	MOVQ         72(AX), R11
+	VMOVUPS      (R9), Z12
+	VMOVUPS      64(R9), Z13
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z12, Z1, Z0
+	VMULPS       Z13, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z12, Z3, Z2
+	VMULPS       Z13, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z12, Z5, Z4
+	VMULPS       Z13, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z12, Z7, Z6
+	VMULPS       Z13, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z12, Z9, Z8
+	VMULPS       Z13, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z11
+	VMULPS       Z12, Z11, Z10
+	VMULPS       Z13, Z11, Z11
+	VBROADCASTSS (R8), Z14
+	VMULPS       Z12, Z14, Z12
+	VMULPS       Z13, Z14, Z13
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         BX, R8
+	ADDQ         R10, R9
+	DECQ         R11
+	JZ           end220
 
-depth184:
+depth219:
 	VMOVUPS      (R9), Z14
 	VMOVUPS      64(R9), Z15
 	VBROADCASTSS (SI), Z16
@@ -5628,62 +6269,64 @@ depth184:
 	ADDQ         BX, R8
 	ADDQ         R10, R9
 	DECQ         R11
-	JNZ          depth184
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain185
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+7, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done186
+	JNZ          depth219
 
-plain185:
+end220:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain221
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+7, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done222
+
+plain221:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5707,43 +6350,56 @@ plain185:
 	VMOVUPS Z13, 64(DX)
 	ADDQ    BX, DX
 
-done186:
+done222:
 	IMUL3Q $+7, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+7, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile183
+	JG     tile218
 	VZEROUPPER
 	RET
 
-height6_149:
+height6_177:
 	MOVQ (AX), CX
 
-tile187:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile223:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z10
+	VMOVUPS      64(R8), Z11
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z10, Z1, Z0
+	VMULPS       Z11, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z10, Z3, Z2
+	VMULPS       Z11, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z10, Z5, Z4
+	VMULPS       Z11, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z10, Z7, Z6
+	VMULPS       Z11, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z9
+	VMULPS       Z10, Z9, Z8
+	VMULPS       Z11, Z9, Z9
+	VBROADCASTSS (DI)(DX*2), Z12
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z12, Z11
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end225
 
-depth188:
+depth224:
 	VMOVUPS      (R8), Z12
 	VMOVUPS      64(R8), Z13
 	VBROADCASTSS (SI), Z14
@@ -5768,56 +6424,58 @@ depth188:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth188
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain189
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z10, Z10
-	VMOVUPS      Z10, (DX)
-	VADDPS       64(SI), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done190
+	JNZ          depth224
 
-plain189:
+end225:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain226
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z10, Z10
+	VMOVUPS Z10, (DX)
+	VADDPS  64(SI), Z11, Z11
+	VMOVUPS Z11, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+6, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done227
+
+plain226:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5838,41 +6496,53 @@ plain189:
 	VMOVUPS Z11, 64(DX)
 	ADDQ    BX, DX
 
-done190:
+done227:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile187
+	JG     tile223
 	VZEROUPPER
 	RET
 
-height5_150:
+height5_178:
 	MOVQ (AX), CX
 
-tile191:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile228:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z8
+	VMOVUPS      64(R8), Z9
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z8, Z1, Z0
+	VMULPS       Z9, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z8, Z3, Z2
+	VMULPS       Z9, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z8, Z5, Z4
+	VMULPS       Z9, Z5, Z5
+	VBROADCASTSS (DI), Z7
+	VMULPS       Z8, Z7, Z6
+	VMULPS       Z9, Z7, Z7
+	VBROADCASTSS (DI)(DX*1), Z10
+	VMULPS       Z8, Z10, Z8
+	VMULPS       Z9, Z10, Z9
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end230
 
-depth192:
+depth229:
 	VMOVUPS      (R8), Z10
 	VMOVUPS      64(R8), Z11
 	VBROADCASTSS (SI), Z12
@@ -5894,50 +6564,52 @@ depth192:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth192
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain193
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done194
+	JNZ          depth229
 
-plain193:
+end230:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain231
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+5, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done232
+
+plain231:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -5955,39 +6627,50 @@ plain193:
 	VMOVUPS Z9, 64(DX)
 	ADDQ    BX, DX
 
-done194:
+done232:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile191
+	JG     tile228
 	VZEROUPPER
 	RET
 
-height4_151:
+height4_179:
 	MOVQ (AX), CX
 
-tile195:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile233:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z6
+	VMOVUPS      64(R8), Z7
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z6, Z1, Z0
+	VMULPS       Z7, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z6, Z3, Z2
+	VMULPS       Z7, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z5
+	VMULPS       Z6, Z5, Z4
+	VMULPS       Z7, Z5, Z5
+	VBROADCASTSS (DI), Z8
+	VMULPS       Z6, Z8, Z6
+	VMULPS       Z7, Z8, Z7
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end235
 
-depth196:
+depth234:
 	VMOVUPS      (R8), Z8
 	VMOVUPS      64(R8), Z9
 	VBROADCASTSS (SI), Z10
@@ -6006,44 +6689,46 @@ depth196:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth196
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain197
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z6, Z6
-	VMOVUPS      Z6, (DX)
-	VADDPS       64(SI), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done198
+	JNZ          depth234
 
-plain197:
+end235:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain236
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z6, Z6
+	VMOVUPS Z6, (DX)
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done237
+
+plain236:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6058,35 +6743,44 @@ plain197:
 	VMOVUPS Z7, 64(DX)
 	ADDQ    BX, DX
 
-done198:
+done237:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile195
+	JG     tile233
 	VZEROUPPER
 	RET
 
-height3_152:
+height3_180:
 	MOVQ (AX), CX
 
-tile199:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile238:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Z4
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z4, Z1, Z0
+	VMULPS       Z5, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z3
+	VMULPS       Z4, Z3, Z2
+	VMULPS       Z5, Z3, Z3
+	VBROADCASTSS (SI)(DX*2), Z6
+	VMULPS       Z4, Z6, Z4
+	VMULPS       Z5, Z6, Z5
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end240
 
-depth200:
+depth239:
 	VMOVUPS      (DI), Z6
 	VMOVUPS      64(DI), Z7
 	VBROADCASTSS (SI), Z8
@@ -6101,38 +6795,40 @@ depth200:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth200
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain201
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done202
+	JNZ          depth239
 
-plain201:
+end240:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain241
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+3, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done242
+
+plain241:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6144,33 +6840,41 @@ plain201:
 	VMOVUPS Z5, 64(DX)
 	ADDQ    BX, DX
 
-done202:
+done242:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile199
+	JG     tile238
 	VZEROUPPER
 	RET
 
-height2_153:
+height2_181:
 	MOVQ (AX), CX
 
-tile203:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile243:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VMOVUPS      (DI), Z2
+	VMOVUPS      64(DI), Z3
+	VBROADCASTSS (SI), Z1
+	VMULPS       Z2, Z1, Z0
+	VMULPS       Z3, Z1, Z1
+	VBROADCASTSS (SI)(DX*1), Z4
+	VMULPS       Z2, Z4, Z2
+	VMULPS       Z3, Z4, Z3
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end245
 
-depth204:
+depth244:
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
 	VBROADCASTSS (SI), Z6
@@ -6182,32 +6886,34 @@ depth204:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth204
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain205
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z2, Z2
-	VMOVUPS      Z2, (DX)
-	VADDPS       64(SI), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done206
+	JNZ          depth244
 
-plain205:
+end245:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain246
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (DX)
+	VADDPS  64(SI), Z3, Z3
+	VMOVUPS Z3, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done247
+
+plain246:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6216,31 +6922,38 @@ plain205:
 	VMOVUPS Z3, 64(DX)
 	ADDQ    BX, DX
 
-done206:
+done247:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile203
+	JG     tile243
 	VZEROUPPER
 	RET
 
-height1_154:
+height1_182:
 	MOVQ (AX), CX
 
-tile207:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile248:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VMOVUPS      (SI), Z0
+	VMOVUPS      64(SI), Z1
+	VBROADCASTSS (BX), Z2
+	VMULPS       Z0, Z2, Z0
+	VMULPS       Z1, Z2, Z1
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end250
 
-depth208:
+depth249:
 	VMOVUPS      (SI), Z2
 	VMOVUPS      64(SI), Z3
 	VBROADCASTSS (BX), Z4
@@ -6249,39 +6962,41 @@ depth208:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth208
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain209
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done210
+	JNZ          depth249
 
-plain209:
+end250:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain251
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+1, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done252
+
+plain251:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    BX, DX
 
-done210:
+done252:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile207
+	JG     tile248
 	VZEROUPPER
 	RET
 
@@ -6291,58 +7006,73 @@ TEXT ·gemm4AVX512(SB), NOSPLIT, $0-16
 	MOVQ job+0(FP), AX
 	MOVQ height+8(FP), CX
 	CMPQ CX, $+6
-	JEQ  height6_211
+	JEQ  height6_253
 	CMPQ CX, $+5
-	JEQ  height5_212
+	JEQ  height5_254
 	CMPQ CX, $+4
-	JEQ  height4_213
+	JEQ  height4_255
 	CMPQ CX, $+3
-	JEQ  height3_214
+	JEQ  height3_256
 	CMPQ CX, $+2
-	JEQ  height2_215
+	JEQ  height2_257
 	CMPQ CX, $+1
-	JEQ  height1_216
+	JEQ  height1_258
 	VZEROUPPER
 	RET
 
-height6_211:
+height6_253:
 	MOVQ (AX), CX
 
-tile217:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile259:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z20
+	VMOVUPS      64(R8), Z21
+	VMOVUPS      128(R8), Z22
+	VMOVUPS      192(R8), Z23
+	VBROADCASTSS (SI), Z3
+	VMULPS       Z20, Z3, Z0
+	VMULPS       Z21, Z3, Z1
+	VMULPS       Z22, Z3, Z2
+	VMULPS       Z23, Z3, Z3
+	VBROADCASTSS (SI)(DX*1), Z7
+	VMULPS       Z20, Z7, Z4
+	VMULPS       Z21, Z7, Z5
+	VMULPS       Z22, Z7, Z6
+	VMULPS       Z23, Z7, Z7
+	VBROADCASTSS (SI)(DX*2), Z11
+	VMULPS       Z20, Z11, Z8
+	VMULPS       Z21, Z11, Z9
+	VMULPS       Z22, Z11, Z10
+	VMULPS       Z23, Z11, Z11
+	VBROADCASTSS (DI), Z15
+	VMULPS       Z20, Z15, Z12
+	VMULPS       Z21, Z15, Z13
+	VMULPS       Z22, Z15, Z14
+	VMULPS       Z23, Z15, Z15
+	VBROADCASTSS (DI)(DX*1), Z19
+	VMULPS       Z20, Z19, Z16
+	VMULPS       Z21, Z19, Z17
+	VMULPS       Z22, Z19, Z18
+	VMULPS       Z23, Z19, Z19
+	VBROADCASTSS (DI)(DX*2), Z24
+	VMULPS       Z20, Z24, Z20
+	VMULPS       Z21, Z24, Z21
+	VMULPS       Z22, Z24, Z22
+	VMULPS       Z23, Z24, Z23
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end261
 
-depth218:
+depth260:
 	VMOVUPS      (R8), Z24
 	VMOVUPS      64(R8), Z25
 	VMOVUPS      128(R8), Z26
@@ -6381,80 +7111,82 @@ depth218:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth218
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain219
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(DX)
-	VADDPS       192(SI), Z3, Z3
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	VADDPS       128(SI), Z6, Z6
-	VMOVUPS      Z6, 128(DX)
-	VADDPS       192(SI), Z7, Z7
-	VMOVUPS      Z7, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	VADDPS       128(SI), Z10, Z10
-	VMOVUPS      Z10, 128(DX)
-	VADDPS       192(SI), Z11, Z11
-	VMOVUPS      Z11, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	VADDPS       128(SI), Z14, Z14
-	VMOVUPS      Z14, 128(DX)
-	VADDPS       192(SI), Z15, Z15
-	VMOVUPS      Z15, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	VADDPS       128(SI), Z18, Z18
-	VMOVUPS      Z18, 128(DX)
-	VADDPS       192(SI), Z19, Z19
-	VMOVUPS      Z19, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z20, Z20
-	VMOVUPS      Z20, (DX)
-	VADDPS       64(SI), Z21, Z21
-	VMOVUPS      Z21, 64(DX)
-	VADDPS       128(SI), Z22, Z22
-	VMOVUPS      Z22, 128(DX)
-	VADDPS       192(SI), Z23, Z23
-	VMOVUPS      Z23, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+6, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done220
+	JNZ          depth260
 
-plain219:
+end261:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain262
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VADDPS  192(SI), Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	VADDPS  128(SI), Z6, Z6
+	VMOVUPS Z6, 128(DX)
+	VADDPS  192(SI), Z7, Z7
+	VMOVUPS Z7, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	VADDPS  128(SI), Z10, Z10
+	VMOVUPS Z10, 128(DX)
+	VADDPS  192(SI), Z11, Z11
+	VMOVUPS Z11, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	VADDPS  128(SI), Z14, Z14
+	VMOVUPS Z14, 128(DX)
+	VADDPS  192(SI), Z15, Z15
+	VMOVUPS Z15, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	VADDPS  128(SI), Z18, Z18
+	VMOVUPS Z18, 128(DX)
+	VADDPS  192(SI), Z19, Z19
+	VMOVUPS Z19, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z20, Z20
+	VMOVUPS Z20, (DX)
+	VADDPS  64(SI), Z21, Z21
+	VMOVUPS Z21, 64(DX)
+	VADDPS  128(SI), Z22, Z22
+	VMOVUPS Z22, 128(DX)
+	VADDPS  192(SI), Z23, Z23
+	VMOVUPS Z23, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+6, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done263
+
+plain262:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6487,51 +7219,65 @@ plain219:
 	VMOVUPS Z23, 192(DX)
 	ADDQ    BX, DX
 
-done220:
+done263:
 	IMUL3Q $+6, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+6, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile217
+	JG     tile259
 	VZEROUPPER
 	RET
 
-height5_212:
+height5_254:
 	MOVQ (AX), CX
 
-tile221:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile264:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z16
+	VMOVUPS      64(R8), Z17
+	VMOVUPS      128(R8), Z18
+	VMOVUPS      192(R8), Z19
+	VBROADCASTSS (SI), Z3
+	VMULPS       Z16, Z3, Z0
+	VMULPS       Z17, Z3, Z1
+	VMULPS       Z18, Z3, Z2
+	VMULPS       Z19, Z3, Z3
+	VBROADCASTSS (SI)(DX*1), Z7
+	VMULPS       Z16, Z7, Z4
+	VMULPS       Z17, Z7, Z5
+	VMULPS       Z18, Z7, Z6
+	VMULPS       Z19, Z7, Z7
+	VBROADCASTSS (SI)(DX*2), Z11
+	VMULPS       Z16, Z11, Z8
+	VMULPS       Z17, Z11, Z9
+	VMULPS       Z18, Z11, Z10
+	VMULPS       Z19, Z11, Z11
+	VBROADCASTSS (DI), Z15
+	VMULPS       Z16, Z15, Z12
+	VMULPS       Z17, Z15, Z13
+	VMULPS       Z18, Z15, Z14
+	VMULPS       Z19, Z15, Z15
+	VBROADCASTSS (DI)(DX*1), Z20
+	VMULPS       Z16, Z20, Z16
+	VMULPS       Z17, Z20, Z17
+	VMULPS       Z18, Z20, Z18
+	VMULPS       Z19, Z20, Z19
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end266
 
-depth222:
+depth265:
 	VMOVUPS      (R8), Z20
 	VMOVUPS      64(R8), Z21
 	VMOVUPS      128(R8), Z22
@@ -6565,70 +7311,72 @@ depth222:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth222
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain223
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(DX)
-	VADDPS       192(SI), Z3, Z3
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	VADDPS       128(SI), Z6, Z6
-	VMOVUPS      Z6, 128(DX)
-	VADDPS       192(SI), Z7, Z7
-	VMOVUPS      Z7, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	VADDPS       128(SI), Z10, Z10
-	VMOVUPS      Z10, 128(DX)
-	VADDPS       192(SI), Z11, Z11
-	VMOVUPS      Z11, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	VADDPS       128(SI), Z14, Z14
-	VMOVUPS      Z14, 128(DX)
-	VADDPS       192(SI), Z15, Z15
-	VMOVUPS      Z15, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z16, Z16
-	VMOVUPS      Z16, (DX)
-	VADDPS       64(SI), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
-	VADDPS       128(SI), Z18, Z18
-	VMOVUPS      Z18, 128(DX)
-	VADDPS       192(SI), Z19, Z19
-	VMOVUPS      Z19, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+5, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done224
+	JNZ          depth265
 
-plain223:
+end266:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain267
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VADDPS  192(SI), Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	VADDPS  128(SI), Z6, Z6
+	VMOVUPS Z6, 128(DX)
+	VADDPS  192(SI), Z7, Z7
+	VMOVUPS Z7, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	VADDPS  128(SI), Z10, Z10
+	VMOVUPS Z10, 128(DX)
+	VADDPS  192(SI), Z11, Z11
+	VMOVUPS Z11, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	VADDPS  128(SI), Z14, Z14
+	VMOVUPS Z14, 128(DX)
+	VADDPS  192(SI), Z15, Z15
+	VMOVUPS Z15, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z16, Z16
+	VMOVUPS Z16, (DX)
+	VADDPS  64(SI), Z17, Z17
+	VMOVUPS Z17, 64(DX)
+	VADDPS  128(SI), Z18, Z18
+	VMOVUPS Z18, 128(DX)
+	VADDPS  192(SI), Z19, Z19
+	VMOVUPS Z19, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+5, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done268
+
+plain267:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6656,47 +7404,60 @@ plain223:
 	VMOVUPS Z19, 192(DX)
 	ADDQ    BX, DX
 
-done224:
+done268:
 	IMUL3Q $+5, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+5, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile221
+	JG     tile264
 	VZEROUPPER
 	RET
 
-height4_213:
+height4_255:
 	MOVQ (AX), CX
 
-tile225:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	LEAQ   (SI)(DX*2), DI
-	ADDQ   DX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   24(AX), R8
-	MOVQ   32(AX), R9
-	MOVQ   72(AX), R10
+tile269:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	LEAQ         (SI)(DX*2), DI
+	ADDQ         DX, DI
+	MOVQ         24(AX), R8
+	MOVQ         32(AX), R9
+	MOVQ         72(AX), R10
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
+	VMOVUPS      128(R8), Z14
+	VMOVUPS      192(R8), Z15
+	VBROADCASTSS (SI), Z3
+	VMULPS       Z12, Z3, Z0
+	VMULPS       Z13, Z3, Z1
+	VMULPS       Z14, Z3, Z2
+	VMULPS       Z15, Z3, Z3
+	VBROADCASTSS (SI)(DX*1), Z7
+	VMULPS       Z12, Z7, Z4
+	VMULPS       Z13, Z7, Z5
+	VMULPS       Z14, Z7, Z6
+	VMULPS       Z15, Z7, Z7
+	VBROADCASTSS (SI)(DX*2), Z11
+	VMULPS       Z12, Z11, Z8
+	VMULPS       Z13, Z11, Z9
+	VMULPS       Z14, Z11, Z10
+	VMULPS       Z15, Z11, Z11
+	VBROADCASTSS (DI), Z16
+	VMULPS       Z12, Z16, Z12
+	VMULPS       Z13, Z16, Z13
+	VMULPS       Z14, Z16, Z14
+	VMULPS       Z15, Z16, Z15
+	ADDQ         BX, SI
+	ADDQ         BX, DI
+	ADDQ         R9, R8
+	DECQ         R10
+	JZ           end271
 
-depth226:
+depth270:
 	VMOVUPS      (R8), Z16
 	VMOVUPS      64(R8), Z17
 	VMOVUPS      128(R8), Z18
@@ -6725,60 +7486,62 @@ depth226:
 	ADDQ         BX, DI
 	ADDQ         R9, R8
 	DECQ         R10
-	JNZ          depth226
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain227
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(DX)
-	VADDPS       192(SI), Z3, Z3
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	VADDPS       128(SI), Z6, Z6
-	VMOVUPS      Z6, 128(DX)
-	VADDPS       192(SI), Z7, Z7
-	VMOVUPS      Z7, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	VADDPS       128(SI), Z10, Z10
-	VMOVUPS      Z10, 128(DX)
-	VADDPS       192(SI), Z11, Z11
-	VMOVUPS      Z11, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z12, Z12
-	VMOVUPS      Z12, (DX)
-	VADDPS       64(SI), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
-	VADDPS       128(SI), Z14, Z14
-	VMOVUPS      Z14, 128(DX)
-	VADDPS       192(SI), Z15, Z15
-	VMOVUPS      Z15, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+4, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done228
+	JNZ          depth270
 
-plain227:
+end271:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain272
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VADDPS  192(SI), Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	VADDPS  128(SI), Z6, Z6
+	VMOVUPS Z6, 128(DX)
+	VADDPS  192(SI), Z7, Z7
+	VMOVUPS Z7, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	VADDPS  128(SI), Z10, Z10
+	VMOVUPS Z10, 128(DX)
+	VADDPS  192(SI), Z11, Z11
+	VMOVUPS Z11, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z12, Z12
+	VMOVUPS Z12, (DX)
+	VADDPS  64(SI), Z13, Z13
+	VMOVUPS Z13, 64(DX)
+	VADDPS  128(SI), Z14, Z14
+	VMOVUPS Z14, 128(DX)
+	VADDPS  192(SI), Z15, Z15
+	VMOVUPS Z15, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done273
+
+plain272:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6801,41 +7564,52 @@ plain227:
 	VMOVUPS Z15, 192(DX)
 	ADDQ    BX, DX
 
-done228:
+done273:
 	IMUL3Q $+4, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+4, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile225
+	JG     tile269
 	VZEROUPPER
 	RET
 
-height3_214:
+height3_256:
 	MOVQ (AX), CX
 
-tile229:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile274:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VBROADCASTSS (SI), Z3
+	VBROADCASTSS (SI)(DX*1), Z7
+	VBROADCASTSS (SI)(DX*2), Z11
+	VMOVUPS      (DI), Z1
+	VMULPS       Z1, Z3, Z0
+	VMULPS       Z1, Z7, Z4
+	VMULPS       Z1, Z11, Z8
+	VMOVUPS      64(DI), Z2
+	VMULPS       Z2, Z3, Z1
+	VMULPS       Z2, Z7, Z5
+	VMULPS       Z2, Z11, Z9
+	VMOVUPS      128(DI), Z10
+	VMULPS       Z10, Z3, Z2
+	VMULPS       Z10, Z7, Z6
+	VMULPS       Z10, Z11, Z10
+	VMOVUPS      192(DI), Z12
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z12, Z7, Z7
+	VMULPS       Z12, Z11, Z11
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end276
 
-depth230:
+depth275:
 	VBROADCASTSS (SI), Z12
 	VBROADCASTSS (SI)(DX*1), Z13
 	VBROADCASTSS (SI)(DX*2), Z14
@@ -6858,50 +7632,52 @@ depth230:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth230
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain231
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(DX)
-	VADDPS       192(SI), Z3, Z3
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	VADDPS       128(SI), Z6, Z6
-	VMOVUPS      Z6, 128(DX)
-	VADDPS       192(SI), Z7, Z7
-	VMOVUPS      Z7, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z8, Z8
-	VMOVUPS      Z8, (DX)
-	VADDPS       64(SI), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
-	VADDPS       128(SI), Z10, Z10
-	VMOVUPS      Z10, 128(DX)
-	VADDPS       192(SI), Z11, Z11
-	VMOVUPS      Z11, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+3, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done232
+	JNZ          depth275
 
-plain231:
+end276:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain277
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VADDPS  192(SI), Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	VADDPS  128(SI), Z6, Z6
+	VMOVUPS Z6, 128(DX)
+	VADDPS  192(SI), Z7, Z7
+	VMOVUPS Z7, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z8, Z8
+	VMOVUPS Z8, (DX)
+	VADDPS  64(SI), Z9, Z9
+	VMOVUPS Z9, 64(DX)
+	VADDPS  128(SI), Z10, Z10
+	VMOVUPS Z10, 128(DX)
+	VADDPS  192(SI), Z11, Z11
+	VMOVUPS Z11, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+3, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done278
+
+plain277:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -6919,37 +7695,47 @@ plain231:
 	VMOVUPS Z11, 192(DX)
 	ADDQ    BX, DX
 
-done232:
+done278:
 	IMUL3Q $+3, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+3, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile229
+	JG     tile274
 	VZEROUPPER
 	RET
 
-height2_215:
+height2_257:
 	MOVQ (AX), CX
 
-tile233:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   CX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   24(AX), DI
-	MOVQ   32(AX), R8
-	MOVQ   72(AX), R9
+tile279:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         CX, SI
+	MOVQ         24(AX), DI
+	MOVQ         32(AX), R8
+	MOVQ         72(AX), R9
+	VBROADCASTSS (SI), Z3
+	VBROADCASTSS (SI)(DX*1), Z7
+	VMOVUPS      (DI), Z1
+	VMULPS       Z1, Z3, Z0
+	VMULPS       Z1, Z7, Z4
+	VMOVUPS      64(DI), Z2
+	VMULPS       Z2, Z3, Z1
+	VMULPS       Z2, Z7, Z5
+	VMOVUPS      128(DI), Z6
+	VMULPS       Z6, Z3, Z2
+	VMULPS       Z6, Z7, Z6
+	VMOVUPS      192(DI), Z8
+	VMULPS       Z8, Z3, Z3
+	VMULPS       Z8, Z7, Z7
+	ADDQ         BX, SI
+	ADDQ         R8, DI
+	DECQ         R9
+	JZ           end281
 
-depth234:
+depth280:
 	VBROADCASTSS (SI), Z8
 	VBROADCASTSS (SI)(DX*1), Z9
 	VMOVUPS      (DI), Z10
@@ -6967,40 +7753,42 @@ depth234:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	DECQ         R9
-	JNZ          depth234
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain235
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(DX)
-	VADDPS       192(SI), Z3, Z3
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	VADDPS       (SI), Z4, Z4
-	VMOVUPS      Z4, (DX)
-	VADDPS       64(SI), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
-	VADDPS       128(SI), Z6, Z6
-	VMOVUPS      Z6, 128(DX)
-	VADDPS       192(SI), Z7, Z7
-	VMOVUPS      Z7, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+2, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done236
+	JNZ          depth280
 
-plain235:
+end281:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain282
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VADDPS  192(SI), Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (DX)
+	VADDPS  64(SI), Z5, Z5
+	VMOVUPS Z5, 64(DX)
+	VADDPS  128(SI), Z6, Z6
+	VMOVUPS Z6, 128(DX)
+	VADDPS  192(SI), Z7, Z7
+	VMOVUPS Z7, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done283
+
+plain282:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -7013,33 +7801,42 @@ plain235:
 	VMOVUPS Z7, 192(DX)
 	ADDQ    BX, DX
 
-done236:
+done283:
 	IMUL3Q $+2, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+2, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile233
+	JG     tile279
 	VZEROUPPER
 	RET
 
-height1_216:
+height1_258:
 	MOVQ (AX), CX
 
-tile237:
-	MOVQ   8(AX), DX
-	MOVQ   16(AX), DX
-	MOVQ   CX, BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   24(AX), SI
-	MOVQ   32(AX), DI
-	MOVQ   72(AX), R8
+tile284:
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), DX
+	MOVQ         CX, BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	VBROADCASTSS (BX), Z3
+	VMOVUPS      (SI), Z0
+	VMULPS       Z0, Z3, Z0
+	VMOVUPS      64(SI), Z1
+	VMULPS       Z1, Z3, Z1
+	VMOVUPS      128(SI), Z2
+	VMULPS       Z2, Z3, Z2
+	VMOVUPS      192(SI), Z4
+	VMULPS       Z4, Z3, Z3
+	ADDQ         DX, BX
+	ADDQ         DI, SI
+	DECQ         R8
+	JZ           end286
 
-depth238:
+depth285:
 	VBROADCASTSS (BX), Z4
 	VMOVUPS      (SI), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -7052,30 +7849,32 @@ depth238:
 	ADDQ         DX, BX
 	ADDQ         DI, SI
 	DECQ         R8
-	JNZ          depth238
-	MOVQ         40(AX), DX
-	MOVQ         48(AX), BX
-	MOVQ         56(AX), SI
-	MOVQ         64(AX), DI
-	TESTQ        SI, SI
-	JZ           plain239
-	ADDQ         104(AX), SI
-	ADDQ         96(AX), DX
-	VADDPS       (SI), Z0, Z0
-	VMOVUPS      Z0, (DX)
-	VADDPS       64(SI), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
-	VADDPS       128(SI), Z2, Z2
-	VMOVUPS      Z2, 128(DX)
-	VADDPS       192(SI), Z3, Z3
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         DI, SI
-	ADDQ         BX, DX
-	IMUL3Q       $+1, DI, DI
-	ADDQ         DI, 104(AX)
-	JMP          done240
+	JNZ          depth285
 
-plain239:
+end286:
+	MOVQ    40(AX), DX
+	MOVQ    48(AX), BX
+	MOVQ    56(AX), SI
+	MOVQ    64(AX), DI
+	TESTQ   SI, SI
+	JZ      plain287
+	ADDQ    104(AX), SI
+	ADDQ    96(AX), DX
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (DX)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(DX)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(DX)
+	VADDPS  192(SI), Z3, Z3
+	VMOVUPS Z3, 192(DX)
+	ADDQ    DI, SI
+	ADDQ    BX, DX
+	IMUL3Q  $+1, DI, DI
+	ADDQ    DI, 104(AX)
+	JMP     done288
+
+plain287:
 	ADDQ    96(AX), DX
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -7083,14 +7882,14 @@ plain239:
 	VMOVUPS Z3, 192(DX)
 	ADDQ    BX, DX
 
-done240:
+done288:
 	IMUL3Q $+1, BX, BX
 	ADDQ   BX, 96(AX)
 	MOVQ   8(AX), DX
 	IMUL3Q $+1, DX, DX
 	ADDQ   DX, CX
 	SUBQ   $+1, 88(AX)
-	JG     tile237
+	JG     tile284
 	VZEROUPPER
 	RET
 
@@ -7112,7 +7911,7 @@ TEXT ·fmaPeakAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 
-loop241:
+loop289:
 	VFMADD231PS Z12, Z12, Z0
 	VFMADD231PS Z12, Z12, Z1
 	VFMADD231PS Z12, Z12, Z2
@@ -7126,6 +7925,6 @@ loop241:
 	VFMADD231PS Z12, Z12, Z10
 	VFMADD231PS Z12, Z12, Z11
 	DECQ        AX
-	JNZ         loop241
+	JNZ         loop289
 	VZEROUPPER
 	RET

@@ -118,7 +118,7 @@ func (t *tile) all() {
 	t.sums = make([][]reg.VecVirtual, t.height)
 	for i := range t.sums {
 		for range t.vectors {
-			t.sums[i] = append(t.sums[i], t.zero())
+			t.sums[i] = append(t.sums[i], t.vec())
 		}
 	}
 	t.depth()
@@ -145,11 +145,29 @@ func (t *tile) startRows(a reg.GPVirtual) {
 	}
 }
 
-// depth adds up over k.
+// depth adds up over k. The first products are the sums, which need not be zeroed.
 func (t *tile) depth() {
-	loop := t.label("depth")
+	loop, end := t.label("depth"), t.label("end")
 	b, ldb, k := t.field("b"), t.field("ldb"), t.field("k")
+	next := func() {
+		for _, a := range t.a {
+			t.ADDQ(t.csa, a)
+		}
+		t.ADDQ(ldb, b)
+		t.DECQ(k)
+	}
+	t.products(b, t.VMULPS)
+	next()
+	t.JZ(operand.LabelRef(end))
 	t.Label(loop)
+	t.products(b, t.VFMADD231PS)
+	next()
+	t.JNZ(operand.LabelRef(loop))
+	t.Label(end)
+}
+
+// products gives to the sums those of a column of A and a row of B.
+func (t *tile) products(b reg.GPVirtual, give func(...operand.Op)) {
 	if t.height > 3 || t.vectors <= 2 {
 		var row []reg.VecVirtual
 		for u := range t.vectors {
@@ -158,27 +176,21 @@ func (t *tile) depth() {
 		for i := range t.height {
 			x := t.broadcast(i)
 			for u := range row {
-				t.VFMADD231PS(row[u], x, t.sums[i][u])
+				give(row[u], x, t.sums[i][u])
 			}
 		}
-	} else {
-		var xs []reg.VecVirtual
-		for i := range t.height {
-			xs = append(xs, t.broadcast(i))
-		}
-		for u := range t.vectors {
-			row := t.load(operand.Mem{Base: b, Disp: 4 * u * t.lanes}, t.part(u))
-			for i, x := range xs {
-				t.VFMADD231PS(row, x, t.sums[i][u])
-			}
+		return
+	}
+	var xs []reg.VecVirtual
+	for i := range t.height {
+		xs = append(xs, t.broadcast(i))
+	}
+	for u := range t.vectors {
+		row := t.load(operand.Mem{Base: b, Disp: 4 * u * t.lanes}, t.part(u))
+		for i, x := range xs {
+			give(row, x, t.sums[i][u])
 		}
 	}
-	for _, a := range t.a {
-		t.ADDQ(t.csa, a)
-	}
-	t.ADDQ(ldb, b)
-	t.DECQ(k)
-	t.JNZ(operand.LabelRef(loop))
 }
 
 func (t *tile) broadcast(i int) reg.VecVirtual {
