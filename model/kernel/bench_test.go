@@ -13,7 +13,6 @@ func BenchmarkVectors(b *testing.B) {
 	x, y, z, w, u := random(rng, n), random(rng, n), random(rng, n), random(rng, n), random(rng, n)
 	gain, bias, mean, rstd := random(rng, d), random(rng, d), make([]float32, n/d), make([]float32, n/d)
 	step := AdamStep{Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Rate: 1e-9, SecondScale: 1}
-	top, sum := make([]float32, n/128), make([]float32, n/128)
 	loops := []struct {
 		name string
 		run  func()
@@ -25,11 +24,8 @@ func BenchmarkVectors(b *testing.B) {
 		{"max", func() { Max(x) }},
 		{"finite", func() { Finite(x) }},
 		{"expShifted", func() { ExpShifted(z, x, 1) }},
-		{"expColumns", func() { copy(z, x); ExpColumns(z, n/d, d, gain, bias) }},
 		{"softmax", func() { copy(z, x); Softmax(z, 1) }},
 		{"softmaxBackward", func() { SoftmaxBackward(u, x, 0.5, 1) }},
-		{"onlineSoftmax", func() { copy(z, x); OnlineSoftmax(z, 128, top, sum) }},
-		{"scaleRows", func() { ScaleRows(z, rstd[:n/128], w[:128]) }},
 		{"gelu", func() { GELU(z, x) }},
 		{"geluBackward", func() { GELUBackward(z, y, x) }},
 		{"relu", func() { ReLU(z, x) }},

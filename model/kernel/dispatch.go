@@ -15,10 +15,6 @@ type set struct {
 	transpose func(dst []float32, ldd int, x []float32, ldx, rows, cols int)
 	addRows   func(x, b []float32, rows int)
 	sumRows   func(sum, x []float32, rows int)
-	// onlineSoftmax and scaleRows: len(top) = len(sum), and len(factor), are the
-	// rows; at least one.
-	onlineSoftmax func(x []float32, cols int, top, sum []float32)
-	scaleRows     func(x []float32, cols int, factor, sum []float32)
 
 	// Vectors.
 	dot    func(x, y []float32) float32
@@ -32,8 +28,7 @@ type set struct {
 	// Exponentials and what is made of them.
 	expShifted func(dst, x []float32, shift float32) float32
 	// expRows: len(shift) = len(sum) rows, at least one.
-	expRows    func(x []float32, cols int, shift, sum []float32)
-	expColumns func(x []float32, rows, cols int, shift, sum []float32)
+	expRows func(x []float32, cols int, shift, sum []float32)
 	// softmaxExp: x[i] <- exp((x[i]-top)*scale), returns their sum.
 	softmaxExp       func(x []float32, top, scale float32) float32
 	softmaxBackward  func(ds, p []float32, inner, scale float32)
@@ -54,13 +49,11 @@ type set struct {
 var portable = set{
 	name: "portable",
 
-	gemm:          gemmPortable,
-	matVec:        matVecPortable,
-	transpose:     transposePortable,
-	addRows:       addRowsPortable,
-	sumRows:       sumRowsPortable,
-	onlineSoftmax: onlineSoftmaxPortable,
-	scaleRows:     scaleRowsPortable,
+	gemm:      gemmPortable,
+	matVec:    matVecPortable,
+	transpose: transposePortable,
+	addRows:   addRowsPortable,
+	sumRows:   sumRowsPortable,
 
 	dot:    dotPortable,
 	axpy:   axpyPortable,
@@ -72,7 +65,6 @@ var portable = set{
 
 	expShifted:       expShiftedPortable,
 	expRows:          expRowsPortable,
-	expColumns:       expColumnsPortable,
 	softmaxExp:       softmaxExpPortable,
 	softmaxBackward:  softmaxBackwardPortable,
 	gelu:             geluPortable,

@@ -14,9 +14,8 @@ func fourSet() set {
 	s.name = fourName
 	s.gemm, s.matVec, s.transpose = gemmFour, matVecFour, transposeFour
 	s.addRows, s.sumRows = addRowsFour, sumRowsFour
-	s.onlineSoftmax, s.scaleRows = onlineSoftmaxFour, scaleRowsFour
 	s.dot, s.axpy, s.add, s.scale, s.max, s.finite, s.adam = dotFour, axpyFour, addFour, scaleFour, maxFour, finiteFour, adamFour
-	s.expShifted, s.expRows, s.expColumns = expShiftedFour, expRowsFour, expColumnsFour
+	s.expShifted, s.expRows = expShiftedFour, expRowsFour
 	s.softmaxExp, s.softmaxBackward = softmaxExpFour, softmaxBackwardFour
 	s.gelu, s.geluBackward = geluFour, geluBackwardFour
 	s.relu, s.reluBackward = reluFour, reluBackwardFour

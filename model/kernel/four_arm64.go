@@ -53,19 +53,10 @@ func fourAddRows(x *float32, b *float32, rows uintptr, n uintptr)
 func fourSumRows(sum *float32, x *float32, stride uintptr, rows uintptr, cols uintptr)
 
 //go:noescape
-func fourExpColumns(x *float32, stride uintptr, rows uintptr, cols uintptr, shift *float32, sum *float32)
-
-//go:noescape
 func fourMatVec(y *float32, a *float32, lda uintptr, x *float32, rows uintptr, n uintptr)
 
 //go:noescape
 func fourMatVecInt8(y *int32, a *int8, lda uintptr, x *int8, rows uintptr, n uintptr)
-
-//go:noescape
-func fourScaleRows(x *float32, stride uintptr, rows uintptr, cols uintptr, factor *float32, sum *float32)
-
-//go:noescape
-func fourOnlineSoftmax(x *float32, cols uintptr, rows uintptr, top *float32, sum *float32)
 
 //go:noescape
 func fourTranspose(dst *float32, ldd uintptr, x *float32, ldx uintptr, rows uintptr, cols uintptr)

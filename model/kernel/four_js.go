@@ -48,10 +48,6 @@ func fourAddRows(x *float32, b *float32, rows uintptr, n uintptr)
 //go:noescape
 func fourSumRows(sum *float32, x *float32, stride uintptr, rows uintptr, cols uintptr)
 
-//go:wasmimport tuttisimd expColumns
-//go:noescape
-func fourExpColumns(x *float32, stride uintptr, rows uintptr, cols uintptr, shift *float32, sum *float32)
-
 //go:wasmimport tuttisimd matVec
 //go:noescape
 func fourMatVec(y *float32, a *float32, lda uintptr, x *float32, rows uintptr, n uintptr)
@@ -59,14 +55,6 @@ func fourMatVec(y *float32, a *float32, lda uintptr, x *float32, rows uintptr, n
 //go:wasmimport tuttisimd matVecInt8
 //go:noescape
 func fourMatVecInt8(y *int32, a *int8, lda uintptr, x *int8, rows uintptr, n uintptr)
-
-//go:wasmimport tuttisimd scaleRows
-//go:noescape
-func fourScaleRows(x *float32, stride uintptr, rows uintptr, cols uintptr, factor *float32, sum *float32)
-
-//go:wasmimport tuttisimd onlineSoftmax
-//go:noescape
-func fourOnlineSoftmax(x *float32, cols uintptr, rows uintptr, top *float32, sum *float32)
 
 //go:wasmimport tuttisimd transpose
 //go:noescape

@@ -130,46 +130,6 @@ func expRowsFour(x []float32, cols int, shift, sum []float32) {
 	}
 }
 
-func expColumnsFour(x []float32, rows, cols int, shift, sum []float32) {
-	n := fours(cols)
-	if n > 0 && rows > 0 {
-		fourExpColumns(&x[0], bytes(cols), size(rows), size(n), &shift[0], &sum[0])
-	}
-	for c := n; c < cols; c++ {
-		for r := range rows {
-			e := Exp(x[r*cols+c] - shift[c])
-			x[r*cols+c] = e
-			sum[c] += e
-		}
-	}
-}
-
-func scaleRowsFour(x []float32, cols int, factor, sum []float32) {
-	n := fours(cols)
-	if n > 0 {
-		fourScaleRows(&x[0], bytes(cols), size(len(factor)), size(n), &factor[0], &sum[0])
-	}
-	for c := n; c < cols; c++ {
-		for r, f := range factor {
-			v := x[r*cols+c] * f
-			x[r*cols+c] = v
-			sum[c] += v
-		}
-	}
-}
-
-func onlineSoftmaxFour(x []float32, cols int, top, sum []float32) {
-	if cols%4 == 0 && cols > 0 {
-		fourOnlineSoftmax(&x[0], size(cols), size(len(top)), &top[0], &sum[0])
-		return
-	}
-	for r, was := range top {
-		row := x[r*cols : (r+1)*cols]
-		top[r] = max(was, maxFour(row))
-		sum[r] = sum[r]*Exp(was-top[r]) + expShiftedFour(row, row, top[r])
-	}
-}
-
 func transposeFour(dst []float32, ldd int, x []float32, ldx, rows, cols int) {
 	r, c := fours(rows), fours(cols)
 	if r > 0 && c > 0 {

@@ -25,9 +25,6 @@ var measured = map[string]struct {
 	"AddRows":          {[]int{tall * wide}, func(v [][]float32) { AddRows(v[0], make([]float32, wide), tall) }},
 	"SumRows":          {[]int{tall * wide}, func(v [][]float32) { SumRows(make([]float32, wide), v[0], tall) }},
 	"ExpRows":          {[]int{tall * wide, tall, tall}, func(v [][]float32) { ExpRows(v[0], wide, v[1], v[2]) }},
-	"ExpColumns":       {[]int{tall * wide, wide, wide}, func(v [][]float32) { ExpColumns(v[0], tall, wide, v[1], v[2]) }},
-	"ScaleRows":        {[]int{tall * wide}, func(v [][]float32) { ScaleRows(v[0], make([]float32, tall), make([]float32, wide)) }},
-	"OnlineSoftmax":    {[]int{tall * wide, tall, tall}, func(v [][]float32) { OnlineSoftmax(v[0], wide, v[1], v[2]) }},
 	"Transpose":        {[]int{tall * wide, tall * wide}, func(v [][]float32) { Transpose(v[0], tall, v[1], wide, tall, wide) }},
 	"MatVec": {[]int{tall * wide}, func(v [][]float32) {
 		MatVec(make([]float32, tall), v[0], wide, make([]float32, wide))

@@ -14,11 +14,6 @@ func addRowsAVX2(x []float32, b []float32, rows int)
 //go:noescape
 func sumRowsAVX2(sum []float32, x []float32, rows int)
 
-// expColumnsAVX2 turns x into exp(x-shift), adds up columns; at least one row.
-//
-//go:noescape
-func expColumnsAVX2(x []float32, rows int, cols int, shift []float32, sum []float32)
-
 // matVecAVX2 adds A*x to y.
 //
 //go:noescape
@@ -28,13 +23,3 @@ func matVecAVX2(y []float32, a []float32, lda int, x []float32)
 //
 //go:noescape
 func transposeSquaresAVX2(dst *float32, ldd int, x *float32, ldx int, rows int, cols int)
-
-// onlineSoftmaxAVX2 lifts top, turns x into exp(x-top), adds to sum; at least one row.
-//
-//go:noescape
-func onlineSoftmaxAVX2(x []float32, cols int, top []float32, sum []float32)
-
-// scaleRowsAVX2 multiplies each row, at least one, by its factor and adds the rows to sum.
-//
-//go:noescape
-func scaleRowsAVX2(x []float32, cols int, factor []float32, sum []float32)

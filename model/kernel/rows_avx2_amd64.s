@@ -188,317 +188,6 @@ done9:
 	VZEROUPPER
 	RET
 
-// func expColumnsAVX2(x []float32, rows int, cols int, shift []float32, sum []float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expColumnsAVX2(SB), NOSPLIT, $0-88
-	MOVQ x_base+0(FP), AX
-	MOVQ shift_base+40(FP), CX
-	MOVQ sum_base+64(FP), DX
-	MOVQ rows+24(FP), BX
-	MOVQ cols+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
-	XORQ R8, R8
-	SUBQ $+8, SI
-	JL   next19
-
-loop18:
-	MOVQ    BX, R9
-	LEAQ    (AX)(R8*4), R10
-	VMOVUPS (CX)(R8*4), Y0
-	VMOVUPS (DX)(R8*4), Y1
-
-row20:
-	VMOVUPS      (R10), Y2
-	VSUBPS       Y0, Y2, Y2
-	VMOVUPS      word4b400000<>+0(SB), Y3
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y2, Y3
-	VSUBPS       word4b400000<>+0(SB), Y3, Y4
-	VFNMADD231PS word3f318000<>+0(SB), Y4, Y5
-	VFNMADD231PS wordb95e8083<>+0(SB), Y4, Y5
-	VMOVUPS      word3c083128<>+0(SB), Y4
-	VFMADD213PS  word3d2b9532<>+0(SB), Y5, Y4
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y5, Y4
-	VFMADD213PS  word3efffefe<>+0(SB), Y5, Y4
-	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
-	VFMADD213PS  word3f800000<>+0(SB), Y5, Y4
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y2, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VANDPS       Y5, Y4, Y4
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y2, Y3
-	VADDPS       word7f800000<>+0(SB), Y2, Y5
-	VBLENDVPS    Y3, Y5, Y4, Y4
-	VMOVUPS      Y4, (R10)
-	VADDPS       Y4, Y1, Y1
-	ADDQ         DI, R10
-	DECQ         R9
-	JNZ          row20
-	VMOVUPS      Y1, (DX)(R8*4)
-	ADDQ         $+8, R8
-	SUBQ         $+8, SI
-	JGE          loop18
-
-next19:
-	ADDQ       $+8, SI
-	JZ         done17
-	LEAQ       lanes<>+32(SB), R9
-	NEGQ       SI
-	VMOVUPS    (R9)(SI*4), Y0
-	LEAQ       (AX)(R8*4), AX
-	VMASKMOVPS (CX)(R8*4), Y0, Y1
-	VMASKMOVPS (DX)(R8*4), Y0, Y2
-
-row21:
-	VMASKMOVPS   (AX), Y0, Y3
-	VSUBPS       Y1, Y3, Y3
-	VMOVUPS      word4b400000<>+0(SB), Y4
-	VMOVAPS      Y3, Y6
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y3, Y4
-	VSUBPS       word4b400000<>+0(SB), Y4, Y5
-	VFNMADD231PS word3f318000<>+0(SB), Y5, Y6
-	VFNMADD231PS wordb95e8083<>+0(SB), Y5, Y6
-	VMOVUPS      word3c083128<>+0(SB), Y5
-	VFMADD213PS  word3d2b9532<>+0(SB), Y6, Y5
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y6, Y5
-	VFMADD213PS  word3efffefe<>+0(SB), Y6, Y5
-	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
-	VFMADD213PS  word3f800000<>+0(SB), Y6, Y5
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y3, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VANDPS       Y6, Y5, Y5
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y3, Y4
-	VADDPS       word7f800000<>+0(SB), Y3, Y6
-	VBLENDVPS    Y4, Y6, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (AX)
-	VADDPS       Y5, Y2, Y2
-	ADDQ         DI, AX
-	DECQ         BX
-	JNZ          row21
-	VMASKMOVPS   Y2, Y0, (DX)(R8*4)
-
-done17:
-	VZEROUPPER
-	RET
-
-DATA wordc2aeac4f<>+0(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+4(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+8(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+12(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+16(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+20(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+24(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+28(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+32(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+36(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+40(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+44(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+48(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+52(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+56(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+60(SB)/4, $0xc2aeac4f
-GLOBL wordc2aeac4f<>(SB), RODATA|NOPTR, $64
-
-DATA word42b17217<>+0(SB)/4, $0x42b17217
-DATA word42b17217<>+4(SB)/4, $0x42b17217
-DATA word42b17217<>+8(SB)/4, $0x42b17217
-DATA word42b17217<>+12(SB)/4, $0x42b17217
-DATA word42b17217<>+16(SB)/4, $0x42b17217
-DATA word42b17217<>+20(SB)/4, $0x42b17217
-DATA word42b17217<>+24(SB)/4, $0x42b17217
-DATA word42b17217<>+28(SB)/4, $0x42b17217
-DATA word42b17217<>+32(SB)/4, $0x42b17217
-DATA word42b17217<>+36(SB)/4, $0x42b17217
-DATA word42b17217<>+40(SB)/4, $0x42b17217
-DATA word42b17217<>+44(SB)/4, $0x42b17217
-DATA word42b17217<>+48(SB)/4, $0x42b17217
-DATA word42b17217<>+52(SB)/4, $0x42b17217
-DATA word42b17217<>+56(SB)/4, $0x42b17217
-DATA word42b17217<>+60(SB)/4, $0x42b17217
-GLOBL word42b17217<>(SB), RODATA|NOPTR, $64
-
-DATA word7f800000<>+0(SB)/4, $0x7f800000
-DATA word7f800000<>+4(SB)/4, $0x7f800000
-DATA word7f800000<>+8(SB)/4, $0x7f800000
-DATA word7f800000<>+12(SB)/4, $0x7f800000
-DATA word7f800000<>+16(SB)/4, $0x7f800000
-DATA word7f800000<>+20(SB)/4, $0x7f800000
-DATA word7f800000<>+24(SB)/4, $0x7f800000
-DATA word7f800000<>+28(SB)/4, $0x7f800000
-DATA word7f800000<>+32(SB)/4, $0x7f800000
-DATA word7f800000<>+36(SB)/4, $0x7f800000
-DATA word7f800000<>+40(SB)/4, $0x7f800000
-DATA word7f800000<>+44(SB)/4, $0x7f800000
-DATA word7f800000<>+48(SB)/4, $0x7f800000
-DATA word7f800000<>+52(SB)/4, $0x7f800000
-DATA word7f800000<>+56(SB)/4, $0x7f800000
-DATA word7f800000<>+60(SB)/4, $0x7f800000
-GLOBL word7f800000<>(SB), RODATA|NOPTR, $64
-
-DATA word3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL word3fb8aa3b<>(SB), RODATA|NOPTR, $64
-
-DATA word4b400000<>+0(SB)/4, $0x4b400000
-DATA word4b400000<>+4(SB)/4, $0x4b400000
-DATA word4b400000<>+8(SB)/4, $0x4b400000
-DATA word4b400000<>+12(SB)/4, $0x4b400000
-DATA word4b400000<>+16(SB)/4, $0x4b400000
-DATA word4b400000<>+20(SB)/4, $0x4b400000
-DATA word4b400000<>+24(SB)/4, $0x4b400000
-DATA word4b400000<>+28(SB)/4, $0x4b400000
-DATA word4b400000<>+32(SB)/4, $0x4b400000
-DATA word4b400000<>+36(SB)/4, $0x4b400000
-DATA word4b400000<>+40(SB)/4, $0x4b400000
-DATA word4b400000<>+44(SB)/4, $0x4b400000
-DATA word4b400000<>+48(SB)/4, $0x4b400000
-DATA word4b400000<>+52(SB)/4, $0x4b400000
-DATA word4b400000<>+56(SB)/4, $0x4b400000
-DATA word4b400000<>+60(SB)/4, $0x4b400000
-GLOBL word4b400000<>(SB), RODATA|NOPTR, $64
-
-DATA word3f318000<>+0(SB)/4, $0x3f318000
-DATA word3f318000<>+4(SB)/4, $0x3f318000
-DATA word3f318000<>+8(SB)/4, $0x3f318000
-DATA word3f318000<>+12(SB)/4, $0x3f318000
-DATA word3f318000<>+16(SB)/4, $0x3f318000
-DATA word3f318000<>+20(SB)/4, $0x3f318000
-DATA word3f318000<>+24(SB)/4, $0x3f318000
-DATA word3f318000<>+28(SB)/4, $0x3f318000
-DATA word3f318000<>+32(SB)/4, $0x3f318000
-DATA word3f318000<>+36(SB)/4, $0x3f318000
-DATA word3f318000<>+40(SB)/4, $0x3f318000
-DATA word3f318000<>+44(SB)/4, $0x3f318000
-DATA word3f318000<>+48(SB)/4, $0x3f318000
-DATA word3f318000<>+52(SB)/4, $0x3f318000
-DATA word3f318000<>+56(SB)/4, $0x3f318000
-DATA word3f318000<>+60(SB)/4, $0x3f318000
-GLOBL word3f318000<>(SB), RODATA|NOPTR, $64
-
-DATA wordb95e8083<>+0(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+4(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+8(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+12(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+16(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+20(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+24(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+28(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+32(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+36(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+40(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+44(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+48(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+52(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+56(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL wordb95e8083<>(SB), RODATA|NOPTR, $64
-
-DATA word3c083128<>+0(SB)/4, $0x3c083128
-DATA word3c083128<>+4(SB)/4, $0x3c083128
-DATA word3c083128<>+8(SB)/4, $0x3c083128
-DATA word3c083128<>+12(SB)/4, $0x3c083128
-DATA word3c083128<>+16(SB)/4, $0x3c083128
-DATA word3c083128<>+20(SB)/4, $0x3c083128
-DATA word3c083128<>+24(SB)/4, $0x3c083128
-DATA word3c083128<>+28(SB)/4, $0x3c083128
-DATA word3c083128<>+32(SB)/4, $0x3c083128
-DATA word3c083128<>+36(SB)/4, $0x3c083128
-DATA word3c083128<>+40(SB)/4, $0x3c083128
-DATA word3c083128<>+44(SB)/4, $0x3c083128
-DATA word3c083128<>+48(SB)/4, $0x3c083128
-DATA word3c083128<>+52(SB)/4, $0x3c083128
-DATA word3c083128<>+56(SB)/4, $0x3c083128
-DATA word3c083128<>+60(SB)/4, $0x3c083128
-GLOBL word3c083128<>(SB), RODATA|NOPTR, $64
-
-DATA word3d2b9532<>+0(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+4(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+8(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+12(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+16(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+20(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+24(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+28(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+32(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+36(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+40(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+44(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+48(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+52(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+56(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+60(SB)/4, $0x3d2b9532
-GLOBL word3d2b9532<>(SB), RODATA|NOPTR, $64
-
-DATA word3e2aabd8<>+0(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+4(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+8(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+12(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+16(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+20(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+24(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+28(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+32(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+36(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+40(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+44(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+48(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+52(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+56(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+60(SB)/4, $0x3e2aabd8
-GLOBL word3e2aabd8<>(SB), RODATA|NOPTR, $64
-
-DATA word3efffefe<>+0(SB)/4, $0x3efffefe
-DATA word3efffefe<>+4(SB)/4, $0x3efffefe
-DATA word3efffefe<>+8(SB)/4, $0x3efffefe
-DATA word3efffefe<>+12(SB)/4, $0x3efffefe
-DATA word3efffefe<>+16(SB)/4, $0x3efffefe
-DATA word3efffefe<>+20(SB)/4, $0x3efffefe
-DATA word3efffefe<>+24(SB)/4, $0x3efffefe
-DATA word3efffefe<>+28(SB)/4, $0x3efffefe
-DATA word3efffefe<>+32(SB)/4, $0x3efffefe
-DATA word3efffefe<>+36(SB)/4, $0x3efffefe
-DATA word3efffefe<>+40(SB)/4, $0x3efffefe
-DATA word3efffefe<>+44(SB)/4, $0x3efffefe
-DATA word3efffefe<>+48(SB)/4, $0x3efffefe
-DATA word3efffefe<>+52(SB)/4, $0x3efffefe
-DATA word3efffefe<>+56(SB)/4, $0x3efffefe
-DATA word3efffefe<>+60(SB)/4, $0x3efffefe
-GLOBL word3efffefe<>(SB), RODATA|NOPTR, $64
-
-DATA word3f800000<>+0(SB)/4, $0x3f800000
-DATA word3f800000<>+4(SB)/4, $0x3f800000
-DATA word3f800000<>+8(SB)/4, $0x3f800000
-DATA word3f800000<>+12(SB)/4, $0x3f800000
-DATA word3f800000<>+16(SB)/4, $0x3f800000
-DATA word3f800000<>+20(SB)/4, $0x3f800000
-DATA word3f800000<>+24(SB)/4, $0x3f800000
-DATA word3f800000<>+28(SB)/4, $0x3f800000
-DATA word3f800000<>+32(SB)/4, $0x3f800000
-DATA word3f800000<>+36(SB)/4, $0x3f800000
-DATA word3f800000<>+40(SB)/4, $0x3f800000
-DATA word3f800000<>+44(SB)/4, $0x3f800000
-DATA word3f800000<>+48(SB)/4, $0x3f800000
-DATA word3f800000<>+52(SB)/4, $0x3f800000
-DATA word3f800000<>+56(SB)/4, $0x3f800000
-DATA word3f800000<>+60(SB)/4, $0x3f800000
-GLOBL word3f800000<>(SB), RODATA|NOPTR, $64
-
 // func matVecAVX2(y []float32, a []float32, lda int, x []float32)
 // Requires: AVX, FMA3
 TEXT ·matVecAVX2(SB), NOSPLIT, $0-80
@@ -510,9 +199,9 @@ TEXT ·matVecAVX2(SB), NOSPLIT, $0-80
 	MOVQ x_base+56(FP), SI
 	MOVQ x_len+64(FP), DI
 	SUBQ $+4, CX
-	JL   fewer23
+	JL   fewer18
 
-rows22:
+rows17:
 	MOVQ   DX, R8
 	VXORPS Y0, Y0, Y0
 	LEAQ   (R8)(BX*1), R9
@@ -524,9 +213,9 @@ rows22:
 	XORQ   R12, R12
 	MOVQ   DI, R13
 	SUBQ   $+8, R13
-	JL     next26
+	JL     next21
 
-loop25:
+loop20:
 	VMOVUPS     (SI)(R12*4), Y4
 	VFMADD231PS (R8)(R12*4), Y4, Y0
 	VFMADD231PS (R9)(R12*4), Y4, Y1
@@ -534,11 +223,11 @@ loop25:
 	VFMADD231PS (R11)(R12*4), Y4, Y3
 	ADDQ        $+8, R12
 	SUBQ        $+8, R13
-	JGE         loop25
+	JGE         loop20
 
-next26:
+next21:
 	ADDQ        $+8, R13
-	JZ          done24
+	JZ          done19
 	LEAQ        lanes<>+32(SB), R14
 	NEGQ        R13
 	VMOVUPS     (R14)(R13*4), Y4
@@ -552,7 +241,7 @@ next26:
 	VMASKMOVPS  (R11)(R12*4), Y4, Y4
 	VFMADD231PS Y4, Y5, Y3
 
-done24:
+done19:
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y1
 	VHADDPS      Y1, Y0, Y0
@@ -564,31 +253,31 @@ done24:
 	IMUL3Q       $+4, BX, R8
 	ADDQ         R8, DX
 	SUBQ         $+4, CX
-	JGE          rows22
+	JGE          rows17
 
-fewer23:
+fewer18:
 	ADDQ $+4, CX
 	SUBQ $+1, CX
-	JL   fewer28
+	JL   fewer23
 
-rows27:
+rows22:
 	MOVQ   DX, R8
 	VXORPS Y0, Y0, Y0
 	XORQ   R9, R9
 	MOVQ   DI, R10
 	SUBQ   $+8, R10
-	JL     next31
+	JL     next26
 
-loop30:
+loop25:
 	VMOVUPS     (SI)(R9*4), Y1
 	VFMADD231PS (R8)(R9*4), Y1, Y0
 	ADDQ        $+8, R9
 	SUBQ        $+8, R10
-	JGE         loop30
+	JGE         loop25
 
-next31:
+next26:
 	ADDQ        $+8, R10
-	JZ          done29
+	JZ          done24
 	LEAQ        lanes<>+32(SB), R11
 	NEGQ        R10
 	VMOVUPS     (R11)(R10*4), Y1
@@ -596,7 +285,7 @@ next31:
 	VMASKMOVPS  (R8)(R9*4), Y1, Y1
 	VFMADD231PS Y1, Y2, Y0
 
-done29:
+done24:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPS    $0x0e, X0, X1
@@ -609,9 +298,9 @@ done29:
 	IMUL3Q       $+1, BX, R8
 	ADDQ         R8, DX
 	SUBQ         $+1, CX
-	JGE          rows27
+	JGE          rows22
 
-fewer28:
+fewer23:
 	ADDQ $+1, CX
 	VZEROUPPER
 	RET
@@ -628,12 +317,12 @@ TEXT ·transposeSquaresAVX2(SB), NOSPLIT, $0-48
 	MOVQ rows+32(FP), SI
 	MOVQ cols+40(FP), DI
 
-across32:
+across27:
 	MOVQ DI, R8
 	MOVQ CX, R9
 	MOVQ AX, R10
 
-down33:
+down28:
 	MOVQ        R9, R11
 	VMOVUPS     (R11), X0
 	ADDQ        BX, R11
@@ -702,355 +391,11 @@ down33:
 	ADDQ        DX, R10
 	ADDQ        $+32, R9
 	SUBQ        $+8, R8
-	JG          down33
+	JG          down28
 	IMUL3Q      $+8, BX, R8
 	ADDQ        R8, CX
 	ADDQ        $+32, AX
 	SUBQ        $+8, SI
-	JG          across32
-	VZEROUPPER
-	RET
-
-// func onlineSoftmaxAVX2(x []float32, cols int, top []float32, sum []float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·onlineSoftmaxAVX2(SB), NOSPLIT, $0-80
-	MOVQ x_base+0(FP), AX
-	MOVQ cols+24(FP), CX
-	MOVQ top_base+32(FP), DX
-	MOVQ sum_base+56(FP), BX
-	MOVQ CX, SI
-	SHLQ $0x02, SI
-	MOVQ top_len+40(FP), DI
-
-row34:
-	VBROADCASTSS (DX), Y0
-	VMOVAPS      Y0, Y1
-	VMOVUPS      wordff800000<>+0(SB), Y2
-	XORQ         R8, R8
-	MOVQ         CX, R9
-	SUBQ         $+16, R9
-	JL           next37
-
-loop36:
-	VMOVUPS (AX)(R8*4), Y3
-	VMAXPS  Y1, Y3, Y1
-	VMOVUPS 32(AX)(R8*4), Y3
-	VMAXPS  Y2, Y3, Y2
-	ADDQ    $+16, R8
-	SUBQ    $+16, R9
-	JGE     loop36
-
-next37:
-	ADDQ $+16, R9
-	SUBQ $+8, R9
-	JL   next39
-
-loop38:
-	VMOVUPS (AX)(R8*4), Y3
-	VMAXPS  Y1, Y3, Y1
-	ADDQ    $+8, R8
-	SUBQ    $+8, R9
-	JGE     loop38
-
-next39:
-	ADDQ       $+8, R9
-	JZ         done35
-	LEAQ       lanes<>+32(SB), R10
-	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y3
-	VMOVUPS    wordff800000<>+0(SB), Y4
-	VMASKMOVPS (AX)(R8*4), Y3, Y5
-	VBLENDVPS  Y3, Y5, Y4, Y4
-	VMAXPS     Y1, Y4, Y1
-
-done35:
-	VMAXPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPS    $0x0e, X1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPS    $0x01, X1, X2
-	VMAXPS       X2, X1, X1
-	VBROADCASTSS X1, Y1
-	VMOVSS       X1, (DX)
-	VSUBPS       Y1, Y0, Y0
-	VMOVUPS      word4b400000<>+0(SB), Y2
-	VMOVAPS      Y0, Y4
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y0, Y2
-	VSUBPS       word4b400000<>+0(SB), Y2, Y3
-	VFNMADD231PS word3f318000<>+0(SB), Y3, Y4
-	VFNMADD231PS wordb95e8083<>+0(SB), Y3, Y4
-	VMOVUPS      word3c083128<>+0(SB), Y3
-	VFMADD213PS  word3d2b9532<>+0(SB), Y4, Y3
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y4, Y3
-	VFMADD213PS  word3efffefe<>+0(SB), Y4, Y3
-	VFMADD213PS  word3f800000<>+0(SB), Y4, Y3
-	VFMADD213PS  word3f800000<>+0(SB), Y4, Y3
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y0, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       Y2, Y3, Y3
-	VANDPS       Y4, Y3, Y3
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y0, Y2
-	VADDPS       word7f800000<>+0(SB), Y0, Y4
-	VBLENDVPS    Y2, Y4, Y3, Y3
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y2, Y2, Y2
-	XORQ         R8, R8
-	MOVQ         CX, R9
-	SUBQ         $+16, R9
-	JL           next42
-
-loop41:
-	VMOVUPS      (AX)(R8*4), Y4
-	VSUBPS       Y1, Y4, Y4
-	VMOVUPS      word4b400000<>+0(SB), Y5
-	VMOVAPS      Y4, Y7
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y4, Y5
-	VSUBPS       word4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS word3f318000<>+0(SB), Y6, Y7
-	VFNMADD231PS wordb95e8083<>+0(SB), Y6, Y7
-	VMOVUPS      word3c083128<>+0(SB), Y6
-	VFMADD213PS  word3d2b9532<>+0(SB), Y7, Y6
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y7, Y6
-	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VANDPS       Y7, Y6, Y6
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
-	VADDPS       word7f800000<>+0(SB), Y4, Y7
-	VBLENDVPS    Y5, Y7, Y6, Y6
-	VMOVUPS      Y6, (AX)(R8*4)
-	VADDPS       Y6, Y0, Y0
-	VMOVUPS      32(AX)(R8*4), Y4
-	VSUBPS       Y1, Y4, Y4
-	VMOVUPS      word4b400000<>+0(SB), Y5
-	VMOVAPS      Y4, Y7
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y4, Y5
-	VSUBPS       word4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS word3f318000<>+0(SB), Y6, Y7
-	VFNMADD231PS wordb95e8083<>+0(SB), Y6, Y7
-	VMOVUPS      word3c083128<>+0(SB), Y6
-	VFMADD213PS  word3d2b9532<>+0(SB), Y7, Y6
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y7, Y6
-	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VANDPS       Y7, Y6, Y6
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
-	VADDPS       word7f800000<>+0(SB), Y4, Y7
-	VBLENDVPS    Y5, Y7, Y6, Y6
-	VMOVUPS      Y6, 32(AX)(R8*4)
-	VADDPS       Y6, Y2, Y2
-	ADDQ         $+16, R8
-	SUBQ         $+16, R9
-	JGE          loop41
-
-next42:
-	ADDQ $+16, R9
-	SUBQ $+8, R9
-	JL   next44
-
-loop43:
-	VMOVUPS      (AX)(R8*4), Y4
-	VSUBPS       Y1, Y4, Y4
-	VMOVUPS      word4b400000<>+0(SB), Y5
-	VMOVAPS      Y4, Y7
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y4, Y5
-	VSUBPS       word4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS word3f318000<>+0(SB), Y6, Y7
-	VFNMADD231PS wordb95e8083<>+0(SB), Y6, Y7
-	VMOVUPS      word3c083128<>+0(SB), Y6
-	VFMADD213PS  word3d2b9532<>+0(SB), Y7, Y6
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y7, Y6
-	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y4, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VANDPS       Y7, Y6, Y6
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y4, Y5
-	VADDPS       word7f800000<>+0(SB), Y4, Y7
-	VBLENDVPS    Y5, Y7, Y6, Y6
-	VMOVUPS      Y6, (AX)(R8*4)
-	VADDPS       Y6, Y0, Y0
-	ADDQ         $+8, R8
-	SUBQ         $+8, R9
-	JGE          loop43
-
-next44:
-	ADDQ         $+8, R9
-	JZ           done40
-	LEAQ         lanes<>+32(SB), R10
-	NEGQ         R9
-	VMOVUPS      (R10)(R9*4), Y4
-	VMASKMOVPS   (AX)(R8*4), Y4, Y5
-	VSUBPS       Y1, Y5, Y5
-	VMOVUPS      word4b400000<>+0(SB), Y1
-	VMOVAPS      Y5, Y7
-	VFMADD231PS  word3fb8aa3b<>+0(SB), Y5, Y1
-	VSUBPS       word4b400000<>+0(SB), Y1, Y6
-	VFNMADD231PS word3f318000<>+0(SB), Y6, Y7
-	VFNMADD231PS wordb95e8083<>+0(SB), Y6, Y7
-	VMOVUPS      word3c083128<>+0(SB), Y6
-	VFMADD213PS  word3d2b9532<>+0(SB), Y7, Y6
-	VFMADD213PS  word3e2aabd8<>+0(SB), Y7, Y6
-	VFMADD213PS  word3efffefe<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VFMADD213PS  word3f800000<>+0(SB), Y7, Y6
-	VCMPPS       $0x06, wordc2aeac4f<>+0(SB), Y5, Y7
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       Y1, Y6, Y6
-	VANDPS       Y7, Y6, Y6
-	VCMPPS       $0x05, word42b17217<>+0(SB), Y5, Y1
-	VADDPS       word7f800000<>+0(SB), Y5, Y7
-	VBLENDVPS    Y1, Y7, Y6, Y6
-	VMASKMOVPS   Y6, Y4, (AX)(R8*4)
-	VANDPS       Y4, Y6, Y6
-	VADDPS       Y6, Y0, Y0
-
-done40:
-	VADDPS       Y2, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x0e, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VFMADD231SS  (BX), X3, X0
-	VMOVSS       X0, (BX)
-	ADDQ         SI, AX
-	ADDQ         $+4, DX
-	ADDQ         $+4, BX
-	DECQ         DI
-	JNZ          row34
-	VZEROUPPER
-	RET
-
-DATA wordff800000<>+0(SB)/4, $0xff800000
-DATA wordff800000<>+4(SB)/4, $0xff800000
-DATA wordff800000<>+8(SB)/4, $0xff800000
-DATA wordff800000<>+12(SB)/4, $0xff800000
-DATA wordff800000<>+16(SB)/4, $0xff800000
-DATA wordff800000<>+20(SB)/4, $0xff800000
-DATA wordff800000<>+24(SB)/4, $0xff800000
-DATA wordff800000<>+28(SB)/4, $0xff800000
-DATA wordff800000<>+32(SB)/4, $0xff800000
-DATA wordff800000<>+36(SB)/4, $0xff800000
-DATA wordff800000<>+40(SB)/4, $0xff800000
-DATA wordff800000<>+44(SB)/4, $0xff800000
-DATA wordff800000<>+48(SB)/4, $0xff800000
-DATA wordff800000<>+52(SB)/4, $0xff800000
-DATA wordff800000<>+56(SB)/4, $0xff800000
-DATA wordff800000<>+60(SB)/4, $0xff800000
-GLOBL wordff800000<>(SB), RODATA|NOPTR, $64
-
-// func scaleRowsAVX2(x []float32, cols int, factor []float32, sum []float32)
-// Requires: AVX
-TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-80
-	MOVQ x_base+0(FP), AX
-	MOVQ factor_base+32(FP), CX
-	MOVQ sum_base+56(FP), DX
-	MOVQ factor_len+40(FP), BX
-	MOVQ cols+24(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
-	XORQ R8, R8
-	SUBQ $+32, SI
-	JL   next47
-
-loop46:
-	MOVQ    BX, R9
-	LEAQ    (AX)(R8*4), R10
-	VMOVUPS (DX)(R8*4), Y0
-	MOVQ    CX, R11
-	VMOVUPS 32(DX)(R8*4), Y1
-	VMOVUPS 64(DX)(R8*4), Y2
-	VMOVUPS 96(DX)(R8*4), Y3
-
-row48:
-	VBROADCASTSS (R11), Y4
-	ADDQ         $+4, R11
-	VMOVUPS      (R10), Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, (R10)
-	VADDPS       Y5, Y0, Y0
-	VMOVUPS      32(R10), Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 32(R10)
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      64(R10), Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 64(R10)
-	VADDPS       Y5, Y2, Y2
-	VMOVUPS      96(R10), Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 96(R10)
-	VADDPS       Y5, Y3, Y3
-	ADDQ         DI, R10
-	DECQ         R9
-	JNZ          row48
-	VMOVUPS      Y0, (DX)(R8*4)
-	VMOVUPS      Y1, 32(DX)(R8*4)
-	VMOVUPS      Y2, 64(DX)(R8*4)
-	VMOVUPS      Y3, 96(DX)(R8*4)
-	ADDQ         $+32, R8
-	SUBQ         $+32, SI
-	JGE          loop46
-
-next47:
-	ADDQ $+32, SI
-	SUBQ $+8, SI
-	JL   next50
-
-loop49:
-	MOVQ    BX, R9
-	LEAQ    (AX)(R8*4), R10
-	VMOVUPS (DX)(R8*4), Y0
-	MOVQ    CX, R11
-
-row51:
-	VBROADCASTSS (R11), Y1
-	ADDQ         $+4, R11
-	VMOVUPS      (R10), Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (R10)
-	VADDPS       Y2, Y0, Y0
-	ADDQ         DI, R10
-	DECQ         R9
-	JNZ          row51
-	VMOVUPS      Y0, (DX)(R8*4)
-	ADDQ         $+8, R8
-	SUBQ         $+8, SI
-	JGE          loop49
-
-next50:
-	ADDQ       $+8, SI
-	JZ         done45
-	LEAQ       lanes<>+32(SB), R9
-	NEGQ       SI
-	VMOVUPS    (R9)(SI*4), Y0
-	LEAQ       (AX)(R8*4), AX
-	VMASKMOVPS (DX)(R8*4), Y0, Y1
-
-row52:
-	VBROADCASTSS (CX), Y2
-	ADDQ         $+4, CX
-	VMASKMOVPS   (AX), Y0, Y3
-	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (AX)
-	VADDPS       Y3, Y1, Y1
-	ADDQ         DI, AX
-	DECQ         BX
-	JNZ          row52
-	VMASKMOVPS   Y1, Y0, (DX)(R8*4)
-
-done45:
+	JG          across27
 	VZEROUPPER
 	RET

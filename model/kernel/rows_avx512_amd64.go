@@ -14,22 +14,7 @@ func addRowsAVX512(x []float32, b []float32, rows int)
 //go:noescape
 func sumRowsAVX512(sum []float32, x []float32, rows int)
 
-// expColumnsAVX512 turns x into exp(x-shift), adds up columns; at least one row.
-//
-//go:noescape
-func expColumnsAVX512(x []float32, rows int, cols int, shift []float32, sum []float32)
-
 // matVecAVX512 adds A*x to y.
 //
 //go:noescape
 func matVecAVX512(y []float32, a []float32, lda int, x []float32)
-
-// onlineSoftmaxAVX512 lifts top, turns x into exp(x-top), adds to sum; at least one row.
-//
-//go:noescape
-func onlineSoftmaxAVX512(x []float32, cols int, top []float32, sum []float32)
-
-// scaleRowsAVX512 multiplies each row, at least one, by its factor and adds the rows to sum.
-//
-//go:noescape
-func scaleRowsAVX512(x []float32, cols int, factor []float32, sum []float32)

@@ -170,323 +170,6 @@ done9:
 	VZEROUPPER
 	RET
 
-// func expColumnsAVX512(x []float32, rows int, cols int, shift []float32, sum []float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·expColumnsAVX512(SB), NOSPLIT, $0-88
-	MOVQ    x_base+0(FP), AX
-	MOVQ    shift_base+40(FP), CX
-	MOVQ    sum_base+64(FP), DX
-	VMOVUPS wordc2aeac4f<>+0(SB), Z0
-	VMOVUPS word42b17217<>+0(SB), Z1
-	VMOVUPS word7f800000<>+0(SB), Z2
-	VMOVUPS word3fb8aa3b<>+0(SB), Z3
-	VMOVUPS word4b400000<>+0(SB), Z4
-	VMOVUPS word3f318000<>+0(SB), Z5
-	VMOVUPS wordb95e8083<>+0(SB), Z6
-	VMOVUPS word3c083128<>+0(SB), Z7
-	VMOVUPS word3d2b9532<>+0(SB), Z8
-	VMOVUPS word3e2aabd8<>+0(SB), Z9
-	VMOVUPS word3efffefe<>+0(SB), Z10
-	VMOVUPS word3f800000<>+0(SB), Z11
-	MOVQ    rows+24(FP), BX
-	MOVQ    cols+32(FP), SI
-	MOVQ    SI, DI
-	SHLQ    $0x02, DI
-	XORQ    R8, R8
-	SUBQ    $+16, SI
-	JL      next19
-
-loop18:
-	MOVQ    BX, R9
-	LEAQ    (AX)(R8*4), R10
-	VMOVUPS (CX)(R8*4), Z12
-	VMOVUPS (DX)(R8*4), Z13
-
-row20:
-	VMOVUPS      (R10), Z14
-	VSUBPS       Z12, Z14, Z14
-	VMOVAPS      Z4, Z15
-	VMOVAPS      Z14, Z16
-	VFMADD231PS  Z3, Z14, Z15
-	VSUBPS       Z4, Z15, Z15
-	VFNMADD231PS Z5, Z15, Z16
-	VFNMADD231PS Z6, Z15, Z16
-	VMOVAPS      Z7, Z17
-	VFMADD213PS  Z8, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VCMPPS       $0x06, Z0, Z14, K1
-	VSCALEFPS.Z  Z15, Z17, K1, Z17
-	VCMPPS       $0x05, Z1, Z14, K1
-	VADDPS       Z2, Z14, K1, Z17
-	VMOVUPS      Z17, (R10)
-	VADDPS       Z17, Z13, Z13
-	ADDQ         DI, R10
-	DECQ         R9
-	JNZ          row20
-	VMOVUPS      Z13, (DX)(R8*4)
-	ADDQ         $+16, R8
-	SUBQ         $+16, SI
-	JGE          loop18
-
-next19:
-	ADDQ      $+16, SI
-	JZ        done17
-	MOVQ      $-1, R9
-	BZHIQ     SI, R9, R9
-	KMOVW     R9, K1
-	LEAQ      (AX)(R8*4), AX
-	VMOVUPS.Z (CX)(R8*4), K1, Z12
-	VMOVUPS.Z (DX)(R8*4), K1, Z13
-
-row21:
-	VMOVUPS.Z    (AX), K1, Z14
-	VSUBPS       Z12, Z14, Z14
-	VMOVAPS      Z4, Z15
-	VMOVAPS      Z14, Z16
-	VFMADD231PS  Z3, Z14, Z15
-	VSUBPS       Z4, Z15, Z15
-	VFNMADD231PS Z5, Z15, Z16
-	VFNMADD231PS Z6, Z15, Z16
-	VMOVAPS      Z7, Z17
-	VFMADD213PS  Z8, Z16, Z17
-	VFMADD213PS  Z9, Z16, Z17
-	VFMADD213PS  Z10, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VFMADD213PS  Z11, Z16, Z17
-	VCMPPS       $0x06, Z0, Z14, K2
-	VSCALEFPS.Z  Z15, Z17, K2, Z17
-	VCMPPS       $0x05, Z1, Z14, K2
-	VADDPS       Z2, Z14, K2, Z17
-	VMOVUPS      Z17, K1, (AX)
-	VADDPS       Z17, Z13, Z13
-	ADDQ         DI, AX
-	DECQ         BX
-	JNZ          row21
-	VMOVUPS      Z13, K1, (DX)(R8*4)
-
-done17:
-	VZEROUPPER
-	RET
-
-DATA wordc2aeac4f<>+0(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+4(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+8(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+12(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+16(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+20(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+24(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+28(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+32(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+36(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+40(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+44(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+48(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+52(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+56(SB)/4, $0xc2aeac4f
-DATA wordc2aeac4f<>+60(SB)/4, $0xc2aeac4f
-GLOBL wordc2aeac4f<>(SB), RODATA|NOPTR, $64
-
-DATA word42b17217<>+0(SB)/4, $0x42b17217
-DATA word42b17217<>+4(SB)/4, $0x42b17217
-DATA word42b17217<>+8(SB)/4, $0x42b17217
-DATA word42b17217<>+12(SB)/4, $0x42b17217
-DATA word42b17217<>+16(SB)/4, $0x42b17217
-DATA word42b17217<>+20(SB)/4, $0x42b17217
-DATA word42b17217<>+24(SB)/4, $0x42b17217
-DATA word42b17217<>+28(SB)/4, $0x42b17217
-DATA word42b17217<>+32(SB)/4, $0x42b17217
-DATA word42b17217<>+36(SB)/4, $0x42b17217
-DATA word42b17217<>+40(SB)/4, $0x42b17217
-DATA word42b17217<>+44(SB)/4, $0x42b17217
-DATA word42b17217<>+48(SB)/4, $0x42b17217
-DATA word42b17217<>+52(SB)/4, $0x42b17217
-DATA word42b17217<>+56(SB)/4, $0x42b17217
-DATA word42b17217<>+60(SB)/4, $0x42b17217
-GLOBL word42b17217<>(SB), RODATA|NOPTR, $64
-
-DATA word7f800000<>+0(SB)/4, $0x7f800000
-DATA word7f800000<>+4(SB)/4, $0x7f800000
-DATA word7f800000<>+8(SB)/4, $0x7f800000
-DATA word7f800000<>+12(SB)/4, $0x7f800000
-DATA word7f800000<>+16(SB)/4, $0x7f800000
-DATA word7f800000<>+20(SB)/4, $0x7f800000
-DATA word7f800000<>+24(SB)/4, $0x7f800000
-DATA word7f800000<>+28(SB)/4, $0x7f800000
-DATA word7f800000<>+32(SB)/4, $0x7f800000
-DATA word7f800000<>+36(SB)/4, $0x7f800000
-DATA word7f800000<>+40(SB)/4, $0x7f800000
-DATA word7f800000<>+44(SB)/4, $0x7f800000
-DATA word7f800000<>+48(SB)/4, $0x7f800000
-DATA word7f800000<>+52(SB)/4, $0x7f800000
-DATA word7f800000<>+56(SB)/4, $0x7f800000
-DATA word7f800000<>+60(SB)/4, $0x7f800000
-GLOBL word7f800000<>(SB), RODATA|NOPTR, $64
-
-DATA word3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA word3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL word3fb8aa3b<>(SB), RODATA|NOPTR, $64
-
-DATA word4b400000<>+0(SB)/4, $0x4b400000
-DATA word4b400000<>+4(SB)/4, $0x4b400000
-DATA word4b400000<>+8(SB)/4, $0x4b400000
-DATA word4b400000<>+12(SB)/4, $0x4b400000
-DATA word4b400000<>+16(SB)/4, $0x4b400000
-DATA word4b400000<>+20(SB)/4, $0x4b400000
-DATA word4b400000<>+24(SB)/4, $0x4b400000
-DATA word4b400000<>+28(SB)/4, $0x4b400000
-DATA word4b400000<>+32(SB)/4, $0x4b400000
-DATA word4b400000<>+36(SB)/4, $0x4b400000
-DATA word4b400000<>+40(SB)/4, $0x4b400000
-DATA word4b400000<>+44(SB)/4, $0x4b400000
-DATA word4b400000<>+48(SB)/4, $0x4b400000
-DATA word4b400000<>+52(SB)/4, $0x4b400000
-DATA word4b400000<>+56(SB)/4, $0x4b400000
-DATA word4b400000<>+60(SB)/4, $0x4b400000
-GLOBL word4b400000<>(SB), RODATA|NOPTR, $64
-
-DATA word3f318000<>+0(SB)/4, $0x3f318000
-DATA word3f318000<>+4(SB)/4, $0x3f318000
-DATA word3f318000<>+8(SB)/4, $0x3f318000
-DATA word3f318000<>+12(SB)/4, $0x3f318000
-DATA word3f318000<>+16(SB)/4, $0x3f318000
-DATA word3f318000<>+20(SB)/4, $0x3f318000
-DATA word3f318000<>+24(SB)/4, $0x3f318000
-DATA word3f318000<>+28(SB)/4, $0x3f318000
-DATA word3f318000<>+32(SB)/4, $0x3f318000
-DATA word3f318000<>+36(SB)/4, $0x3f318000
-DATA word3f318000<>+40(SB)/4, $0x3f318000
-DATA word3f318000<>+44(SB)/4, $0x3f318000
-DATA word3f318000<>+48(SB)/4, $0x3f318000
-DATA word3f318000<>+52(SB)/4, $0x3f318000
-DATA word3f318000<>+56(SB)/4, $0x3f318000
-DATA word3f318000<>+60(SB)/4, $0x3f318000
-GLOBL word3f318000<>(SB), RODATA|NOPTR, $64
-
-DATA wordb95e8083<>+0(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+4(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+8(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+12(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+16(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+20(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+24(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+28(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+32(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+36(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+40(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+44(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+48(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+52(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+56(SB)/4, $0xb95e8083
-DATA wordb95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL wordb95e8083<>(SB), RODATA|NOPTR, $64
-
-DATA word3c083128<>+0(SB)/4, $0x3c083128
-DATA word3c083128<>+4(SB)/4, $0x3c083128
-DATA word3c083128<>+8(SB)/4, $0x3c083128
-DATA word3c083128<>+12(SB)/4, $0x3c083128
-DATA word3c083128<>+16(SB)/4, $0x3c083128
-DATA word3c083128<>+20(SB)/4, $0x3c083128
-DATA word3c083128<>+24(SB)/4, $0x3c083128
-DATA word3c083128<>+28(SB)/4, $0x3c083128
-DATA word3c083128<>+32(SB)/4, $0x3c083128
-DATA word3c083128<>+36(SB)/4, $0x3c083128
-DATA word3c083128<>+40(SB)/4, $0x3c083128
-DATA word3c083128<>+44(SB)/4, $0x3c083128
-DATA word3c083128<>+48(SB)/4, $0x3c083128
-DATA word3c083128<>+52(SB)/4, $0x3c083128
-DATA word3c083128<>+56(SB)/4, $0x3c083128
-DATA word3c083128<>+60(SB)/4, $0x3c083128
-GLOBL word3c083128<>(SB), RODATA|NOPTR, $64
-
-DATA word3d2b9532<>+0(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+4(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+8(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+12(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+16(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+20(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+24(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+28(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+32(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+36(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+40(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+44(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+48(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+52(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+56(SB)/4, $0x3d2b9532
-DATA word3d2b9532<>+60(SB)/4, $0x3d2b9532
-GLOBL word3d2b9532<>(SB), RODATA|NOPTR, $64
-
-DATA word3e2aabd8<>+0(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+4(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+8(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+12(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+16(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+20(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+24(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+28(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+32(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+36(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+40(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+44(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+48(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+52(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+56(SB)/4, $0x3e2aabd8
-DATA word3e2aabd8<>+60(SB)/4, $0x3e2aabd8
-GLOBL word3e2aabd8<>(SB), RODATA|NOPTR, $64
-
-DATA word3efffefe<>+0(SB)/4, $0x3efffefe
-DATA word3efffefe<>+4(SB)/4, $0x3efffefe
-DATA word3efffefe<>+8(SB)/4, $0x3efffefe
-DATA word3efffefe<>+12(SB)/4, $0x3efffefe
-DATA word3efffefe<>+16(SB)/4, $0x3efffefe
-DATA word3efffefe<>+20(SB)/4, $0x3efffefe
-DATA word3efffefe<>+24(SB)/4, $0x3efffefe
-DATA word3efffefe<>+28(SB)/4, $0x3efffefe
-DATA word3efffefe<>+32(SB)/4, $0x3efffefe
-DATA word3efffefe<>+36(SB)/4, $0x3efffefe
-DATA word3efffefe<>+40(SB)/4, $0x3efffefe
-DATA word3efffefe<>+44(SB)/4, $0x3efffefe
-DATA word3efffefe<>+48(SB)/4, $0x3efffefe
-DATA word3efffefe<>+52(SB)/4, $0x3efffefe
-DATA word3efffefe<>+56(SB)/4, $0x3efffefe
-DATA word3efffefe<>+60(SB)/4, $0x3efffefe
-GLOBL word3efffefe<>(SB), RODATA|NOPTR, $64
-
-DATA word3f800000<>+0(SB)/4, $0x3f800000
-DATA word3f800000<>+4(SB)/4, $0x3f800000
-DATA word3f800000<>+8(SB)/4, $0x3f800000
-DATA word3f800000<>+12(SB)/4, $0x3f800000
-DATA word3f800000<>+16(SB)/4, $0x3f800000
-DATA word3f800000<>+20(SB)/4, $0x3f800000
-DATA word3f800000<>+24(SB)/4, $0x3f800000
-DATA word3f800000<>+28(SB)/4, $0x3f800000
-DATA word3f800000<>+32(SB)/4, $0x3f800000
-DATA word3f800000<>+36(SB)/4, $0x3f800000
-DATA word3f800000<>+40(SB)/4, $0x3f800000
-DATA word3f800000<>+44(SB)/4, $0x3f800000
-DATA word3f800000<>+48(SB)/4, $0x3f800000
-DATA word3f800000<>+52(SB)/4, $0x3f800000
-DATA word3f800000<>+56(SB)/4, $0x3f800000
-DATA word3f800000<>+60(SB)/4, $0x3f800000
-GLOBL word3f800000<>(SB), RODATA|NOPTR, $64
-
 // func matVecAVX512(y []float32, a []float32, lda int, x []float32)
 // Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·matVecAVX512(SB), NOSPLIT, $0-80
@@ -498,9 +181,9 @@ TEXT ·matVecAVX512(SB), NOSPLIT, $0-80
 	MOVQ x_base+56(FP), SI
 	MOVQ x_len+64(FP), DI
 	SUBQ $+4, CX
-	JL   fewer23
+	JL   fewer18
 
-rows22:
+rows17:
 	MOVQ   DX, R8
 	VPXORD Z0, Z0, Z0
 	LEAQ   (R8)(BX*1), R9
@@ -512,9 +195,9 @@ rows22:
 	XORQ   R12, R12
 	MOVQ   DI, R13
 	SUBQ   $+16, R13
-	JL     next26
+	JL     next21
 
-loop25:
+loop20:
 	VMOVUPS     (SI)(R12*4), Z4
 	VFMADD231PS (R8)(R12*4), Z4, Z0
 	VFMADD231PS (R9)(R12*4), Z4, Z1
@@ -522,11 +205,11 @@ loop25:
 	VFMADD231PS (R11)(R12*4), Z4, Z3
 	ADDQ        $+16, R12
 	SUBQ        $+16, R13
-	JGE         loop25
+	JGE         loop20
 
-next26:
+next21:
 	ADDQ        $+16, R13
-	JZ          done24
+	JZ          done19
 	MOVQ        $-1, R14
 	BZHIQ       R13, R14, R14
 	KMOVW       R14, K1
@@ -540,7 +223,7 @@ next26:
 	VMOVUPS.Z   (R11)(R12*4), K1, Z6
 	VFMADD231PS Z6, Z4, Z3
 
-done24:
+done19:
 	VEXTRACTF64X4 $0x01, Z0, Y4
 	VADDPS        Y4, Y0, Y0
 	VEXTRACTF64X4 $0x01, Z1, Y4
@@ -560,31 +243,31 @@ done24:
 	IMUL3Q        $+4, BX, R8
 	ADDQ          R8, DX
 	SUBQ          $+4, CX
-	JGE           rows22
+	JGE           rows17
 
-fewer23:
+fewer18:
 	ADDQ $+4, CX
 	SUBQ $+1, CX
-	JL   fewer28
+	JL   fewer23
 
-rows27:
+rows22:
 	MOVQ   DX, R8
 	VPXORD Z5, Z5, Z5
 	XORQ   R9, R9
 	MOVQ   DI, R10
 	SUBQ   $+16, R10
-	JL     next31
+	JL     next26
 
-loop30:
+loop25:
 	VMOVUPS     (SI)(R9*4), Z0
 	VFMADD231PS (R8)(R9*4), Z0, Z5
 	ADDQ        $+16, R9
 	SUBQ        $+16, R10
-	JGE         loop30
+	JGE         loop25
 
-next31:
+next26:
 	ADDQ        $+16, R10
-	JZ          done29
+	JZ          done24
 	MOVQ        $-1, R11
 	BZHIQ       R10, R11, R11
 	KMOVW       R11, K1
@@ -592,7 +275,7 @@ next31:
 	VMOVUPS.Z   (R8)(R9*4), K1, Z1
 	VFMADD231PS Z1, Z0, Z5
 
-done29:
+done24:
 	VEXTRACTF64X4 $0x01, Z5, Y0
 	VADDPS        Y0, Y5, Y5
 	VEXTRACTF32X4 $0x01, Y5, X0
@@ -607,344 +290,9 @@ done29:
 	IMUL3Q        $+1, BX, R8
 	ADDQ          R8, DX
 	SUBQ          $+1, CX
-	JGE           rows27
+	JGE           rows22
 
-fewer28:
+fewer23:
 	ADDQ $+1, CX
-	VZEROUPPER
-	RET
-
-// func onlineSoftmaxAVX512(x []float32, cols int, top []float32, sum []float32)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, FMA3
-TEXT ·onlineSoftmaxAVX512(SB), NOSPLIT, $0-80
-	MOVQ    x_base+0(FP), AX
-	MOVQ    cols+24(FP), CX
-	MOVQ    top_base+32(FP), DX
-	MOVQ    sum_base+56(FP), BX
-	VMOVUPS wordff800000<>+0(SB), Z0
-	VMOVUPS wordc2aeac4f<>+0(SB), Z1
-	VMOVUPS word42b17217<>+0(SB), Z2
-	VMOVUPS word7f800000<>+0(SB), Z2
-	VMOVUPS word3fb8aa3b<>+0(SB), Z2
-	VMOVUPS word4b400000<>+0(SB), Z5
-	VMOVUPS word3f318000<>+0(SB), Z6
-	VMOVUPS wordb95e8083<>+0(SB), Z7
-	VMOVUPS word3c083128<>+0(SB), Z8
-	VMOVUPS word3d2b9532<>+0(SB), Z9
-	VMOVUPS word3e2aabd8<>+0(SB), Z10
-	VMOVUPS word3efffefe<>+0(SB), Z11
-	VMOVUPS word3f800000<>+0(SB), Z12
-	MOVQ    CX, SI
-	SHLQ    $0x02, SI
-	MOVQ    top_len+40(FP), DI
-
-row32:
-	VBROADCASTSS (DX), Z13
-	VMOVAPS      Z13, Z14
-	VMOVAPS      Z0, Z15
-	XORQ         R8, R8
-	MOVQ         CX, R9
-	SUBQ         $+32, R9
-	JL           next35
-
-loop34:
-	VMOVUPS (AX)(R8*4), Z16
-	VMAXPS  Z14, Z16, Z14
-	VMOVUPS 64(AX)(R8*4), Z16
-	VMAXPS  Z15, Z16, Z15
-	ADDQ    $+32, R8
-	SUBQ    $+32, R9
-	JGE     loop34
-
-next35:
-	ADDQ $+32, R9
-	SUBQ $+16, R9
-	JL   next37
-
-loop36:
-	VMOVUPS (AX)(R8*4), Z16
-	VMAXPS  Z14, Z16, Z14
-	ADDQ    $+16, R8
-	SUBQ    $+16, R9
-	JGE     loop36
-
-next37:
-	ADDQ    $+16, R9
-	JZ      done33
-	MOVQ    $-1, R10
-	BZHIQ   R9, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z16
-	VMOVUPS (AX)(R8*4), K1, Z16
-	VMAXPS  Z14, Z16, Z14
-
-done33:
-	VMAXPS        Z15, Z14, Z14
-	VEXTRACTF64X4 $0x01, Z14, Y15
-	VMAXPS        Y15, Y14, Y14
-	VEXTRACTF32X4 $0x01, Y14, X15
-	VMAXPS        X15, X14, X14
-	VPERMILPS     $0x0e, X14, X15
-	VMAXPS        X15, X14, X14
-	VPERMILPS     $0x01, X14, X15
-	VMAXPS        X15, X14, X14
-	VBROADCASTSS  X14, Z14
-	VMOVSS        X14, (DX)
-	VSUBPS        Z14, Z13, Z13
-	VMOVAPS       Z5, Z15
-	VMOVAPS       Z13, Z16
-	VFMADD231PS   Z2, Z13, Z15
-	VSUBPS        Z5, Z15, Z15
-	VFNMADD231PS  Z6, Z15, Z16
-	VFNMADD231PS  Z7, Z15, Z16
-	VMOVAPS       Z8, Z17
-	VFMADD213PS   Z9, Z16, Z17
-	VFMADD213PS   Z10, Z16, Z17
-	VFMADD213PS   Z11, Z16, Z17
-	VFMADD213PS   Z12, Z16, Z17
-	VFMADD213PS   Z12, Z16, Z17
-	VCMPPS        $0x06, Z1, Z13, K1
-	VSCALEFPS.Z   Z15, Z17, K1, Z17
-	VPXORD        Z3, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	XORQ          R8, R8
-	MOVQ          CX, R9
-	SUBQ          $+32, R9
-	JL            next40
-
-loop39:
-	VMOVUPS      (AX)(R8*4), Z13
-	VSUBPS       Z14, Z13, Z13
-	VMOVAPS      Z5, Z15
-	VMOVAPS      Z13, Z16
-	VFMADD231PS  Z2, Z13, Z15
-	VSUBPS       Z5, Z15, Z15
-	VFNMADD231PS Z6, Z15, Z16
-	VFNMADD231PS Z7, Z15, Z16
-	VMOVAPS      Z8, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VCMPPS       $0x06, Z1, Z13, K1
-	VSCALEFPS.Z  Z15, Z18, K1, Z18
-	VMOVUPS      Z18, (AX)(R8*4)
-	VADDPS       Z18, Z3, Z3
-	VMOVUPS      64(AX)(R8*4), Z13
-	VSUBPS       Z14, Z13, Z13
-	VMOVAPS      Z5, Z15
-	VMOVAPS      Z13, Z16
-	VFMADD231PS  Z2, Z13, Z15
-	VSUBPS       Z5, Z15, Z15
-	VFNMADD231PS Z6, Z15, Z16
-	VFNMADD231PS Z7, Z15, Z16
-	VMOVAPS      Z8, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VCMPPS       $0x06, Z1, Z13, K1
-	VSCALEFPS.Z  Z15, Z18, K1, Z18
-	VMOVUPS      Z18, 64(AX)(R8*4)
-	VADDPS       Z18, Z4, Z4
-	ADDQ         $+32, R8
-	SUBQ         $+32, R9
-	JGE          loop39
-
-next40:
-	ADDQ $+32, R9
-	SUBQ $+16, R9
-	JL   next42
-
-loop41:
-	VMOVUPS      (AX)(R8*4), Z13
-	VSUBPS       Z14, Z13, Z13
-	VMOVAPS      Z5, Z15
-	VMOVAPS      Z13, Z16
-	VFMADD231PS  Z2, Z13, Z15
-	VSUBPS       Z5, Z15, Z15
-	VFNMADD231PS Z6, Z15, Z16
-	VFNMADD231PS Z7, Z15, Z16
-	VMOVAPS      Z8, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VCMPPS       $0x06, Z1, Z13, K1
-	VSCALEFPS.Z  Z15, Z18, K1, Z18
-	VMOVUPS      Z18, (AX)(R8*4)
-	VADDPS       Z18, Z3, Z3
-	ADDQ         $+16, R8
-	SUBQ         $+16, R9
-	JGE          loop41
-
-next42:
-	ADDQ         $+16, R9
-	JZ           done38
-	MOVQ         $-1, R10
-	BZHIQ        R9, R10, R10
-	KMOVW        R10, K1
-	VMOVUPS.Z    (AX)(R8*4), K1, Z13
-	VSUBPS       Z14, Z13, Z13
-	VMOVAPS      Z5, Z14
-	VMOVAPS      Z13, Z15
-	VFMADD231PS  Z2, Z13, Z14
-	VSUBPS       Z5, Z14, Z14
-	VFNMADD231PS Z6, Z14, Z15
-	VFNMADD231PS Z7, Z14, Z15
-	VMOVAPS      Z8, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z11, Z15, Z16
-	VFMADD213PS  Z12, Z15, Z16
-	VFMADD213PS  Z12, Z15, Z16
-	VCMPPS       $0x06, Z1, Z13, K2
-	VSCALEFPS.Z  Z14, Z16, K2, Z16
-	VMOVUPS      Z16, K1, (AX)(R8*4)
-	VMOVAPS.Z    Z16, K1, Z16
-	VADDPS       Z16, Z3, Z3
-
-done38:
-	VADDPS        Z4, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y13
-	VADDPS        Y13, Y3, Y3
-	VEXTRACTF32X4 $0x01, Y3, X13
-	VADDPS        X13, X3, X3
-	VPERMILPS     $0x0e, X3, X13
-	VADDPS        X13, X3, X3
-	VPERMILPS     $0x01, X3, X13
-	VADDPS        X13, X3, X3
-	VFMADD231SS   (BX), X17, X3
-	VMOVSS        X3, (BX)
-	ADDQ          SI, AX
-	ADDQ          $+4, DX
-	ADDQ          $+4, BX
-	DECQ          DI
-	JNZ           row32
-	VZEROUPPER
-	RET
-
-DATA wordff800000<>+0(SB)/4, $0xff800000
-DATA wordff800000<>+4(SB)/4, $0xff800000
-DATA wordff800000<>+8(SB)/4, $0xff800000
-DATA wordff800000<>+12(SB)/4, $0xff800000
-DATA wordff800000<>+16(SB)/4, $0xff800000
-DATA wordff800000<>+20(SB)/4, $0xff800000
-DATA wordff800000<>+24(SB)/4, $0xff800000
-DATA wordff800000<>+28(SB)/4, $0xff800000
-DATA wordff800000<>+32(SB)/4, $0xff800000
-DATA wordff800000<>+36(SB)/4, $0xff800000
-DATA wordff800000<>+40(SB)/4, $0xff800000
-DATA wordff800000<>+44(SB)/4, $0xff800000
-DATA wordff800000<>+48(SB)/4, $0xff800000
-DATA wordff800000<>+52(SB)/4, $0xff800000
-DATA wordff800000<>+56(SB)/4, $0xff800000
-DATA wordff800000<>+60(SB)/4, $0xff800000
-GLOBL wordff800000<>(SB), RODATA|NOPTR, $64
-
-// func scaleRowsAVX512(x []float32, cols int, factor []float32, sum []float32)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-80
-	MOVQ x_base+0(FP), AX
-	MOVQ factor_base+32(FP), CX
-	MOVQ sum_base+56(FP), DX
-	MOVQ factor_len+40(FP), BX
-	MOVQ cols+24(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
-	XORQ R8, R8
-	SUBQ $+64, SI
-	JL   next45
-
-loop44:
-	MOVQ    BX, R9
-	LEAQ    (AX)(R8*4), R10
-	VMOVUPS (DX)(R8*4), Z0
-	MOVQ    CX, R11
-	VMOVUPS 64(DX)(R8*4), Z1
-	VMOVUPS 128(DX)(R8*4), Z2
-	VMOVUPS 192(DX)(R8*4), Z3
-
-row46:
-	VBROADCASTSS (R11), Z4
-	ADDQ         $+4, R11
-	VMOVUPS      (R10), Z5
-	VMULPS       Z4, Z5, Z5
-	VMOVUPS      Z5, (R10)
-	VADDPS       Z5, Z0, Z0
-	VMOVUPS      64(R10), Z5
-	VMULPS       Z4, Z5, Z5
-	VMOVUPS      Z5, 64(R10)
-	VADDPS       Z5, Z1, Z1
-	VMOVUPS      128(R10), Z5
-	VMULPS       Z4, Z5, Z5
-	VMOVUPS      Z5, 128(R10)
-	VADDPS       Z5, Z2, Z2
-	VMOVUPS      192(R10), Z5
-	VMULPS       Z4, Z5, Z5
-	VMOVUPS      Z5, 192(R10)
-	VADDPS       Z5, Z3, Z3
-	ADDQ         DI, R10
-	DECQ         R9
-	JNZ          row46
-	VMOVUPS      Z0, (DX)(R8*4)
-	VMOVUPS      Z1, 64(DX)(R8*4)
-	VMOVUPS      Z2, 128(DX)(R8*4)
-	VMOVUPS      Z3, 192(DX)(R8*4)
-	ADDQ         $+64, R8
-	SUBQ         $+64, SI
-	JGE          loop44
-
-next45:
-	ADDQ $+64, SI
-	SUBQ $+16, SI
-	JL   next48
-
-loop47:
-	MOVQ    BX, R9
-	LEAQ    (AX)(R8*4), R10
-	VMOVUPS (DX)(R8*4), Z0
-	MOVQ    CX, R11
-
-row49:
-	VBROADCASTSS (R11), Z1
-	ADDQ         $+4, R11
-	VMOVUPS      (R10), Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      Z2, (R10)
-	VADDPS       Z2, Z0, Z0
-	ADDQ         DI, R10
-	DECQ         R9
-	JNZ          row49
-	VMOVUPS      Z0, (DX)(R8*4)
-	ADDQ         $+16, R8
-	SUBQ         $+16, SI
-	JGE          loop47
-
-next48:
-	ADDQ      $+16, SI
-	JZ        done43
-	MOVQ      $-1, R9
-	BZHIQ     SI, R9, R9
-	KMOVW     R9, K1
-	LEAQ      (AX)(R8*4), AX
-	VMOVUPS.Z (DX)(R8*4), K1, Z0
-
-row50:
-	VBROADCASTSS (CX), Z1
-	ADDQ         $+4, CX
-	VMOVUPS.Z    (AX), K1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      Z2, K1, (AX)
-	VADDPS       Z2, Z0, Z0
-	ADDQ         DI, AX
-	DECQ         BX
-	JNZ          row50
-	VMOVUPS      Z0, K1, (DX)(R8*4)
-
-done43:
 	VZEROUPPER
 	RET

@@ -6,14 +6,12 @@ package kernel
 var avx2 = set{
 	name: "avx2",
 
-	gemm:          gemmAVX2,
-	gemmBias:      gemmBiasAVX2,
-	transpose:     transposeAVX2,
-	matVec:        matVecAVX2,
-	addRows:       addRowsAVX2,
-	sumRows:       sumRowsAVX2,
-	onlineSoftmax: onlineSoftmaxAVX2,
-	scaleRows:     scaleRowsAVX2,
+	gemm:      gemmAVX2,
+	gemmBias:  gemmBiasAVX2,
+	transpose: transposeAVX2,
+	matVec:    matVecAVX2,
+	addRows:   addRowsAVX2,
+	sumRows:   sumRowsAVX2,
 
 	dot:    dotAVX2,
 	axpy:   axpyAVX2,
@@ -25,7 +23,6 @@ var avx2 = set{
 
 	expShifted:       expShiftedAVX2,
 	expRows:          expRowsAVX2,
-	expColumns:       expColumnsAVX2,
 	softmaxExp:       softmaxExpAVX2,
 	softmaxBackward:  softmaxBackwardAVX2,
 	gelu:             geluAVX2,

@@ -6,14 +6,12 @@ package kernel
 var avx512 = set{
 	name: "avx512",
 
-	gemm:          gemmAVX512,
-	gemmBias:      gemmBiasAVX512,
-	transpose:     transposeAVX2, // in vectors of 16 it is slower
-	matVec:        matVecAVX512,
-	addRows:       addRowsAVX512,
-	sumRows:       sumRowsAVX512,
-	onlineSoftmax: onlineSoftmaxAVX512,
-	scaleRows:     scaleRowsAVX512,
+	gemm:      gemmAVX512,
+	gemmBias:  gemmBiasAVX512,
+	transpose: transposeAVX2, // in vectors of 16 it is slower
+	matVec:    matVecAVX512,
+	addRows:   addRowsAVX512,
+	sumRows:   sumRowsAVX512,
 
 	dot:    dotAVX512,
 	axpy:   axpyAVX512,
@@ -25,7 +23,6 @@ var avx512 = set{
 
 	expShifted:       expShiftedAVX512,
 	expRows:          expRowsAVX512,
-	expColumns:       expColumnsAVX512,
 	softmaxExp:       softmaxExpAVX512,
 	softmaxBackward:  softmaxBackwardAVX512,
 	gelu:             geluAVX512,

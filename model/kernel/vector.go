@@ -75,15 +75,6 @@ func ExpShifted(dst, x []float32, shift float32) float32 {
 	return active.expShifted(dst, x, shift)
 }
 
-// ExpColumns replaces the rows x cols matrix x (contiguous) by
-// exp(x[r][c]-shift[c]) and adds the sum of each column c to sum[c].
-func ExpColumns(x []float32, rows, cols int, shift, sum []float32) {
-	if rows <= 0 {
-		return
-	}
-	active.expColumns(x[:rows*cols], rows, cols, shift[:cols], sum[:cols])
-}
-
 // AdamStep holds the constants of one step of Adam (Kingma & Ba 2015,
 // Algorithm 1) with the bias corrections folded in.
 type AdamStep struct {

@@ -160,18 +160,6 @@ func expShiftedPortable(dst, x []float32, shift float32) float32 {
 	return sum
 }
 
-func expColumnsPortable(x []float32, rows, cols int, shift, sum []float32) {
-	for r := range rows {
-		row := x[r*cols : (r+1)*cols]
-		shift, sum := shift[:len(row)], sum[:len(row)]
-		for c, v := range row {
-			e := Exp(v - shift[c])
-			row[c] = e
-			sum[c] += e
-		}
-	}
-}
-
 func adamPortable(w, g, m, v []float32, c AdamStep) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	for i, grad := range g {

@@ -53,27 +53,6 @@ func TestExpShifted(t *testing.T) {
 	}
 }
 
-func TestExpColumns(t *testing.T) {
-	rng := rand.New(rand.NewPCG(6, 6))
-	const rows, cols = 5, 3
-	x := random(rng, rows*cols)
-	shift, sum := []float32{0, 1, -1}, []float32{10, 20, 30}
-	want := []float64{10, 20, 30}
-	for i, v := range x {
-		want[i%cols] += math.Exp(float64(v) - float64(shift[i%cols]))
-	}
-	first := math.Exp(float64(x[1]) - 1)
-	ExpColumns(x, rows, cols, shift, sum)
-	for c := range sum {
-		if !(relative(sum[c], want[c]) <= 1e-6) {
-			t.Errorf("column %d: sum %v, want %v", c, sum[c], want[c])
-		}
-	}
-	if !(relative(x[1], first) <= 1e-6) {
-		t.Errorf("element (0,1) = %v, want %v", x[1], first)
-	}
-}
-
 func geluOracle(x float64) float64 {
 	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 }

@@ -23,7 +23,6 @@ var (
 		opMul:     {0x6e20dc00, "FMUL V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},
 		opDiv:     {0x6e20fc00, "FDIV V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},
 		opPairAdd: {0x6e20d400, "FADDP V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},
-		opPairMax: {0x6e20f400, "FMAXP V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},
 		opGreater: {0x6ea0e400, "FCMGT V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},
 		opAbove:   {0x6ea03400, "CMHI V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},
 		opIntMul:  {0x4ea09c00, "MUL V%[3]d.4S, V%[2]d.4S, V%[1]d.4S"},

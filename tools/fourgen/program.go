@@ -59,7 +59,6 @@ const (
 	opMulSub    // args[0] - args[1]*args[2]
 	opMulAddOne // args[0] + args[1]*(lane 0 of args[2])
 	opPairAdd   // sums of neighbours: two of args[0], two of args[1]
-	opPairMax   // the larger of neighbours, likewise; no NaN
 	opZipLow    // lanes 0 and 1 of args[0] and args[1], in turn
 	opZipHigh   // lanes 2 and 3, likewise
 	opAnd
@@ -292,12 +291,6 @@ func (p *program) shift(o op, a value, by int) value {
 }
 
 func (p *program) larger(a, b value) value { return p.choose(p.greater(a, b), a, b) }
-
-// largest is the largest of the four lanes, in all four.
-func (p *program) largest(v value) value {
-	pairs := p.emit(opPairMax, v, v)
-	return p.emit(opPairMax, pairs, pairs)
-}
 
 // total is the sum of the four lanes, in all four.
 func (p *program) total(v value) value {

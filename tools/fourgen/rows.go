@@ -23,40 +23,8 @@ func matrices() []source {
 				p.stores(sum, total)
 			})
 		}),
-		build("expColumns", func(p *program) {
-			x, stride, rows, cols := p.floats("x"), p.count("stride"), p.count("rows"), p.count("cols")
-			shift, sum := p.floats("shift"), p.floats("sum")
-			p.columns(cols, rows, stride, x, []pointer{shift, sum}, func(at pointer, groups int, each func(func(off, turn int))) {
-				by, total := p.loads(shift, groups), p.loads(sum, groups)
-				each(func(off, turn int) {
-					e := p.exp(p.sub(p.load(at, off), by[turn]))
-					p.store(at, off, e)
-					p.set(total[turn], p.add(total[turn], e))
-				})
-				p.stores(sum, total)
-			})
-		}),
 		build("matVec", func(p *program) { matVec(p, "float32", "float32", 4, opMulAdd, opPairAdd, opAdd) }),
 		build("matVecInt8", func(p *program) { matVec(p, "int32", "int8", 16, opDotInt8, opIntPairAdd, -1) }),
-		build("scaleRows", func(p *program) {
-			x, stride, rows, cols := p.floats("x"), p.count("stride"), p.count("rows"), p.count("cols")
-			factor, sum := p.floats("factor"), p.floats("sum")
-			by := pointer(p.newGP())
-			p.columns(cols, rows, stride, x, []pointer{sum}, func(at pointer, groups int, each func(func(off, turn int))) {
-				p.reset(int(by), int(factor))
-				total := p.loads(sum, groups)
-				each(func(off, turn int) {
-					v := p.mul(p.load(at, off), p.splat(by, 0))
-					p.store(at, off, v)
-					p.set(total[turn], p.add(total[turn], v))
-					if turn == groups-1 {
-						p.advance(by, 4)
-					}
-				})
-				p.stores(sum, total)
-			})
-		}),
-		build("onlineSoftmax", onlineSoftmax),
 		build("transpose", transpose),
 		build("normForward", normForward),
 		build("normBackward", normBackward),
@@ -142,31 +110,6 @@ func matVec(p *program, result, element string, step int, mulAdd, pairAdd, plus 
 		}
 		p.store(y, 0, four)
 		p.advance(y, 16)
-	})
-}
-
-// onlineSoftmax: see model/kernel's OnlineSoftmax.
-func onlineSoftmax(p *program) {
-	x, cols, rows, top, sum := p.floats("x"), p.count("cols"), p.count("rows"), p.floats("top"), p.floats("sum")
-	at, left := pointer(p.newGP()), count(p.newGP())
-	p.loop(rows, 1, func() {
-		was := p.splat(top, 0)
-		p.reset(int(at), int(x))
-		p.reset(int(left), int(cols))
-		best := []value{p.variable(was), p.variable(was)}
-		p.each(left, 2, []pointer{at}, func(off, turn int) { p.set(best[turn], p.larger(p.load(at, off), best[turn])) })
-		now := p.largest(p.larger(best[0], best[1]))
-		p.storeOne(top, 0, now)
-		p.reset(int(left), int(cols))
-		total := p.zeros(2)
-		p.each(left, 2, []pointer{x}, func(off, turn int) {
-			e := p.exp(p.sub(p.load(x, off), now))
-			p.store(x, off, e)
-			p.set(total[turn], p.add(total[turn], e))
-		})
-		p.storeOne(sum, 0, p.mulAdd(p.total(p.addUp(total)), p.splat(sum, 0), p.exp(p.sub(was, now))))
-		p.advance(top, 4)
-		p.advance(sum, 4)
 	})
 }
 

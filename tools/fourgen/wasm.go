@@ -208,7 +208,7 @@ func (c *wasmCode) instr(in instr) {
 		c.value(in.args[2])
 		c.value(in.args[0])
 		c.simd(0x52) // v128.bitselect
-	case opPairAdd, opIntPairAdd, opPairMax:
+	case opPairAdd, opIntPairAdd:
 		for odd := range 2 {
 			c.shuffle(in, 0+odd, 2+odd, 4+odd, 6+odd)
 		}
@@ -267,8 +267,7 @@ func (c *wasmCode) code(o op) uint32 {
 }
 
 var wasmPlain = map[op]uint32{
-	opAdd: 0xe4, opSub: 0xe5, opMul: 0xe6, opDiv: 0xe7, opSqrt: 0xe3, // f32x4
-	opGreater: 0x44, opPairMax: 0xe9, // f32x4.gt, max
+	opAdd: 0xe4, opSub: 0xe5, opMul: 0xe6, opDiv: 0xe7, opSqrt: 0xe3, opGreater: 0x44, // f32x4
 	opAnd: 0x4e, opAndNot: 0x4f, opXor: 0x51, // v128
 	opIntAdd: 0xae, opIntMul: 0xb5, opAbove: 0x3c, // i32x4; gt_u
 	opShiftLeft: 0xab, opShiftRight: 0xad, // i32x4.shl, shr_u
@@ -349,7 +348,7 @@ func (c *wasmCode) control(in instr) {
 }
 
 // pairOf is what is done with the even and the odd lanes.
-var pairOf = map[op]op{opPairAdd: opAdd, opIntPairAdd: opIntAdd, opPairMax: opPairMax}
+var pairOf = map[op]op{opPairAdd: opAdd, opIntPairAdd: opIntAdd}
 
 // shuffle picks four of the eight lanes of two vectors.
 func (c *wasmCode) shuffle(in instr, pick ...int) {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"math"
-
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -11,13 +9,10 @@ import (
 func rows(g *gen) {
 	addRows(g)
 	sumRows(g)
-	expColumns(g)
 	matVec(g)
 	if !g.wide {
 		transpose(g)
 	}
-	onlineSoftmax(g)
-	scaleRows(g)
 }
 
 // downRows runs body for each of n rows; the pointers move on by stride bytes.
@@ -85,25 +80,6 @@ func sumRows(g *gen) {
 		func(i reg.GPVirtual, _ operand.Mem, u int, p *part) { held[u] = g.load(g.at(sum, i, u), p) },
 		func(_ reg.GPVirtual, m operand.Mem, u int, p *part) { g.VADDPS(g.load(m, p), held[u], held[u]) },
 		func(i reg.GPVirtual, _ operand.Mem, u int, p *part) { g.store(held[u], g.at(sum, i, u), p) })
-	g.end()
-}
-
-func expColumns(g *gen) {
-	g.fn("expColumns", "func(x []float32, rows, cols int, shift, sum []float32)", "turns x into exp(x-shift), adds up columns; at least one row.")
-	x, shift, sum, k := g.ptr("x"), g.ptr("shift"), g.ptr("sum"), g.expK()
-	var low, acc reg.VecVirtual
-	g.columns(g.number("rows"), g.number("cols"), x, 1,
-		func(i reg.GPVirtual, _ operand.Mem, _ int, p *part) {
-			low, acc = g.load(g.at(shift, i, 0), p), g.load(g.at(sum, i, 0), p)
-		},
-		func(_ reg.GPVirtual, m operand.Mem, _ int, p *part) {
-			v := g.load(m, p)
-			g.VSUBPS(low, v, v)
-			y := k.exp(v)
-			g.store(y, m, p)
-			g.VADDPS(y, acc, acc)
-		},
-		func(i reg.GPVirtual, _ operand.Mem, _ int, p *part) { g.store(acc, g.at(sum, i, 0), p) })
 	g.end()
 }
 
@@ -230,77 +206,4 @@ func (g *gen) square(from, ldx reg.GPVirtual, disp int, to, ldd reg.GPVirtual) {
 		g.VMOVUPS(r[q], operand.Mem{Base: to})
 		g.ADDQ(ldd, to)
 	}
-}
-
-// onlineSoftmax is one block of the running softmax of Milakov & Gimelshein
-// 2018, algorithm 3, for every row.
-func onlineSoftmax(g *gen) {
-	g.fn("onlineSoftmax", "func(x []float32, cols int, top, sum []float32)", "lifts top, turns x into exp(x-top), adds to sum; at least one row.")
-	x, cols, top, sum := g.ptr("x"), g.number("cols"), g.ptr("top"), g.ptr("sum")
-	none, k, stride := g.c(math.Inf(-1)), g.expK(), g.bytes(cols)
-	loop := g.label("row")
-	left := g.length("top")
-	g.Label(loop)
-	was := g.vec()
-	g.VBROADCASTSS(operand.Mem{Base: top}, was)
-	highest := []reg.VecVirtual{g.copyOf(was), g.copyOf(none)}
-	g.each(cols, 2, func(i reg.GPVirtual, vectors int, p *part) {
-		for u := range vectors {
-			g.VMAXPS(highest[u], g.lowest(g.at(x, i, u), none, p), highest[u])
-		}
-	})
-	g.VMAXPS(highest[1], highest[0], highest[0])
-	now := g.spread(g.fold(highest[0], g.VMAXPS))
-	g.VMOVSS(now.AsX(), operand.Mem{Base: top})
-	// What was summed before shrinks by exp(was-now).
-	g.VSUBPS(now, was, was)
-	before := k.expNegative(was)
-	acc := []reg.VecVirtual{g.zero(), g.zero()}
-	g.each(cols, 2, func(i reg.GPVirtual, vectors int, p *part) {
-		for u := range vectors {
-			v := g.load(g.at(x, i, u), p)
-			g.VSUBPS(now, v, v)
-			y := k.expNegative(v)
-			g.store(y, g.at(x, i, u), p)
-			g.only(y, p)
-			g.VADDPS(y, acc[u], acc[u])
-		}
-	})
-	g.VADDPS(acc[1], acc[0], acc[0])
-	total := g.fold(acc[0], g.VADDPS)
-	g.VFMADD231SS(operand.Mem{Base: sum}, before.AsX(), total)
-	g.VMOVSS(total, operand.Mem{Base: sum})
-	g.ADDQ(stride, x)
-	g.ADDQ(operand.I8(4), top)
-	g.ADDQ(operand.I8(4), sum)
-	g.DECQ(left)
-	g.JNZ(operand.LabelRef(loop))
-	g.end()
-}
-
-func scaleRows(g *gen) {
-	g.fn("scaleRows", "func(x []float32, cols int, factor, sum []float32)", "multiplies each row, at least one, by its factor and adds the rows to sum.")
-	x, factor, sum, held := g.ptr("x"), g.ptr("factor"), g.ptr("sum"), make([]reg.VecVirtual, 4)
-	var at reg.GPVirtual
-	var f reg.VecVirtual
-	g.columns(g.length("factor"), g.number("cols"), x, 4,
-		func(i reg.GPVirtual, _ operand.Mem, u int, p *part) {
-			held[u] = g.load(g.at(sum, i, u), p)
-			if u == 0 {
-				at = g.moved(factor)
-			}
-		},
-		func(_ reg.GPVirtual, m operand.Mem, u int, p *part) {
-			if u == 0 {
-				f = g.vec()
-				g.VBROADCASTSS(operand.Mem{Base: at}, f)
-				g.ADDQ(operand.I8(4), at)
-			}
-			v := g.load(m, p)
-			g.VMULPS(f, v, v)
-			g.store(v, m, p)
-			g.VADDPS(v, held[u], held[u])
-		},
-		func(i reg.GPVirtual, _ operand.Mem, u int, p *part) { g.store(held[u], g.at(sum, i, u), p) })
-	g.end()
 }
