@@ -25,7 +25,6 @@ var recipes = []struct {
 	{About{Bidirectional, "fills in masked items from both sides (BERT4Rec): for histories whose order means little; learns from two fifths of the events at a time, so it takes more epochs"}, func(c *Config) {
 		c.Batch.Mask, c.Batch.LastOnly = 0.4, 0.1
 		c.Fit.Epochs, c.Fit.Rate = 100, 2e-3
-		c.Validate.Patience = 20
 	}},
 	{About{EncDec, "writes whole continuations (encoder and decoder): for lists whose items must fit each other"}, func(c *Config) {
 		c.Model.DecoderBlocks = 1
@@ -57,8 +56,8 @@ func Default(r Recipe) (Config, bool) {
 		},
 		Loss:     Loss{Negatives: 256, Calibration: 0.75},
 		Batch:    Batch{Random: 0.6},
-		Fit:      Fit{Epochs: 40, Optimiser: "adam", Rate: 1.5e-3, Schedule: "cosine", WarmUp: 0.05, Accumulate: 1},
-		Validate: Validate{Users: 2000, Patience: 10},
+		Fit:      Fit{Epochs: 60, Optimiser: "adam", Rate: 1.5e-3, Schedule: "cosine", WarmUp: 0.05, Accumulate: 1},
+		Validate: Validate{Users: 2000, Patience: 20},
 		Save:     Save{Seconds: 60},
 	}
 	for _, known := range recipes {
