@@ -176,7 +176,7 @@ func TestSequencesOfAHistory(t *testing.T) {
 			if b.RatingCount != b.Tokens {
 				t.Errorf("%v: %d ratings of %d items", cfg.Arch, b.RatingCount, b.Tokens)
 			}
-			if b.Until != nil && len(b.Until) > 0 && b.Until[len(b.Until)-1] == 0 {
+			if len(b.Until) > 0 && b.Until[len(b.Until)-1] == 0 {
 				t.Errorf("%v: the time until the target is unknown", cfg.Arch)
 			}
 			if len(sequences) > 1 && sequences[0].Seed == sequences[1].Seed {

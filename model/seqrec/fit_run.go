@@ -74,11 +74,11 @@ func (cfg FitConfig) check() error {
 	case cfg.Steps < 1 || cfg.Accumulate < 1 || cfg.Steps > math.MaxInt/cfg.Accumulate:
 		return fmt.Errorf("%d steps of %d batches, want at least one of each", cfg.Steps, cfg.Accumulate)
 	case !(cfg.Clip >= 0):
-		return fmt.Errorf("Clip is %v, want a positive norm or 0", cfg.Clip)
+		return fmt.Errorf("option Clip is %v, want a positive norm or 0", cfg.Clip)
 	case cfg.Validate == nil && cfg.Patience != 0:
 		return fmt.Errorf("a Patience of %d, but no Validate to lose it with", cfg.Patience)
 	case cfg.Patience < 0:
-		return fmt.Errorf("Patience is %d, want at least 0", cfg.Patience)
+		return fmt.Errorf("option Patience is %d, want at least 0", cfg.Patience)
 	case cfg.Validate != nil && cfg.ValidateEvery < 1:
 		return fmt.Errorf("ValidateEvery is %d, want at least 1", cfg.ValidateEvery)
 	}
