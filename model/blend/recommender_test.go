@@ -128,7 +128,7 @@ func TestScores(t *testing.T) {
 					t.Errorf("weight %g, history %v: seen item %d has %g", weight, history, i, got[i])
 				}
 			}
-			if !near(got, want) || math.Abs(sum-1) > 1e-5 {
+			if !near(got, want) || !(math.Abs(sum-1) <= 1e-5) {
 				t.Errorf("weight %g, history %v: %v, sum %g, want %v", weight, history, got, sum, want)
 			}
 		}

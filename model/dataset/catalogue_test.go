@@ -49,7 +49,7 @@ func TestFeatures(t *testing.T) {
 		return sum
 	}
 	for i, want := range []float64{1, 1, 0.75, 0.25} { // parts of norm 1/2: four, four, three, one
-		if got := inner(row(i), row(i)); math.Abs(got-want) > 1e-6 {
+		if got := inner(row(i), row(i)); !(math.Abs(got-want) <= 1e-6) {
 			t.Errorf("item %d: squared norm %v, want %v", i, got, want)
 		}
 	}

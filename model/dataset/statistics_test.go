@@ -35,7 +35,7 @@ func TestStatisticsOfLatestSmall(t *testing.T) {
 		t.Errorf("size %+v, pinned %+v", got, latestSmall)
 	}
 	for _, v := range measures(got, latestSmall) {
-		if math.Abs(v.got-v.want) > 1e-3*math.Max(v.want, 1e-3) {
+		if !(math.Abs(v.got-v.want) <= 1e-3*math.Max(v.want, 1e-3)) {
 			t.Errorf("%s = %v, pinned %v", v.name, v.got, v.want)
 		}
 	}
@@ -69,11 +69,11 @@ func TestGeneratorHasTheShapeOfLatestSmall(t *testing.T) {
 		got := Statistics(data)
 		t.Logf("seed %d: %+v", seed, got)
 		for _, v := range measures(got, latestSmall) {
-			if math.Abs(v.got-v.want) > 0.1*v.want {
+			if !(math.Abs(v.got-v.want) <= 0.1*v.want) {
 				t.Errorf("seed %d: %s = %.4f, more than 10 %% from ml-latest-small's %.4f", seed, v.name, v.got, v.want)
 			}
 		}
-		if math.Abs(float64(got.Events-latestSmall.Events)) > 0.1*float64(latestSmall.Events) {
+		if !(math.Abs(float64(got.Events-latestSmall.Events)) <= 0.1*float64(latestSmall.Events)) {
 			t.Errorf("seed %d: %d events", seed, got.Events)
 		}
 	}
@@ -94,7 +94,7 @@ func TestStatisticsByHand(t *testing.T) {
 		t.Errorf("size: %+v", got)
 	}
 	for _, v := range measures(got, want) {
-		if math.Abs(v.got-v.want) > 1e-12 {
+		if !(math.Abs(v.got-v.want) <= 1e-12) {
 			t.Errorf("%s = %v, by hand %v", v.name, v.got, v.want)
 		}
 	}

@@ -69,7 +69,7 @@ func TestComposedEntropy(t *testing.T) {
 			batch := randomBatch(m.Config(), rng, 1+(i*3)%7, i%2 == 0)
 			wantLoss, want := lossGrad(t, fused, params, batch)
 			loss, grad := lossGrad(t, composed, params, batch)
-			if math.Abs(loss-wantLoss) > 1e-5*wantLoss {
+			if !(math.Abs(loss-wantLoss) <= 1e-5*wantLoss) {
 				t.Errorf("batch %d: loss %v, want %v", i, loss, wantLoss)
 			}
 			if far, where := difference(m.Layout(), grad, want); !(far <= 1e-5) {
@@ -96,7 +96,7 @@ func TestPenalty(t *testing.T) {
 		engine := newEngine(t, m, penalised)
 		for range 3 { // nothing may add up over steps
 			loss, grad := lossGrad(t, engine, params.Values(), batch)
-			if math.Abs(loss-wantLoss) > 1e-6*wantLoss {
+			if !(math.Abs(loss-wantLoss) <= 1e-6*wantLoss) {
 				t.Errorf("loss %v, want %v", loss, wantLoss)
 			}
 			if far, where := difference(m.Layout(), grad, want); !(far <= 1e-6) {
@@ -118,7 +118,7 @@ func TestWeighted(t *testing.T) {
 		loss, grad := lossGrad(t, newEngine(t, m, func(g *Graph) (*gorgonia.Node, error) {
 			return gorgonia.Mul(g.NextItem(), gorgonia.NewConstant(float32(3)))
 		}), params, batch)
-		if math.Abs(loss-3*wantLoss) > 1e-6*loss {
+		if !(math.Abs(loss-3*wantLoss) <= 1e-6*loss) {
 			t.Errorf("loss %v, want %v", loss, 3*wantLoss)
 		}
 		if far, where := difference(m.Layout(), grad, want); !(far <= 1e-6) {
@@ -136,7 +136,7 @@ func TestHidden(t *testing.T) {
 		lossGrad(t, engine, params.Values(), randomBatch(m.Config(), rng, 9, false))
 		batch := randomBatch(m.Config(), rng, 2, false)
 		loss, grad := lossGrad(t, engine, params.Values(), batch)
-		if fresh, same := lossGrad(t, newEngine(t, m, quiet), params.Values(), batch); math.Abs(fresh-loss) > 1e-6*loss {
+		if fresh, same := lossGrad(t, newEngine(t, m, quiet), params.Values(), batch); !(math.Abs(fresh-loss) <= 1e-6*loss) {
 			t.Errorf("loss %v, of a new engine %v", loss, fresh)
 		} else if far, where := difference(m.Layout(), grad, same); !(far <= 1e-5) {
 			t.Errorf("gradient of %s differs by %v from that of a new engine", where, far)
@@ -189,7 +189,7 @@ func TestMask(t *testing.T) {
 			}
 		}
 		more, same := lossGrad(t, engine, params.Values(), batch)
-		if math.Abs(more-loss) > 1e-6*loss {
+		if !(math.Abs(more-loss) <= 1e-6*loss) {
 			t.Errorf("loss %v with tokens that have no target, %v without", more, loss)
 		}
 		if far, where := difference(m.Layout(), same, grad); !(far <= 1e-5) {
@@ -285,7 +285,7 @@ func TestComposedFamily(t *testing.T) {
 				params, batch := spread(m, uint64(i)).Values(), familyBatch(m.Config(), rng, 1+(i*3)%7)
 				wantLoss, want := lossGrad(t, fused, params, batch)
 				loss, grad := lossGrad(t, composed, params, batch)
-				if math.Abs(loss-wantLoss) > 1e-5*wantLoss {
+				if !(math.Abs(loss-wantLoss) <= 1e-5*wantLoss) {
 					t.Errorf("batch %d: loss %v, want %v", i, loss, wantLoss)
 				}
 				if far, where := difference(m.Layout(), grad, want); !(far <= 1e-5) {
@@ -313,7 +313,7 @@ func TestOwnInput(t *testing.T) {
 	for _, v := range params.View(seqrec.TensorPosition) {
 		square += float64(v) * float64(v)
 	}
-	if want := plain + 2*square; math.Abs(loss-want) > 1e-5*want {
+	if want := plain + 2*square; !(math.Abs(loss-want) <= 1e-5*want) {
 		t.Errorf("loss %v, want %v", loss, want)
 	}
 }

@@ -179,7 +179,7 @@ func slopeIsNorm(t *testing.T, engine seqrec.Engine, params model.Params, batch 
 			return loss
 		}
 		slope := (at(step) - at(-step)) / (2 * step)
-		if math.Abs(slope-norm) > 5e-3*norm+2e-5 {
+		if !(math.Abs(slope-norm) <= 5e-3*norm+2e-5) {
 			t.Errorf("%s: slope %v, norm of the gradient %v", spec.Name, slope, norm)
 		}
 	}
@@ -246,7 +246,7 @@ func TestTrains(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stats.Tokens != wantStats.Tokens || math.Abs(stats.Loss-wantStats.Loss) > 1e-6*wantStats.Loss {
+		if stats.Tokens != wantStats.Tokens || !(math.Abs(stats.Loss-wantStats.Loss) <= 1e-6*wantStats.Loss) {
 			t.Errorf("stats %+v, want %+v", stats, wantStats)
 		}
 		if far, where := difference(m.Layout(), got.Values(), want.Values()); !(far <= 1e-4) {

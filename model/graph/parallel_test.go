@@ -39,7 +39,7 @@ func TestNewParallel(t *testing.T) {
 					t.Errorf("loss %v, want %v; gradient of %s differs by %v", loss, wantLoss, where, far)
 				}
 				wholeLoss, whole := lossGrad(t, one, params, batch)
-				if far, where := difference(m.Layout(), grad, whole); !(far <= 1e-5) || math.Abs(loss-wholeLoss) > 1e-6*loss {
+				if far, where := difference(m.Layout(), grad, whole); !(far <= 1e-5) || !(math.Abs(loss-wholeLoss) <= 1e-6*loss) {
 					t.Errorf("loss %v, in one piece %v; gradient of %s differs by %v", loss, wholeLoss, where, far)
 				}
 				if slices.Equal(grad, whole) {
@@ -74,10 +74,10 @@ func TestNewParallelComposed(t *testing.T) {
 		for _, batch := range [][]seqrec.Sequence{batch, silent} {
 			want, whole := lossGrad(t, one, params, batch)
 			got, grad := lossGrad(t, graphs, params, batch)
-			if far, where := difference(m.Layout(), grad, whole); !(far <= 1e-5) || math.Abs(got-want) > 1e-5*want {
+			if far, where := difference(m.Layout(), grad, whole); !(far <= 1e-5) || !(math.Abs(got-want) <= 1e-5*want) {
 				t.Errorf("loss %v, in one piece %v; gradient of %s differs by %v", got, want, where, far)
 			}
-			if only, _, err := graphs.LossGrad(params, batch, nil); err != nil || math.Abs(only-got) > 1e-6*got {
+			if only, _, err := graphs.LossGrad(params, batch, nil); err != nil || !(math.Abs(only-got) <= 1e-6*got) {
 				t.Errorf("loss alone %v, want %v (%v)", only, got, err)
 			}
 		}

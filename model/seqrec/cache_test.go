@@ -198,7 +198,7 @@ func TestCacheEqualsTheWholeModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, l := range lists {
-					if want := fullPass(t, m, params, q, l.Items); math.Abs(l.LogProb-want) > 2e-5 {
+					if want := fullPass(t, m, params, q, l.Items); !(math.Abs(l.LogProb-want) <= 2e-5) {
 						t.Errorf("%v %v %v after %d items: %v has %v, want %v", c.Arch, c.Norm, c.Positions, len(items), l.Items, l.LogProb, want)
 					}
 				}

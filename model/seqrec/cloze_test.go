@@ -69,7 +69,7 @@ func TestCloze(t *testing.T) {
 		t.Errorf("%d of 1000 sequences hide the last item only", lastOnly)
 	}
 	// About 5,000 draws at .3 of which sequences with one at the end are missing.
-	if rate := float64(hidden) / float64(hidden+shown); math.Abs(rate-0.32) > 0.05 {
+	if rate := float64(hidden) / float64(hidden+shown); !(math.Abs(rate-0.32) <= 0.05) {
 		t.Errorf("%v of the items are hidden", rate)
 	}
 	if !starts[40] || len(starts) < 35 {

@@ -97,7 +97,7 @@ func compareDecoder(t *testing.T, c decoderCase) {
 	if err != nil || tokens != 3+6+1+5 {
 		t.Fatalf("%d tokens, %v", tokens, err)
 	}
-	if math.Abs(loss-c.Loss) > 1e-6*c.Loss {
+	if !(math.Abs(loss-c.Loss) <= 1e-6*c.Loss) {
 		t.Errorf("loss %v, want %v", loss, c.Loss)
 	}
 	// Where gradients all but cancel, as of the norm before a cross-attention whose
@@ -118,12 +118,12 @@ func compareDecoder(t *testing.T, c decoderCase) {
 		worst = max(worst, errorBeside(grad[at:at+len(want)], want, 1e-3*most))
 	}
 	t.Logf("worst gradient: %.2g of its tensor's largest, or of a thousandth of the largest", worst)
-	if worst > 1e-5 {
+	if !(worst <= 1e-5) {
 		t.Errorf("gradients differ by %g of a tensor's largest value, or of a thousandth of the largest", worst)
 	}
 
 	scores := make([]float32, referenceItems)
-	if err := mustScorer(t, m, params).Scores(batch[2].Items, scores); err != nil || relativeError(scores, c.Logits) > 1e-5 {
+	if err := mustScorer(t, m, params).Scores(batch[2].Items, scores); err != nil || !(relativeError(scores, c.Logits) <= 1e-5) {
 		t.Errorf("logits differ by %g (%v)", relativeError(scores, c.Logits), err)
 	}
 
@@ -131,7 +131,7 @@ func compareDecoder(t *testing.T, c decoderCase) {
 	_, _, err = seqrec.FitSource(context.Background(), engine, params,
 		func(int) ([]seqrec.Sequence, error) { return batch, nil },
 		seqrec.FitConfig{Steps: 10, LearningRate: 0.01, Schedule: "constant", Progress: func(_ int, loss float64) {
-			if want := c.Losses[step]; math.Abs(loss-want) > 1e-5*want {
+			if want := c.Losses[step]; !(math.Abs(loss-want) <= 1e-5*want) {
 				t.Errorf("loss %v before step %d, want %v", loss, step, want)
 			}
 			step++
@@ -186,7 +186,7 @@ func TestDecoderGradientUnderDropout(t *testing.T) {
 				return loss()
 			}
 			// float32 losses are good to some 1e-7: of 8e-3 times the slope.
-			if got := (move(step) - move(-step)) / (2 * step); math.Abs(got-along) > 5e-3*along+1e-4*math.Sqrt(along) {
+			if got := (move(step) - move(-step)) / (2 * step); !(math.Abs(got-along) <= 5e-3*along+1e-4*math.Sqrt(along)) {
 				t.Errorf("%v: %s: slope %v, want %v", norm, spec.Name, got, along)
 			}
 		}
@@ -252,11 +252,11 @@ func TestDecoderEnginesAgree(t *testing.T) {
 	}
 	got := make([]float32, size)
 	l, n, err := seqrec.NewParallelEngine(m, 3).LossGrad(params.Values(), batch, got)
-	if err != nil || n != tokens || math.Abs(l-loss) > 1e-6*loss {
+	if err != nil || n != tokens || !(math.Abs(l-loss) <= 1e-6*loss) {
 		t.Fatalf("three workers: loss %v over %d, want %v over %d (%v)", l, n, loss, tokens, err)
 	}
 	for i := range want {
-		if math.Abs(float64(want[i]-got[i])) > 1e-6 {
+		if !(math.Abs(float64(want[i]-got[i])) <= 1e-6) {
 			t.Fatalf("gradient %d is %v, want %v", i, got[i], want[i])
 		}
 	}

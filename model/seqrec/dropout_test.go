@@ -34,12 +34,12 @@ func TestDropoutAgainstOracle(t *testing.T) {
 	engine := seqrec.NewEngine(m)
 	grad := make([]float32, m.Layout().Size())
 	plain, _, err := engine.LossGrad(params.Values(), batch, nil)
-	if want := o.loss(batch); err != nil || math.Abs(plain-want) > 1e-6*want {
+	if want := o.loss(batch); err != nil || !(math.Abs(plain-want) <= 1e-6*want) {
 		t.Errorf("measured loss %v (%v), want %v", plain, err, want)
 	}
 	o.dropping = true
 	loss, _, err := engine.LossGrad(params.Values(), batch, grad)
-	if want := o.loss(batch); err != nil || math.Abs(loss-want) > 1e-6*want || loss == plain {
+	if want := o.loss(batch); err != nil || !(math.Abs(loss-want) <= 1e-6*want) || loss == plain {
 		t.Errorf("training loss %v (%v), want %v; measured %v", loss, err, want, plain)
 	}
 	compareGradient(t, "dropout", m, grad, o, func() float64 { return o.loss(batch) })

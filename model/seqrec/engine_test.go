@@ -70,7 +70,7 @@ func TestLossAndGradientAgainstOracle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := o.loss(batch); math.Abs(loss-want) > 1e-6*want {
+			if want := o.loss(batch); !(math.Abs(loss-want) <= 1e-6*want) {
 				t.Errorf("%s: loss %v, want %v", name, loss, want)
 			}
 			if want := map[int]int{4: 5 + 1 + 1 + 1, 2: 5 + 1}[len(batch)]; tokens != want {
@@ -121,11 +121,11 @@ func TestRaggedEqualsOneByOne(t *testing.T) {
 				sumGrad[j] += float64(g) * float64(n) / float64(tokens)
 			}
 		}
-		if math.Abs(sum-loss) > 1e-6*loss {
+		if !(math.Abs(sum-loss) <= 1e-6*loss) {
 			t.Errorf("%s: one by one the loss is %v, together %v", name, sum, loss)
 		}
 		for j, g := range together {
-			if math.Abs(sumGrad[j]-float64(g)) > 1e-6 {
+			if !(math.Abs(sumGrad[j]-float64(g)) <= 1e-6) {
 				t.Fatalf("%s: gradient %d is %v one by one, %v together", name, j, sumGrad[j], g)
 			}
 		}
@@ -284,7 +284,7 @@ func TestInit(t *testing.T) {
 		mean += float64(v) / float64(len(values))
 		square += float64(v) * float64(v) / float64(len(values))
 	}
-	if values[0] != -0.019170538 || math.Abs(mean) > 2e-4 || math.Abs(math.Sqrt(square)-0.02) > 2e-4 {
+	if values[0] != -0.019170538 || !(math.Abs(mean) <= 2e-4) || !(math.Abs(math.Sqrt(square)-0.02) <= 2e-4) {
 		t.Errorf("first weight %v, mean %v, spread %v", values[0], mean, math.Sqrt(square))
 	}
 	// What adds to the stream of a decoder, three times a block, and the two parts
@@ -317,7 +317,7 @@ func TestInit(t *testing.T) {
 	// An untrained model knows nothing: its loss is about log V.
 	m := mustModel(t, seqrec.DefaultConfig(500), nil)
 	loss, _, err := seqrec.NewEngine(m).LossGrad(m.Init(3).Values(), randomBatch(3, 2, 20, 500), nil)
-	if err != nil || math.Abs(loss-math.Log(500)) > 0.1 {
+	if err != nil || !(math.Abs(loss-math.Log(500)) <= 0.1) {
 		t.Errorf("untrained loss %v (%v), want about %v", loss, err, math.Log(500))
 	}
 }

@@ -31,7 +31,7 @@ func TestAccumulationIsTheLargeBatch(t *testing.T) {
 	}
 	want, wantStats := run(8, 1)
 	got, stats := run(2, 4)
-	if stats.Tokens != wantStats.Tokens || math.Abs(stats.Loss-wantStats.Loss) > 1e-6 {
+	if stats.Tokens != wantStats.Tokens || !(math.Abs(stats.Loss-wantStats.Loss) <= 1e-6) {
 		t.Errorf("%+v, want %+v", stats, wantStats)
 	}
 	start := m.Init(1).Values()
@@ -60,7 +60,7 @@ func TestAccumulationOverEmptyBatches(t *testing.T) {
 	mustStep(t, both, 1)
 	want, got := alone.State().Params().Values(), both.State().Params().Values()
 	for i := range want {
-		if math.Abs(float64(want[i]-got[i])) > 1e-7 {
+		if !(math.Abs(float64(want[i]-got[i])) <= 1e-7) {
 			t.Fatalf("weight %d: %v, want %v", i, got[i], want[i])
 		}
 	}
@@ -93,7 +93,7 @@ func TestAccumulationOfRatings(t *testing.T) {
 	moved := false
 	for i, want := range one.State().Params().Values() {
 		got := two.State().Params().Values()[i]
-		if math.Abs(float64(want-got)) > 1e-6 {
+		if !(math.Abs(float64(want-got)) <= 1e-6) {
 			t.Fatalf("weight %d: %v, want %v", i, got, want)
 		}
 		moved = moved || want != m.Init(1).Values()[i]

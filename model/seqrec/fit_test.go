@@ -162,7 +162,7 @@ func TestClipBoundsTheStep(t *testing.T) {
 		return math.Sqrt(square)
 	}
 	free := length(0)
-	if got := length(free / 2); math.Abs(got-free/2) > 1e-5*free {
+	if got := length(free / 2); !(math.Abs(got-free/2) <= 1e-5*free) {
 		t.Errorf("clipped to %v, the step has length %v", free/2, got)
 	}
 	if got := length(free * 2); got != free {
@@ -182,7 +182,7 @@ func TestLossIsOfTheLastTenth(t *testing.T) {
 		for _, loss := range losses[steps-tenth:] {
 			want += loss / float64(tenth)
 		}
-		if err != nil || math.Abs(stats.Loss-want) > 1e-12 {
+		if err != nil || !(math.Abs(stats.Loss-want) <= 1e-12) {
 			t.Errorf("%d steps: loss %v (%v), want %v", steps, stats.Loss, err, want)
 		}
 	}

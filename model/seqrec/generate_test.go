@@ -99,7 +99,7 @@ func TestBeamEqualsBruteForce(t *testing.T) {
 				}
 				for i, list := range got {
 					want := truth[fmt.Sprint(list.Items)]
-					if !slices.Equal(list.Items, lists[i]) || math.Abs(list.LogProb-want) > 1e-5 {
+					if !slices.Equal(list.Items, lists[i]) || !(math.Abs(list.LogProb-want) <= 1e-5) {
 						t.Errorf("%v, %d of %d beams: list %d is %v (%v), want %v (%v)",
 							cfg.Arch, c.length, c.beams, i, list.Items, list.LogProb, lists[i], want)
 					}
@@ -107,7 +107,7 @@ func TestBeamEqualsBruteForce(t *testing.T) {
 					for _, p := range list.LogProbs {
 						sum += p
 					}
-					if len(list.LogProbs) != c.length || math.Abs(sum-list.LogProb) > 1e-12 {
+					if len(list.LogProbs) != c.length || !(math.Abs(sum-list.LogProb) <= 1e-12) {
 						t.Errorf("%v do not sum to %v", list.LogProbs, list.LogProb)
 					}
 				}
@@ -141,7 +141,7 @@ func TestGreedyFollowsTheScorer(t *testing.T) {
 		for _, x := range scores {
 			total += math.Exp(float64(x))
 		}
-		if want := float64(scores[item]) - math.Log(total); math.Abs(want-lists[0].LogProbs[i]) > 1e-5 {
+		if want := float64(scores[item]) - math.Log(total); !(math.Abs(want-lists[0].LogProbs[i]) <= 1e-5) {
 			t.Errorf("item %d has log-probability %v, want %v", i, lists[0].LogProbs[i], want)
 		}
 		q.Items, q.Times = append(slices.Clone(q.Items), item), append(slices.Clone(q.Times), q.Now)
@@ -165,7 +165,7 @@ func TestFirstStepIsTheRanking(t *testing.T) {
 		}
 		for i, l := range lists {
 			apart := float64(ranked[i].Score - ranked[0].Score)
-			if l.Items[0] != ranked[i].Item || math.Abs(l.LogProb-lists[0].LogProb-apart) > 1e-5 {
+			if l.Items[0] != ranked[i].Item || !(math.Abs(l.LogProb-lists[0].LogProb-apart) <= 1e-5) {
 				t.Errorf("%v: list %d is %v, ranked is %v", cfg.Arch, i, l, ranked[i])
 			}
 		}
@@ -211,7 +211,7 @@ func TestDecoderGoesOnFromTheNewestItems(t *testing.T) {
 			}
 			return mean * float64(n)
 		}
-		if got, want := -lists[0].LogProb, loss(len(sequence.Next))-loss(c.said); math.Abs(got-want) > 1e-4 {
+		if got, want := -lists[0].LogProb, loss(len(sequence.Next))-loss(c.said); !(math.Abs(got-want) <= 1e-4) {
 			t.Errorf("%+v: the list costs %v, want %v", c, got, want)
 		}
 		if c.length > 1 {
@@ -225,7 +225,7 @@ func TestDecoderGoesOnFromTheNewestItems(t *testing.T) {
 		for _, x := range scores {
 			total += math.Exp(float64(x))
 		}
-		if got := float64(scores[lists[0].Items[0]]) - math.Log(total); math.Abs(got-lists[0].LogProb) > 1e-5 {
+		if got := float64(scores[lists[0].Items[0]]) - math.Log(total); !(math.Abs(got-lists[0].LogProb) <= 1e-5) {
 			t.Errorf("the scorer gives %v, the list %v", got, lists[0].LogProb)
 		}
 	}

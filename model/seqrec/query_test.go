@@ -84,7 +84,7 @@ func TestQueryWithoutNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]float32, cfg.Items)
-		if err := mustScorer(t, m, params).Probabilities(q, nil, got); err != nil || math.Abs(math.Log(float64(got[7]))+loss) > 1e-5 {
+		if err := mustScorer(t, m, params).Probabilities(q, nil, got); err != nil || !(math.Abs(math.Log(float64(got[7]))+loss) <= 1e-5) {
 			t.Errorf("now %d: log-probability %v (%v), loss %v", now, math.Log(float64(got[7])), err, loss)
 		}
 	}
@@ -148,7 +148,7 @@ func TestRatingsAndClicks(t *testing.T) {
 	if err := errors.Join(s.Ratings(q, items, ratings), s.Clicks(q, items, clicks)); err != nil {
 		t.Fatal(err)
 	}
-	if r, p := ratings[3], clicks[3]; math.Abs(float64(r)-2) > 0.2 || p < 0.8 {
+	if r, p := ratings[3], clicks[3]; !(math.Abs(float64(r)-2) <= 0.2) || p < 0.8 {
 		t.Errorf("item 3 is rated %v and clicked with %v, want 2 and about 1", r, p)
 	}
 	if err := s.Ratings(q, []int32{6}, ratings[:1]); err == nil {

@@ -111,7 +111,7 @@ func compareWithReference(t *testing.T, c referenceCase) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if math.Abs(loss-c.Loss) > 1e-6*c.Loss {
+	if !(math.Abs(loss-c.Loss) <= 1e-6*c.Loss) {
 		t.Errorf("loss %v, want %v", loss, c.Loss)
 	}
 	worst := 0.0
@@ -124,13 +124,13 @@ func compareWithReference(t *testing.T, c referenceCase) {
 		worst = max(worst, relativeError(grad[at:at+len(want)], want))
 	}
 	t.Logf("worst gradient: %.2g of its tensor's largest", worst)
-	if worst > 1e-5 {
+	if !(worst <= 1e-5) {
 		t.Errorf("gradients differ by %g of a tensor's largest value", worst)
 	}
 
 	scores := make([]float32, referenceItems)
 	scorer := mustScorer(t, m, params)
-	if err := scorer.Scores(batch[2].Items, scores); err != nil || relativeError(scores, c.Logits) > 1e-5 {
+	if err := scorer.Scores(batch[2].Items, scores); err != nil || !(relativeError(scores, c.Logits) <= 1e-5) {
 		t.Errorf("logits differ by %g (%v)", relativeError(scores, c.Logits), err)
 	}
 
@@ -138,7 +138,7 @@ func compareWithReference(t *testing.T, c referenceCase) {
 	_, _, err = seqrec.FitSource(context.Background(), engine, params,
 		func(int) ([]seqrec.Sequence, error) { return batch, nil },
 		seqrec.FitConfig{Steps: 10, LearningRate: 0.01, Schedule: "constant", Progress: func(_ int, loss float64) {
-			if want := c.Losses[step]; math.Abs(loss-want) > 1e-5*want {
+			if want := c.Losses[step]; !(math.Abs(loss-want) <= 1e-5*want) {
 				t.Errorf("loss %v before step %d, want %v", loss, step, want)
 			}
 			step++

@@ -35,7 +35,7 @@ func TestScoresAgainstOracle(t *testing.T) {
 			read := history[max(0, len(history)-small.MaxLen):]
 			all := o.logits(read)
 			for v, want := range all[len(all)-1] {
-				if math.Abs(float64(got[v])-want) > 1e-5 {
+				if !(math.Abs(float64(got[v])-want) <= 1e-5) {
 					t.Errorf("%s: after %v item %d scores %v, want %v", name, history, v, got[v], want)
 				}
 			}
@@ -167,7 +167,7 @@ func TestProbabilities(t *testing.T) {
 				if slices.Contains(without, int32(i)) {
 					want = 0
 				}
-				if math.Abs(float64(p)-want) > 1e-5 {
+				if !(math.Abs(float64(p)-want) <= 1e-5) {
 					t.Errorf("%s, without %v: item %d has %v, want %v", name, without, i, p, want)
 				}
 			}

@@ -36,7 +36,7 @@ func wantFigures(t *testing.T, name string, cases []metric.Case, items int, scor
 		t.Fatal(err)
 	}
 	t.Logf("%s: NDCG@10 %.4f, HR@10 %.4f", name, got.NDCG, got.HR)
-	if math.Abs(got.NDCG-ndcg) > 0.001 || math.Abs(got.HR-hr) > 0.001 {
+	if !(math.Abs(got.NDCG-ndcg) <= 0.001) || !(math.Abs(got.HR-hr) <= 0.001) {
 		t.Errorf("%s: NDCG@10 %.4f, HR@10 %.4f; the study has %.4f and %.4f", name, got.NDCG, got.HR, ndcg, hr)
 	}
 }

@@ -100,7 +100,7 @@ func TestSumOfVectorsIsTheSum(t *testing.T) {
 		}
 	}
 	for i, v := range sumOfVectors(block, histories, DefaultWindow) {
-		if math.Abs(v-want[i]) > 1e-5 {
+		if !(math.Abs(v-want[i]) <= 1e-5) {
 			t.Errorf("cell %d: %v, sum of vectors %v", i, v, want[i])
 		}
 	}

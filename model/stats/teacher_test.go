@@ -54,7 +54,7 @@ func TestTeacherTargets(t *testing.T) {
 		for _, v := range target {
 			total += float64(v)
 		}
-		if math.Abs(total-1) > 1e-5 {
+		if !(math.Abs(total-1) <= 1e-5) {
 			t.Errorf("position %d: sum %v", position, total)
 		}
 		for _, seen := range sequence[:position+1] {
@@ -83,7 +83,7 @@ func TestDrawFollowsTheProbabilities(t *testing.T) {
 		counts[draw(probabilities, (float64(i)+.5)/n)]++
 	}
 	for i, p := range probabilities {
-		if math.Abs(counts[i]/n-float64(p)) > 1e-3 {
+		if !(math.Abs(counts[i]/n-float64(p)) <= 1e-3) {
 			t.Errorf("outcome %d: frequency %v, probability %v", i, counts[i]/n, p)
 		}
 	}

@@ -37,13 +37,13 @@ func TestScoresByHand(t *testing.T) {
 	got[3] = 99 // an old score
 	transitions.Scores(history, got)
 	for i := range want {
-		if math.Abs(float64(got[i])-want[i]) > 1e-4 {
+		if !(math.Abs(float64(got[i])-want[i]) <= 1e-4) {
 			t.Errorf("item %d: %v, want %v", i, got[i], want[i])
 		}
 	}
 	scorer.Scores(history, got)
 	for i, share := range []float64{1. / 8, 2. / 8, 0, 0, 4. / 8, 1. / 8} {
-		if math.Abs(float64(got[i])-want[i]-.3*share) > 1e-4 {
+		if !(math.Abs(float64(got[i])-want[i]-.3*share) <= 1e-4) {
 			t.Errorf("with popularity, item %d: %v, want %v", i, got[i], want[i]+.3*share)
 		}
 	}
@@ -52,7 +52,7 @@ func TestScoresByHand(t *testing.T) {
 	for _, v := range got {
 		total += float64(v)
 	}
-	if math.Abs(total-1) > 1e-6 || got[4] != 0 || got[1] != 0 {
+	if !(math.Abs(total-1) <= 1e-6) || got[4] != 0 || got[1] != 0 {
 		t.Errorf("distribution %v sums to %v", got, total)
 	}
 	scorer.Distribution([]int32{0, 1, 4, 5}, got) // what is left has no score
@@ -69,12 +69,12 @@ func TestExplainByHand(t *testing.T) {
 	history := []int32{0, 1, 5, 2}
 	because, part, ok := transitions.Explain(history, 4)
 	wantPart := .64 * .75 / (.64*.75 + .512*.5)
-	if !ok || because != 1 || math.Abs(part-wantPart) > 1e-4 {
+	if !ok || because != 1 || !(math.Abs(part-wantPart) <= 1e-4) {
 		t.Errorf("because %d, part %v, %v; want 1 and %v", because, part, ok, wantPart)
 	}
 	reason := scorer.Explain(history, 4)
 	whole := .64*.75 + .512*.5 + .3/2
-	if reason.Because != 1 || math.Abs(reason.Part-.48/whole) > 1e-4 || math.Abs(reason.Popular-.15/whole) > 1e-4 {
+	if reason.Because != 1 || !(math.Abs(reason.Part-.48/whole) <= 1e-4) || !(math.Abs(reason.Popular-.15/whole) <= 1e-4) {
 		t.Errorf("reason %+v", reason)
 	}
 	for name, c := range map[string]struct {
@@ -95,7 +95,7 @@ func TestExplainAddsRepeats(t *testing.T) {
 	_, transitions, _ := small(t)
 	because, part, ok := transitions.Explain([]int32{1, 1, 0}, 4)
 	one, zero := (.8+.64)*.75, .5
-	if !ok || because != 1 || math.Abs(part-one/(one+zero)) > 1e-4 {
+	if !ok || because != 1 || !(math.Abs(part-one/(one+zero)) <= 1e-4) {
 		t.Errorf("because %d, part %v, want %v", because, part, one/(one+zero))
 	}
 }
@@ -113,7 +113,7 @@ func TestPopularity(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, share := range flat.Shares() {
-		if math.Abs(float64(share)-1./3) > 1e-6 {
+		if !(math.Abs(float64(share)-1./3) <= 1e-6) {
 			t.Errorf("nothing above the noise: item %d has share %v", i, share)
 		}
 	}
@@ -157,7 +157,7 @@ func TestReleasesThatDoNotFit(t *testing.T) {
 	out := make([]float32, 6)
 	scorer.Scores([]int32{4, 1}, out)
 	for i, v := range out {
-		if v != v || math.Abs(float64(v-.3*popularity.Shares()[i])) > 1e-7 {
+		if v != v || !(math.Abs(float64(v-.3*popularity.Shares()[i])) <= 1e-7) {
 			t.Errorf("no transition remains, item %d scores %v", i, v)
 		}
 	}
@@ -184,7 +184,7 @@ func TestItemItemByHand(t *testing.T) {
 			model.Scores([]int32{int32(from)}, out)
 			sum := row[0] + row[1] + row[2] + 1
 			for to, v := range row {
-				if math.Abs(float64(out[to])-v/sum) > 1e-6 {
+				if !(math.Abs(float64(out[to])-v/sum) <= 1e-6) {
 					t.Errorf("backward %v, %d to %d: %v, want %v", c.backward, from, to, out[to], v/sum)
 				}
 			}
@@ -196,7 +196,7 @@ func TestItemItemByHand(t *testing.T) {
 	}
 	out := make([]float32, 2)
 	repeated.Scores([]int32{0}, out)
-	if v := 2 / math.Sqrt(5); math.Abs(float64(out[1])-v/(v+1)) > 1e-6 {
+	if v := 2 / math.Sqrt(5); !(math.Abs(float64(out[1])-v/(v+1)) <= 1e-6) {
 		t.Errorf("repeated transitions: %v", out)
 	}
 	if _, err := NewItemItem(nil, 0, DefaultWindow, 0); err == nil {
