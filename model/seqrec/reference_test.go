@@ -150,12 +150,7 @@ func compareWithReference(t *testing.T, c referenceCase) {
 
 // relativeError is the largest difference as a part of the largest value.
 func relativeError(got []float32, want []float64) float64 {
-	return errorBeside(got, want, 0)
-}
-
-// errorBeside is relativeError to a largest value of at least least.
-func errorBeside(got []float32, want []float64, least float64) float64 {
-	diff, most := 0.0, least
+	diff, most := 0.0, 0.0
 	for i, w := range want {
 		diff = math.Max(diff, math.Abs(float64(got[i])-w))
 		most = math.Max(most, math.Abs(w))

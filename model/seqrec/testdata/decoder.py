@@ -31,10 +31,16 @@ def tensor(seed, *shape):
     return torch.tensor(draws(seed, math.prod(shape))).reshape(shape)
 
 
+def weights(name, seed, shape):
+    """Gains around 1, as trained ones are: with gains around 0 a norm's output is
+    so small that attention is even and its gradients cancel."""
+    return tensor(seed, *shape) + name.endswith(".gain")
+
+
 class Model:
     def __init__(self, features, norm, positions, activation):
         self.features, self.norm, self.positions, self.activation = features, norm, positions, activation
-        self.p = {n: tensor(100 + i, *s).requires_grad_() for i, (n, s) in enumerate(self.shapes())}
+        self.p = {n: weights(n, 100 + i, s).requires_grad_() for i, (n, s) in enumerate(self.shapes())}
 
     def shapes(self):
         learned, pre = self.positions == "learned", self.norm == "pre"
