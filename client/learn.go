@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 
 	"tutti/model"
@@ -29,6 +30,19 @@ type Lesson struct {
 	Seed uint64
 
 	engine seqrec.Engine
+}
+
+const redactedLesson = "client.Lesson(redacted)"
+
+// Format hides the lesson, which holds the user's history.
+func (l Lesson) Format(f fmt.State, _ rune) { io.WriteString(f, redactedLesson) }
+
+// LogValue hides the lesson.
+func (l Lesson) LogValue() slog.Value { return slog.StringValue(redactedLesson) }
+
+// MarshalJSON refuses.
+func (l Lesson) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("client: a lesson is not written out")
 }
 
 // Learner makes a round's vector, Plan.Mechanism.Dim numbers. What it returns

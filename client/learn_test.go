@@ -3,9 +3,13 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"tutti/model/seqrec"
@@ -162,5 +166,24 @@ func TestDrawSeed(t *testing.T) {
 	}
 	if _, err := drawSeed(random); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a seed of one byte: %v", err)
+	}
+}
+
+func TestLessonKeepsItsHistory(t *testing.T) {
+	l := Lesson{History: []int32{4711, 4712}, Seed: 4713}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+		for _, shown := range []string{fmt.Sprintf(verb, l), fmt.Sprintf(verb, &l)} {
+			if shown != redactedLesson {
+				t.Errorf("%s shows %s", verb, shown)
+			}
+		}
+	}
+	if b, err := json.Marshal(l); err == nil {
+		t.Errorf("written out as %s", b)
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("round", "lesson", l)
+	if strings.Contains(log.String(), "471") {
+		t.Errorf("logged as %s", log.String())
 	}
 }
