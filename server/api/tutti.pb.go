@@ -157,6 +157,8 @@ const (
 	RejectReason_REJECT_REASON_VECTOR        RejectReason = 8  // wrong length, hash or range
 	RejectReason_REJECT_REASON_COMMITTEE     RejectReason = 9  // a member could not open its envelope
 	RejectReason_REJECT_REASON_SPENT         RejectReason = 10 // the device's budget on this task is spent
+	RejectReason_REJECT_REASON_SHARING       RejectReason = 11 // the committee's shares of the key do not lie on one polynomial
+	RejectReason_REJECT_REASON_NOT_ELIGIBLE  RejectReason = 12 // the device is not drawn for this round, or belongs to another shard of it
 )
 
 // Enum value maps for RejectReason.
@@ -173,6 +175,8 @@ var (
 		8:  "REJECT_REASON_VECTOR",
 		9:  "REJECT_REASON_COMMITTEE",
 		10: "REJECT_REASON_SPENT",
+		11: "REJECT_REASON_SHARING",
+		12: "REJECT_REASON_NOT_ELIGIBLE",
 	}
 	RejectReason_value = map[string]int32{
 		"REJECT_REASON_UNSPECIFIED":   0,
@@ -186,6 +190,8 @@ var (
 		"REJECT_REASON_VECTOR":        8,
 		"REJECT_REASON_COMMITTEE":     9,
 		"REJECT_REASON_SPENT":         10,
+		"REJECT_REASON_SHARING":       11,
+		"REJECT_REASON_NOT_ELIGIBLE":  12,
 	}
 )
 
@@ -1280,7 +1286,7 @@ func (x *OpenRoundRequest) GetPlanSignature() []byte {
 
 type OpenRoundResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RoundKey      []byte                 `protobuf:"bytes,1,opt,name=round_key,json=roundKey,proto3" json:"round_key,omitempty"` // canonical aggregation round key with its signature
+	RoundKey      []byte                 `protobuf:"bytes,1,opt,name=round_key,json=roundKey,proto3" json:"round_key,omitempty"` // suite, public key, commitment to the node's coin, signature
 	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"`                  // aggregation.Refusal; 0: none
 	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1338,18 +1344,139 @@ func (x *OpenRoundResponse) GetDetail() string {
 	return ""
 }
 
+type RevealRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	RoundKeys     [][]byte               `protobuf:"bytes,3,rep,name=round_keys,json=roundKeys,proto3" json:"round_keys,omitempty"` // of all members in the order of the plan's committee, as OpenRound answered them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevealRequest) Reset() {
+	*x = RevealRequest{}
+	mi := &file_tutti_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevealRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevealRequest) ProtoMessage() {}
+
+func (x *RevealRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevealRequest.ProtoReflect.Descriptor instead.
+func (*RevealRequest) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RevealRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *RevealRequest) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *RevealRequest) GetRoundKeys() [][]byte {
+	if x != nil {
+		return x.RoundKeys
+	}
+	return nil
+}
+
+type RevealResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Coin          []byte                 `protobuf:"bytes,1,opt,name=coin,proto3" json:"coin,omitempty"`        // 32 bytes
+	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"` // aggregation.Refusal; 0: none
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevealResponse) Reset() {
+	*x = RevealResponse{}
+	mi := &file_tutti_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevealResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevealResponse) ProtoMessage() {}
+
+func (x *RevealResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevealResponse.ProtoReflect.Descriptor instead.
+func (*RevealResponse) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RevealResponse) GetCoin() []byte {
+	if x != nil {
+		return x.Coin
+	}
+	return nil
+}
+
+func (x *RevealResponse) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
+	}
+	return 0
+}
+
+func (x *RevealResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 type BeginRoundRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
 	Config        []byte                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	Shard         uint32                 `protobuf:"varint,4,opt,name=shard,proto3" json:"shard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BeginRoundRequest) Reset() {
 	*x = BeginRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1488,7 @@ func (x *BeginRoundRequest) String() string {
 func (*BeginRoundRequest) ProtoMessage() {}
 
 func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1501,7 @@ func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundRequest.ProtoReflect.Descriptor instead.
 func (*BeginRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{19}
+	return file_tutti_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BeginRoundRequest) GetTask() string {
@@ -1398,6 +1525,13 @@ func (x *BeginRoundRequest) GetConfig() []byte {
 	return nil
 }
 
+func (x *BeginRoundRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 type BeginRoundResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refusal       uint32                 `protobuf:"varint,1,opt,name=refusal,proto3" json:"refusal,omitempty"` // aggregation.Refusal; 0: none
@@ -1408,7 +1542,7 @@ type BeginRoundResponse struct {
 
 func (x *BeginRoundResponse) Reset() {
 	*x = BeginRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1554,7 @@ func (x *BeginRoundResponse) String() string {
 func (*BeginRoundResponse) ProtoMessage() {}
 
 func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1567,7 @@ func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundResponse.ProtoReflect.Descriptor instead.
 func (*BeginRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{20}
+	return file_tutti_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BeginRoundResponse) GetRefusal() uint32 {
@@ -1455,13 +1589,14 @@ type SubmitSharesRequest struct {
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
 	Headers       [][]byte               `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"` // canonical aggregation member headers
+	Shard         uint32                 `protobuf:"varint,4,opt,name=shard,proto3" json:"shard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitSharesRequest) Reset() {
 	*x = SubmitSharesRequest{}
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1608,7 @@ func (x *SubmitSharesRequest) String() string {
 func (*SubmitSharesRequest) ProtoMessage() {}
 
 func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1621,7 @@ func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesRequest.ProtoReflect.Descriptor instead.
 func (*SubmitSharesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{21}
+	return file_tutti_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SubmitSharesRequest) GetTask() string {
@@ -1510,18 +1645,26 @@ func (x *SubmitSharesRequest) GetHeaders() [][]byte {
 	return nil
 }
 
+func (x *SubmitSharesRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 type SubmitSharesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Verdicts      []uint32               `protobuf:"varint,1,rep,packed,name=verdicts,proto3" json:"verdicts,omitempty"` // 0 accepted, else a reason of aggregation
 	Refusal       uint32                 `protobuf:"varint,2,opt,name=refusal,proto3" json:"refusal,omitempty"`          // aggregation.Refusal; 0: none
 	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	Checks        [][]byte               `protobuf:"bytes,4,rep,name=checks,proto3" json:"checks,omitempty"` // one per verdict: the words of the sharing check, 8 bytes each, big-endian; empty where not accepted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitSharesResponse) Reset() {
 	*x = SubmitSharesResponse{}
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1676,7 @@ func (x *SubmitSharesResponse) String() string {
 func (*SubmitSharesResponse) ProtoMessage() {}
 
 func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1689,7 @@ func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesResponse.ProtoReflect.Descriptor instead.
 func (*SubmitSharesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{22}
+	return file_tutti_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SubmitSharesResponse) GetVerdicts() []uint32 {
@@ -1570,18 +1713,26 @@ func (x *SubmitSharesResponse) GetDetail() string {
 	return ""
 }
 
+func (x *SubmitSharesResponse) GetChecks() [][]byte {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
 type SignSetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
 	Set           []byte                 `protobuf:"bytes,3,opt,name=set,proto3" json:"set,omitempty"`
+	Shard         uint32                 `protobuf:"varint,4,opt,name=shard,proto3" json:"shard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SignSetRequest) Reset() {
 	*x = SignSetRequest{}
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1744,7 @@ func (x *SignSetRequest) String() string {
 func (*SignSetRequest) ProtoMessage() {}
 
 func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1757,7 @@ func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetRequest.ProtoReflect.Descriptor instead.
 func (*SignSetRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{23}
+	return file_tutti_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SignSetRequest) GetTask() string {
@@ -1630,6 +1781,13 @@ func (x *SignSetRequest) GetSet() []byte {
 	return nil
 }
 
+func (x *SignSetRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 type SignSetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Signature     []byte                 `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -1641,7 +1799,7 @@ type SignSetResponse struct {
 
 func (x *SignSetResponse) Reset() {
 	*x = SignSetResponse{}
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1811,7 @@ func (x *SignSetResponse) String() string {
 func (*SignSetResponse) ProtoMessage() {}
 
 func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1824,7 @@ func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetResponse.ProtoReflect.Descriptor instead.
 func (*SignSetResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{24}
+	return file_tutti_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SignSetResponse) GetSignature() []byte {
@@ -1694,13 +1852,14 @@ type SignAbandonRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	Shard         uint32                 `protobuf:"varint,3,opt,name=shard,proto3" json:"shard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SignAbandonRequest) Reset() {
 	*x = SignAbandonRequest{}
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1871,7 @@ func (x *SignAbandonRequest) String() string {
 func (*SignAbandonRequest) ProtoMessage() {}
 
 func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1884,7 @@ func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonRequest.ProtoReflect.Descriptor instead.
 func (*SignAbandonRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{25}
+	return file_tutti_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SignAbandonRequest) GetTask() string {
@@ -1742,6 +1901,13 @@ func (x *SignAbandonRequest) GetRound() uint64 {
 	return 0
 }
 
+func (x *SignAbandonRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 type SignAbandonResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Signature     []byte                 `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
@@ -1753,7 +1919,7 @@ type SignAbandonResponse struct {
 
 func (x *SignAbandonResponse) Reset() {
 	*x = SignAbandonResponse{}
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1931,7 @@ func (x *SignAbandonResponse) String() string {
 func (*SignAbandonResponse) ProtoMessage() {}
 
 func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1944,7 @@ func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonResponse.ProtoReflect.Descriptor instead.
 func (*SignAbandonResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{26}
+	return file_tutti_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SignAbandonResponse) GetSignature() []byte {
@@ -1807,13 +1973,14 @@ type ReleaseRequest struct {
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
 	Certificate   []byte                 `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Shard         uint32                 `protobuf:"varint,4,opt,name=shard,proto3" json:"shard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1992,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +2005,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{27}
+	return file_tutti_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReleaseRequest) GetTask() string {
@@ -1862,6 +2029,13 @@ func (x *ReleaseRequest) GetCertificate() []byte {
 	return nil
 }
 
+func (x *ReleaseRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 type ReleaseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Answer        []byte                 `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
@@ -1873,7 +2047,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2059,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2072,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{28}
+	return file_tutti_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReleaseResponse) GetAnswer() []byte {
@@ -1930,7 +2104,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2116,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2129,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{29}
+	return file_tutti_proto_rawDescGZIP(), []int{31}
 }
 
 type CheckpointResponse struct {
@@ -1967,7 +2141,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2153,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2166,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{30}
+	return file_tutti_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckpointResponse) GetCheckpoint() []byte {
@@ -2012,7 +2186,7 @@ type ConsistencyRequest struct {
 
 func (x *ConsistencyRequest) Reset() {
 	*x = ConsistencyRequest{}
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2198,7 @@ func (x *ConsistencyRequest) String() string {
 func (*ConsistencyRequest) ProtoMessage() {}
 
 func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2211,7 @@ func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{31}
+	return file_tutti_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConsistencyRequest) GetFrom() uint64 {
@@ -2063,7 +2237,7 @@ type ConsistencyResponse struct {
 
 func (x *ConsistencyResponse) Reset() {
 	*x = ConsistencyResponse{}
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2249,7 @@ func (x *ConsistencyResponse) String() string {
 func (*ConsistencyResponse) ProtoMessage() {}
 
 func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2262,7 @@ func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
 func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{32}
+	return file_tutti_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConsistencyResponse) GetProof() [][]byte {
@@ -2107,7 +2281,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2293,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2306,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{33}
+	return file_tutti_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EntriesRequest) GetFrom() uint64 {
@@ -2152,7 +2326,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2338,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2351,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{34}
+	return file_tutti_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EntriesResponse) GetSeq() uint64 {
@@ -2272,41 +2446,56 @@ const file_tutti_proto_rawDesc = "" +
 	"\x11OpenRoundResponse\x12\x1b\n" +
 	"\tround_key\x18\x01 \x01(\fR\broundKey\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"U\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"X\n" +
+	"\rRevealRequest\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x1d\n" +
+	"\n" +
+	"round_keys\x18\x03 \x03(\fR\troundKeys\"V\n" +
+	"\x0eRevealResponse\x12\x12\n" +
+	"\x04coin\x18\x01 \x01(\fR\x04coin\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"k\n" +
 	"\x11BeginRoundRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x16\n" +
-	"\x06config\x18\x03 \x01(\fR\x06config\"F\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\x12\x14\n" +
+	"\x05shard\x18\x04 \x01(\rR\x05shard\"F\n" +
 	"\x12BeginRoundResponse\x12\x18\n" +
 	"\arefusal\x18\x01 \x01(\rR\arefusal\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"Y\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"o\n" +
 	"\x13SubmitSharesRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x18\n" +
-	"\aheaders\x18\x03 \x03(\fR\aheaders\"d\n" +
+	"\aheaders\x18\x03 \x03(\fR\aheaders\x12\x14\n" +
+	"\x05shard\x18\x04 \x01(\rR\x05shard\"|\n" +
 	"\x14SubmitSharesResponse\x12\x1a\n" +
 	"\bverdicts\x18\x01 \x03(\rR\bverdicts\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"L\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06checks\x18\x04 \x03(\fR\x06checks\"b\n" +
 	"\x0eSignSetRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x10\n" +
-	"\x03set\x18\x03 \x01(\fR\x03set\"a\n" +
+	"\x03set\x18\x03 \x01(\fR\x03set\x12\x14\n" +
+	"\x05shard\x18\x04 \x01(\rR\x05shard\"a\n" +
 	"\x0fSignSetResponse\x12\x1c\n" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\">\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"T\n" +
 	"\x12SignAbandonRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
-	"\x05round\x18\x02 \x01(\x04R\x05round\"e\n" +
+	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\rR\x05shard\"e\n" +
 	"\x13SignAbandonResponse\x12\x1c\n" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\\\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"r\n" +
 	"\x0eReleaseRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12 \n" +
-	"\vcertificate\x18\x03 \x01(\fR\vcertificate\"[\n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x14\n" +
+	"\x05shard\x18\x04 \x01(\rR\x05shard\"[\n" +
 	"\x0fReleaseResponse\x12\x16\n" +
 	"\x06answer\x18\x01 \x01(\fR\x06answer\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
@@ -2341,7 +2530,7 @@ const file_tutti_proto_rawDesc = "" +
 	"\x11UPLOAD_STATE_LATE\x10\x03\x12\x19\n" +
 	"\x15UPLOAD_STATE_REJECTED\x10\x04\x12\x1a\n" +
 	"\x16UPLOAD_STATE_ABANDONED\x10\x05\x12\x18\n" +
-	"\x14UPLOAD_STATE_UNKNOWN\x10\x06*\xd2\x02\n" +
+	"\x14UPLOAD_STATE_UNKNOWN\x10\x06*\x8d\x03\n" +
 	"\fRejectReason\x12\x1d\n" +
 	"\x19REJECT_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREJECT_REASON_NO_SUCH_ROUND\x10\x01\x12\x1e\n" +
@@ -2354,16 +2543,19 @@ const file_tutti_proto_rawDesc = "" +
 	"\x14REJECT_REASON_VECTOR\x10\b\x12\x1b\n" +
 	"\x17REJECT_REASON_COMMITTEE\x10\t\x12\x17\n" +
 	"\x13REJECT_REASON_SPENT\x10\n" +
-	"2\xc7\x02\n" +
+	"\x12\x19\n" +
+	"\x15REJECT_REASON_SHARING\x10\v\x12\x1e\n" +
+	"\x1aREJECT_REASON_NOT_ELIGIBLE\x10\f2\xc7\x02\n" +
 	"\aDevices\x12;\n" +
 	"\x06Enroll\x12\x17.tutti.v1.EnrollRequest\x1a\x18.tutti.v1.EnrollResponse\x12>\n" +
 	"\aCheckIn\x12\x18.tutti.v1.CheckInRequest\x1a\x19.tutti.v1.CheckInResponse\x12@\n" +
 	"\aGetBlob\x12\x18.tutti.v1.GetBlobRequest\x1a\x19.tutti.v1.GetBlobResponse0\x01\x12=\n" +
 	"\x06Upload\x12\x17.tutti.v1.UploadRequest\x1a\x18.tutti.v1.UploadResponse(\x01\x12>\n" +
-	"\aReceipt\x12\x18.tutti.v1.ReceiptRequest\x1a\x19.tutti.v1.ReceiptResponse2\xf8\x03\n" +
+	"\aReceipt\x12\x18.tutti.v1.ReceiptRequest\x1a\x19.tutti.v1.ReceiptResponse2\xb5\x04\n" +
 	"\tCommittee\x12A\n" +
 	"\bIdentity\x12\x19.tutti.v1.IdentityRequest\x1a\x1a.tutti.v1.IdentityResponse\x12D\n" +
-	"\tOpenRound\x12\x1a.tutti.v1.OpenRoundRequest\x1a\x1b.tutti.v1.OpenRoundResponse\x12G\n" +
+	"\tOpenRound\x12\x1a.tutti.v1.OpenRoundRequest\x1a\x1b.tutti.v1.OpenRoundResponse\x12;\n" +
+	"\x06Reveal\x12\x17.tutti.v1.RevealRequest\x1a\x18.tutti.v1.RevealResponse\x12G\n" +
 	"\n" +
 	"BeginRound\x12\x1b.tutti.v1.BeginRoundRequest\x1a\x1c.tutti.v1.BeginRoundResponse\x12M\n" +
 	"\fSubmitShares\x12\x1d.tutti.v1.SubmitSharesRequest\x1a\x1e.tutti.v1.SubmitSharesResponse\x12>\n" +
@@ -2389,7 +2581,7 @@ func file_tutti_proto_rawDescGZIP() []byte {
 }
 
 var file_tutti_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_tutti_proto_goTypes = []any{
 	(WaitReason)(0),              // 0: tutti.v1.WaitReason
 	(UploadState)(0),             // 1: tutti.v1.UploadState
@@ -2413,22 +2605,24 @@ var file_tutti_proto_goTypes = []any{
 	(*IdentityResponse)(nil),     // 19: tutti.v1.IdentityResponse
 	(*OpenRoundRequest)(nil),     // 20: tutti.v1.OpenRoundRequest
 	(*OpenRoundResponse)(nil),    // 21: tutti.v1.OpenRoundResponse
-	(*BeginRoundRequest)(nil),    // 22: tutti.v1.BeginRoundRequest
-	(*BeginRoundResponse)(nil),   // 23: tutti.v1.BeginRoundResponse
-	(*SubmitSharesRequest)(nil),  // 24: tutti.v1.SubmitSharesRequest
-	(*SubmitSharesResponse)(nil), // 25: tutti.v1.SubmitSharesResponse
-	(*SignSetRequest)(nil),       // 26: tutti.v1.SignSetRequest
-	(*SignSetResponse)(nil),      // 27: tutti.v1.SignSetResponse
-	(*SignAbandonRequest)(nil),   // 28: tutti.v1.SignAbandonRequest
-	(*SignAbandonResponse)(nil),  // 29: tutti.v1.SignAbandonResponse
-	(*ReleaseRequest)(nil),       // 30: tutti.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),      // 31: tutti.v1.ReleaseResponse
-	(*CheckpointRequest)(nil),    // 32: tutti.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),   // 33: tutti.v1.CheckpointResponse
-	(*ConsistencyRequest)(nil),   // 34: tutti.v1.ConsistencyRequest
-	(*ConsistencyResponse)(nil),  // 35: tutti.v1.ConsistencyResponse
-	(*EntriesRequest)(nil),       // 36: tutti.v1.EntriesRequest
-	(*EntriesResponse)(nil),      // 37: tutti.v1.EntriesResponse
+	(*RevealRequest)(nil),        // 22: tutti.v1.RevealRequest
+	(*RevealResponse)(nil),       // 23: tutti.v1.RevealResponse
+	(*BeginRoundRequest)(nil),    // 24: tutti.v1.BeginRoundRequest
+	(*BeginRoundResponse)(nil),   // 25: tutti.v1.BeginRoundResponse
+	(*SubmitSharesRequest)(nil),  // 26: tutti.v1.SubmitSharesRequest
+	(*SubmitSharesResponse)(nil), // 27: tutti.v1.SubmitSharesResponse
+	(*SignSetRequest)(nil),       // 28: tutti.v1.SignSetRequest
+	(*SignSetResponse)(nil),      // 29: tutti.v1.SignSetResponse
+	(*SignAbandonRequest)(nil),   // 30: tutti.v1.SignAbandonRequest
+	(*SignAbandonResponse)(nil),  // 31: tutti.v1.SignAbandonResponse
+	(*ReleaseRequest)(nil),       // 32: tutti.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),      // 33: tutti.v1.ReleaseResponse
+	(*CheckpointRequest)(nil),    // 34: tutti.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),   // 35: tutti.v1.CheckpointResponse
+	(*ConsistencyRequest)(nil),   // 36: tutti.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),  // 37: tutti.v1.ConsistencyResponse
+	(*EntriesRequest)(nil),       // 38: tutti.v1.EntriesRequest
+	(*EntriesResponse)(nil),      // 39: tutti.v1.EntriesResponse
 }
 var file_tutti_proto_depIdxs = []int32{
 	7,  // 0: tutti.v1.CheckInResponse.offer:type_name -> tutti.v1.Offer
@@ -2448,31 +2642,33 @@ var file_tutti_proto_depIdxs = []int32{
 	16, // 14: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
 	18, // 15: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
 	20, // 16: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
-	22, // 17: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
-	24, // 18: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
-	26, // 19: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
-	28, // 20: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
-	30, // 21: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
-	32, // 22: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
-	34, // 23: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
-	36, // 24: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
-	4,  // 25: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
-	6,  // 26: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
-	11, // 27: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
-	15, // 28: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
-	17, // 29: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
-	19, // 30: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
-	21, // 31: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
-	23, // 32: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
-	25, // 33: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
-	27, // 34: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
-	29, // 35: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
-	31, // 36: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
-	33, // 37: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
-	35, // 38: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
-	37, // 39: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
-	25, // [25:40] is the sub-list for method output_type
-	10, // [10:25] is the sub-list for method input_type
+	22, // 17: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
+	24, // 18: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
+	26, // 19: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
+	28, // 20: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
+	30, // 21: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
+	32, // 22: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
+	34, // 23: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
+	36, // 24: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
+	38, // 25: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
+	4,  // 26: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
+	6,  // 27: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
+	11, // 28: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
+	15, // 29: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
+	17, // 30: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
+	19, // 31: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
+	21, // 32: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
+	23, // 33: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
+	25, // 34: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
+	27, // 35: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
+	29, // 36: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
+	31, // 37: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
+	33, // 38: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
+	35, // 39: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
+	37, // 40: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
+	39, // 41: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
+	26, // [26:42] is the sub-list for method output_type
+	10, // [10:26] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -2493,7 +2689,7 @@ func file_tutti_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tutti_proto_rawDesc), len(file_tutti_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

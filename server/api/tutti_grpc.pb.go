@@ -289,6 +289,7 @@ var Devices_ServiceDesc = grpc.ServiceDesc{
 const (
 	Committee_Identity_FullMethodName     = "/tutti.v1.Committee/Identity"
 	Committee_OpenRound_FullMethodName    = "/tutti.v1.Committee/OpenRound"
+	Committee_Reveal_FullMethodName       = "/tutti.v1.Committee/Reveal"
 	Committee_BeginRound_FullMethodName   = "/tutti.v1.Committee/BeginRound"
 	Committee_SubmitShares_FullMethodName = "/tutti.v1.Committee/SubmitShares"
 	Committee_SignSet_FullMethodName      = "/tutti.v1.Committee/SignSet"
@@ -307,13 +308,16 @@ type CommitteeClient interface {
 	Identity(ctx context.Context, in *IdentityRequest, opts ...grpc.CallOption) (*IdentityResponse, error)
 	// OpenRound checks the signed plan and makes the node's fresh key for the round.
 	OpenRound(ctx context.Context, in *OpenRoundRequest, opts ...grpc.CallOption) (*OpenRoundResponse, error)
-	// BeginRound fixes the configuration of the round: at most one per (task, round).
+	// Reveal binds the node to one list of round keys, and answers the coin that its own key commits it to.
+	Reveal(ctx context.Context, in *RevealRequest, opts ...grpc.CallOption) (*RevealResponse, error)
+	// BeginRound fixes the configuration: at most one per (task, round, shard).
 	BeginRound(ctx context.Context, in *BeginRoundRequest, opts ...grpc.CallOption) (*BeginRoundResponse, error)
-	// SubmitShares hands over one batch of headers with the node's envelopes; the answer is a verdict for each.
+	// SubmitShares hands over one batch of headers with the node's envelopes; the answer is a verdict for each
+	// and, for each that is accepted, the node's words of the sharing check.
 	SubmitShares(ctx context.Context, in *SubmitSharesRequest, opts ...grpc.CallOption) (*SubmitSharesResponse, error)
-	// SignSet signs one set per round, ever.
+	// SignSet signs one set per round and shard, ever.
 	SignSet(ctx context.Context, in *SignSetRequest, opts ...grpc.CallOption) (*SignSetResponse, error)
-	// SignAbandon signs the abandonment of a round, which excludes a set.
+	// SignAbandon signs the abandonment of a round's shard, which excludes a set.
 	SignAbandon(ctx context.Context, in *SignAbandonRequest, opts ...grpc.CallOption) (*SignAbandonResponse, error)
 	// Release answers the sum of the node's shares over the certified set, once.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
@@ -341,6 +345,16 @@ func (c *committeeClient) OpenRound(ctx context.Context, in *OpenRoundRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(OpenRoundResponse)
 	err := c.cc.Invoke(ctx, Committee_OpenRound_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *committeeClient) Reveal(ctx context.Context, in *RevealRequest, opts ...grpc.CallOption) (*RevealResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevealResponse)
+	err := c.cc.Invoke(ctx, Committee_Reveal_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -408,13 +422,16 @@ type CommitteeServer interface {
 	Identity(context.Context, *IdentityRequest) (*IdentityResponse, error)
 	// OpenRound checks the signed plan and makes the node's fresh key for the round.
 	OpenRound(context.Context, *OpenRoundRequest) (*OpenRoundResponse, error)
-	// BeginRound fixes the configuration of the round: at most one per (task, round).
+	// Reveal binds the node to one list of round keys, and answers the coin that its own key commits it to.
+	Reveal(context.Context, *RevealRequest) (*RevealResponse, error)
+	// BeginRound fixes the configuration: at most one per (task, round, shard).
 	BeginRound(context.Context, *BeginRoundRequest) (*BeginRoundResponse, error)
-	// SubmitShares hands over one batch of headers with the node's envelopes; the answer is a verdict for each.
+	// SubmitShares hands over one batch of headers with the node's envelopes; the answer is a verdict for each
+	// and, for each that is accepted, the node's words of the sharing check.
 	SubmitShares(context.Context, *SubmitSharesRequest) (*SubmitSharesResponse, error)
-	// SignSet signs one set per round, ever.
+	// SignSet signs one set per round and shard, ever.
 	SignSet(context.Context, *SignSetRequest) (*SignSetResponse, error)
-	// SignAbandon signs the abandonment of a round, which excludes a set.
+	// SignAbandon signs the abandonment of a round's shard, which excludes a set.
 	SignAbandon(context.Context, *SignAbandonRequest) (*SignAbandonResponse, error)
 	// Release answers the sum of the node's shares over the certified set, once.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
@@ -433,6 +450,9 @@ func (UnimplementedCommitteeServer) Identity(context.Context, *IdentityRequest) 
 }
 func (UnimplementedCommitteeServer) OpenRound(context.Context, *OpenRoundRequest) (*OpenRoundResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method OpenRound not implemented")
+}
+func (UnimplementedCommitteeServer) Reveal(context.Context, *RevealRequest) (*RevealResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reveal not implemented")
 }
 func (UnimplementedCommitteeServer) BeginRound(context.Context, *BeginRoundRequest) (*BeginRoundResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BeginRound not implemented")
@@ -502,6 +522,24 @@ func _Committee_OpenRound_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(CommitteeServer).OpenRound(ctx, req.(*OpenRoundRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Committee_Reveal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevealRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CommitteeServer).Reveal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Committee_Reveal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CommitteeServer).Reveal(ctx, req.(*RevealRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -610,6 +648,10 @@ var Committee_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "OpenRound",
 			Handler:    _Committee_OpenRound_Handler,
+		},
+		{
+			MethodName: "Reveal",
+			Handler:    _Committee_Reveal_Handler,
 		},
 		{
 			MethodName: "BeginRound",
