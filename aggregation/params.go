@@ -33,6 +33,7 @@ type ParamsLiteral struct {
 	Corrupt int          // c, members that may collude with the server, >= 1
 	Rho     int          // ρ, key words packed into one polynomial, in [1, Quorum-Corrupt]
 	Profile mask.Profile // mask.Standard unless set
+	Norm    int64        // bound on the Euclidean norm of one device's vector, noise included; 0: not checked
 }
 
 // Params are checked and immutable: the numbers of one round's protocol (section 2, 4 and the binding rules 3, 5).
@@ -65,7 +66,7 @@ func NewParams(l ParamsLiteral) (*Params, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := share.New(l.Members, l.Corrupt, l.Rho)
+	s, err := share.New(share.Default(), l.Members, l.Corrupt, l.Rho)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommittee, err)
 	}
@@ -124,4 +125,6 @@ func (p *Params) VectorLen() int { return p.mask.PackedLen() }
 func (p *Params) AnswerWords() int { return p.shares.Words(p.mask.N()) }
 
 // EnvelopeLen is the exact length in bytes of one sealed share under the suite.
-func (p *Params) EnvelopeLen(s Suite) int { return s.overhead() + 1 + 4*p.AnswerWords() }
+func (p *Params) EnvelopeLen(s Suite) int {
+	return s.overhead() + 1 + p.shares.Field().Bytes()*p.AnswerWords()
+}
