@@ -1,7 +1,6 @@
 package share
 
 import (
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -10,7 +9,7 @@ import (
 
 func scheme(t testing.TB, m, c, rho int) *Scheme {
 	t.Helper()
-	s, err := New(m, c, rho)
+	s, err := New(Default(), m, c, rho)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,28 +18,28 @@ func scheme(t testing.TB, m, c, rho int) *Scheme {
 
 func TestT1_5_KnownShares(t *testing.T) {
 	s := scheme(t, 5, 1, 2)
-	first, err := s.Split([]int64{1, -2}, []uint32{7})
+	first, err := s.Split([]int64{1, -2}, []uint64{7})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := s.Split([]int64{10, 20}, []uint32{5})
+	second, err := s.Split([]int64{10, 20}, []uint64{5})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantFirst := []uint32{43, 82, 133, 196, 271}
-	wantSecond := []uint32{2147483562, 2147483477, 2147483367, 2147483232, 2147483072}
+	wantFirst := []uint64{43, 82, 133, 196, 271}
+	wantSecond := []uint64{2147483562, 2147483477, 2147483367, 2147483232, 2147483072}
 	sums := make([]Share, 5)
 	for j := range sums {
 		if first[j][0] != wantFirst[j] || second[j][0] != wantSecond[j] {
 			t.Errorf("member %d: shares %d and %d, want %d and %d", j+1, first[j][0], second[j][0], wantFirst[j], wantSecond[j])
 		}
 		sums[j] = Share{X: j + 1, Words: slices.Clone(first[j])}
-		Add(sums[j].Words, second[j])
+		s.field.Add(sums[j].Words, second[j])
 	}
 	for a := range 5 {
 		for b := a + 1; b < 5; b++ {
 			for c := b + 1; c < 5; c++ {
-				got, err := s.Combine(2, []Share{sums[c], sums[a], sums[b]})
+				got, _, err := s.Combine(2, []Share{sums[c], sums[a], sums[b]})
 				if err != nil || got[0] != 11 || got[1] != 18 {
 					t.Fatalf("members %d, %d, %d: %v, %v", a+1, b+1, c+1, got, err)
 				}
@@ -64,11 +63,11 @@ func TestSplitCombineAllSmallCommittees(t *testing.T) {
 				secrets[0] = [2]int64{P / 2, -(P / 2)}[m%2]
 				shares := split(t, s, secrets, rng)
 				rng.Shuffle(len(shares), func(i, j int) { shares[i], shares[j] = shares[j], shares[i] })
-				got, err := s.Combine(n, shares)
-				if err != nil || !slices.Equal(got, secrets) {
+				got, wrong, err := s.Combine(n, shares)
+				if err != nil || wrong != nil || !slices.Equal(got, secrets) {
 					t.Fatalf("m=%d c=%d rho=%d: %v from %v, %v", m, c, rho, got, secrets, err)
 				}
-				if _, err := s.Combine(n, shares[:s.Need()-1]); !errors.Is(err, ErrTooFew) {
+				if _, _, err := s.Combine(n, shares[:s.Need()-1]); !errors.Is(err, ErrTooFew) {
 					t.Fatalf("m=%d c=%d rho=%d: %v with one share too few", m, c, rho, err)
 				}
 			}
@@ -78,9 +77,9 @@ func TestSplitCombineAllSmallCommittees(t *testing.T) {
 
 func split(t *testing.T, s *Scheme, secrets []int64, rng *rand.Rand) []Share {
 	t.Helper()
-	random := make([]uint32, s.Draws(len(secrets)))
+	random := make([]uint64, s.Draws(len(secrets)))
 	for i := range random {
-		random[i] = uint32(rng.Uint64N(P))
+		random[i] = rng.Uint64N(P)
 	}
 	words, err := s.Split(secrets, random)
 	if err != nil {
@@ -100,16 +99,16 @@ func TestT3_17_OneWrongShare(t *testing.T) {
 	secrets := []int64{5, -6, 7, -8}
 	for wrong := range 4 {
 		shares := split(t, s, secrets, rng)[:4]
-		shares[wrong].Words[1] = (shares[wrong].Words[1] + 1 + uint32(rng.IntN(P-1))) % P
-		if got, err := s.Combine(4, shares); !errors.Is(err, ErrInconsistent) {
+		shares[wrong].Words[1] = (shares[wrong].Words[1] + 1 + rng.Uint64N(P-1)) % P
+		if got, _, err := s.Combine(4, shares); !errors.Is(err, ErrInconsistent) {
 			t.Errorf("wrong share of member %d: %v, %v", wrong+1, got, err)
 		}
 	}
 	shares := split(t, s, secrets[:3], rng)
 	for j := range shares { // a consistent sharing whose padding is not zero
-		shares[j].Words[1] = (shares[j].Words[1] + uint32(s.matrix[j][1])) % P
+		shares[j].Words[1] = (shares[j].Words[1] + s.matrix[j][1]) % P
 	}
-	if _, err := s.Combine(3, shares); !errors.Is(err, ErrInconsistent) {
+	if _, _, err := s.Combine(3, shares); !errors.Is(err, ErrInconsistent) {
 		t.Errorf("padding: %v", err)
 	}
 }
@@ -124,7 +123,7 @@ func TestT2_9_AnyCSharesAreIndependentOfTheKey(t *testing.T) {
 			for i, j := range members {
 				matrix[i] = slices.Clone(s.matrix[j][s.rho:])
 			}
-			if rank(matrix) != s.c {
+			if rank(s.field, matrix) != s.c {
 				t.Fatalf("m=%d c=%d rho=%d: members %v learn something", s.m, s.c, s.rho, members)
 			}
 		})
@@ -146,7 +145,7 @@ func subsets(n, k int, visit func([]int)) {
 }
 
 // rank is Gaussian elimination mod p.
-func rank(a [][]uint64) int {
+func rank(f Field, a [][]uint64) int {
 	r := 0
 	for col := 0; r < len(a) && col < len(a[0]); col++ {
 		pivot := slices.IndexFunc(a[r:], func(row []uint64) bool { return row[col] != 0 })
@@ -154,11 +153,11 @@ func rank(a [][]uint64) int {
 			continue
 		}
 		a[r], a[r+pivot] = a[r+pivot], a[r]
-		inv := inverse(a[r][col])
+		inv := f.Inverse(a[r][col])
 		for i := r + 1; i < len(a); i++ {
-			f := mul(a[i][col], inv)
+			c := f.Mul(a[i][col], inv)
 			for k := range a[i] {
-				a[i][k] = (a[i][k] + P - mul(f, a[r][k])) % P
+				a[i][k] = f.Minus(a[i][k], f.Mul(c, a[r][k]))
 			}
 		}
 		r++
@@ -166,48 +165,9 @@ func rank(a [][]uint64) int {
 	return r
 }
 
-func TestFieldEdges(t *testing.T) {
-	for _, a := range []uint64{0, 1, 2, P / 2, P - 2, P - 1} {
-		for _, b := range []uint64{0, 1, 2, P / 2, P - 2, P - 1} {
-			if got := mul(a, b); got != a*b%P {
-				t.Errorf("%d·%d = %d", a, b, got)
-			}
-			x := []uint32{uint32(a)}
-			Add(x, []uint32{uint32(b)})
-			if uint64(x[0]) != (a+b)%P {
-				t.Errorf("%d+%d = %d", a, b, x[0])
-			}
-		}
-		if a != 0 && mul(a, inverse(a)) != 1 {
-			t.Errorf("inverse of %d", a)
-		}
-	}
-	for _, v := range []uint64{P, 2 * P, 2*P + 1, P * P, 1<<62 - 1, 1<<63 - 1} {
-		if reduce(v) != v%P {
-			t.Errorf("reduce(%d) = %d", v, reduce(v))
-		}
-	}
-}
-
-type words []uint32
-
-func (w *words) Read(b []byte) (int, error) {
-	binary.LittleEndian.PutUint32(b, (*w)[0])
-	*w = (*w)[1:]
-	return 4, nil
-}
-
-func TestDrawRejectsP(t *testing.T) {
-	r := words{P, 1<<32 - 1, 5, 1 << 31, P - 1}
-	dst := make([]uint32, 3)
-	if err := Draw(&r, dst); err != nil || !slices.Equal(dst, []uint32{5, 0, P - 1}) {
-		t.Fatalf("%v, %v", dst, err)
-	}
-}
-
 func TestRefusals(t *testing.T) {
 	for _, p := range [][3]int{{2, 1, 2}, {3, -1, 1}, {3, 1, 0}, {1 << 17, 1, 1}} {
-		if _, err := New(p[0], p[1], p[2]); !errors.Is(err, ErrScheme) {
+		if _, err := New(Default(), p[0], p[1], p[2]); !errors.Is(err, ErrScheme) {
 			t.Errorf("%v: %v", p, err)
 		}
 	}
@@ -215,15 +175,15 @@ func TestRefusals(t *testing.T) {
 	if _, err := s.Split([]int64{1}, nil); !errors.Is(err, ErrScheme) {
 		t.Errorf("no randomness: %v", err)
 	}
-	ok := []uint32{1}
+	ok := []uint64{1}
 	for name, shares := range map[string][]Share{
 		"twice":      {{1, ok}, {1, ok}},
 		"member 0":   {{0, ok}, {1, ok}},
 		"member m+1": {{5, ok}, {1, ok}},
-		"length":     {{1, ok}, {2, []uint32{1, 2}}},
-		"field":      {{1, ok}, {2, []uint32{P}}},
+		"length":     {{1, ok}, {2, []uint64{1, 2}}},
+		"field":      {{1, ok}, {2, []uint64{P}}},
 	} {
-		if _, err := s.Combine(1, shares); !errors.Is(err, ErrScheme) {
+		if _, _, err := s.Combine(1, shares); !errors.Is(err, ErrScheme) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,0 +1,79 @@
+package share
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/bits"
+)
+
+// Bytes is the length of an element on the wire, ceil(log2(p)/8).
+func (f Field) Bytes() int { return (f.Bits() + 7) / 8 }
+
+// Put writes words, Bytes bytes each, big-endian, to dst, which holds exactly them.
+func (f Field) Put(dst []byte, words []uint64) {
+	size := f.Bytes()
+	dst = dst[:len(words)*size]
+	for _, v := range words {
+		for i := size - 1; i >= 0; i-- {
+			dst[i] = byte(v)
+			v >>= 8
+		}
+		dst = dst[size:]
+	}
+}
+
+// Parse is the inverse of Put. It refuses (ErrWord) a length that is no multiple of Bytes and a word that is not below p.
+// Its time depends on the length alone.
+func (f Field) Parse(b []byte) ([]uint64, error) {
+	size := f.Bytes()
+	if f.p == 0 || len(b)%size != 0 {
+		return nil, fmt.Errorf("%w: %d bytes", ErrWord, len(b))
+	}
+	words := make([]uint64, len(b)/size)
+	outside := uint64(0)
+	for i := range words {
+		v := uint64(0)
+		for _, c := range b[:size] {
+			v = v<<8 | uint64(c)
+		}
+		b = b[size:]
+		words[i] = v
+		_, below := bits.Sub64(v, f.p, 0)
+		outside |= 1 - below
+	}
+	if outside != 0 {
+		clear(words)
+		return nil, fmt.Errorf("%w: not below %d", ErrWord, f.p)
+	}
+	return words, nil
+}
+
+// Draw fills dst with uniform elements by rejection: little-endian words of r, of 32 bits if p is that short and of 64 if
+// not, masked to the length of p.
+func (f Field) Draw(r io.Reader, dst []uint64) error {
+	size := 8
+	if f.Bits() <= 32 {
+		size = 4
+	}
+	mask := uint64(1)<<f.Bits() - 1
+	buf := make([]byte, size*len(dst))
+	defer clear(buf)
+	for len(dst) > 0 {
+		b := buf[:size*len(dst)]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return fmt.Errorf("share: randomness: %w", err)
+		}
+		for ; len(b) > 0; b = b[size:] {
+			v := uint64(binary.LittleEndian.Uint32(b))
+			if size == 8 {
+				v = binary.LittleEndian.Uint64(b)
+			}
+			if v &= mask; v < f.p {
+				dst[0] = v
+				dst = dst[1:]
+			}
+		}
+	}
+	return nil
+}
