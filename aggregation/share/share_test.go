@@ -117,16 +117,33 @@ func TestT3_17_OneWrongShare(t *testing.T) {
 // c shares are uniform whatever the secrets; and c+rho members determine them.
 func TestT2_9_AnyCSharesAreIndependentOfTheKey(t *testing.T) {
 	for _, p := range [][3]int{{5, 1, 2}, {7, 2, 2}, {9, 2, 2}, {9, 3, 4}, {16, 5, 4}} {
-		s := scheme(t, p[0], p[1], p[2])
-		subsets(s.m, s.c, func(members []int) {
-			matrix := make([][]uint64, s.c)
-			for i, j := range members {
-				matrix[i] = slices.Clone(s.matrix[j][s.rho:])
+		for _, modulus := range []uint64{P, 70368744067073, 101} {
+			s, err := New(field(t, modulus), p[0], p[1], p[2])
+			if err != nil {
+				t.Fatal(err)
 			}
-			if rank(s.field, matrix) != s.c {
-				t.Fatalf("m=%d c=%d rho=%d: members %v learn something", s.m, s.c, s.rho, members)
+			subsets(s.m, s.c, func(members []int) {
+				matrix := make([][]uint64, s.c)
+				for i, j := range members {
+					matrix[i] = slices.Clone(s.matrix[j][s.rho:])
+				}
+				if rank(s.field, matrix) != s.c {
+					t.Fatalf("m=%d c=%d rho=%d mod %d: members %v learn something", s.m, s.c, s.rho, modulus, members)
+				}
+			})
+			if p[0] > 9 {
+				continue
 			}
-		})
+			subsets(s.m, s.Need(), func(members []int) {
+				matrix := make([][]uint64, s.Need())
+				for i, j := range members {
+					matrix[i] = slices.Clone(s.matrix[j])
+				}
+				if rank(s.field, matrix) != s.Need() {
+					t.Fatalf("m=%d c=%d rho=%d mod %d: members %v do not determine the key", s.m, s.c, s.rho, modulus, members)
+				}
+			})
+		}
 	}
 }
 
