@@ -17,7 +17,9 @@
 // fails stops, and resumes later from what is durable: Resume asks again, members repeat their answers, and no second
 // set is ever proposed.
 //
-//   - close collection: uploads are no longer taken, outstanding verdicts are waited for;
+//   - before COLLECTING: every member's key, then, with all keys shown to all of them, every member's coin;
+//   - Work Check: the members' words on a batch are compared before any of it is folded;
+//   - close collection: uploads are no longer taken, outstanding verdicts and checks are waited for;
 //   - Work Assemble: the partial sum is made to hold exactly U;
 //   - Persist FROZEN with U, Q and that sum: only now are members asked to sign U;
 //   - Persist CERTIFIED with a quorum of signatures and the charge: only now are members asked to release;

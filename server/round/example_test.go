@@ -22,6 +22,10 @@ func Example() {
 	for j := range 5 {
 		out = m.Step(now, round.Opened{Member: j, Key: []byte("key")})
 	}
+	fmt.Println(m.State(), len(out.Send), "members are asked to", out.Send[0].Ask)
+	for j := range 5 {
+		out = m.Step(now, round.Revealed{Member: j, Coin: []byte("coin")})
+	}
 	fmt.Println("persist", out.Persist.From, "->", out.Persist.To, "and only then ask them to", out.Send[0].Ask)
 	out = m.Step(now.Add(10*time.Minute), round.Tick{})
 	for j := range 5 {
@@ -30,6 +34,7 @@ func Example() {
 	fmt.Println(m.State(), "because", out.Persist.Durable.Abandon.Sentence())
 	// Output:
 	// created 5 members are asked to open
+	// created 5 members are asked to reveal
 	// persist created -> collecting and only then ask them to begin
 	// abandoned because too few devices took part before the deadline; nothing was opened
 }

@@ -75,6 +75,7 @@ func (m *Machine) advanceCertified() {
 		}
 		if n == hope || late || m.over(m.spareAt, m.p.l.Windows.Spare) {
 			m.unmasking, m.unmasked = true, n
+			m.opening = m.d.Answers // say copies the list, so that one that comes meanwhile is not in it
 			m.out.Work = append(m.out.Work, Work{Unmask: true})
 			return
 		}
@@ -102,6 +103,13 @@ func (m *Machine) unmaskDone(in Unmasked) {
 	m.unmasking = false
 	switch in.Fault {
 	case 0:
+		m.d.Answers = m.opening // what is stored opens again as it was opened now
+		for _, j := range in.Wrong {
+			if m.inQuorum(j) {
+				m.d.Wrong = append(m.d.Wrong, j)
+				m.event(Event{Kind: MemberWrong, Member: j})
+			}
+		}
 		m.move(Released, RoundOpenedSum)
 	case Disagreement:
 		m.spareAt = m.now

@@ -10,6 +10,7 @@ import (
 func FuzzMachine(f *testing.F) {
 	f.Add(happy())
 	f.Add([]byte{4, 2, 4, 9, 13, 255, 12, 0, 7, 1, 7, 2, 7, 3, 7, 4})
+	f.Add(append(happy()[:10], 14, 0, 14, 1, 15, 3, 15, 200))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		playScript(t, script)
 	})
@@ -21,13 +22,16 @@ func happy() (script []byte) {
 		script = append(script, 0, j)
 	}
 	for j := range byte(5) {
+		script = append(script, 14, j)
+	}
+	for j := range byte(5) {
 		script = append(script, 1, j)
 	}
 	script = append(script, 2, 1, 2, 2, 2, 3)
 	for _, threeYes := range []byte{14, 8, 2, 17, 11} { // members 0 to 4
 		script = append(script, 3, threeYes)
 	}
-	script = append(script, 5, 0)
+	script = append(script, 15, 2, 5, 0)
 	for j := range byte(5) {
 		script = append(script, 6, j)
 	}
@@ -54,7 +58,7 @@ func playScript(t *testing.T, script []byte) *Machine {
 	w.see(m, out)
 	for i := 0; i+1 < len(script) && i < 2000; i += 2 {
 		now = now.Add(10 * time.Millisecond)
-		if script[i]%14 == 13 {
+		if script[i]%16 == 13 {
 			now = now.Add(time.Duration(script[i+1]) * time.Second)
 		}
 		w.see(m, m.Step(now, inputOf(script[i], script[i+1])))
@@ -65,7 +69,7 @@ func playScript(t *testing.T, script []byte) *Machine {
 // inputOf reads two bytes as an input; members out of range are part of it.
 func inputOf(kind, arg byte) Input {
 	j := int(arg % 7)
-	switch kind % 14 {
+	switch kind % 16 {
 	case 0:
 		return Opened{Member: j, Key: []byte{arg}}
 	case 1:
@@ -86,7 +90,7 @@ func inputOf(kind, arg byte) Input {
 	case 8:
 		return Answered{Member: j, Answer: []byte{arg}}
 	case 9:
-		return Unmasked{Fault: LostReason(arg % 4)}
+		return Unmasked{Fault: LostReason(arg % 4), Wrong: []int{j}[:arg/128]}
 	case 10:
 		if arg%2 == 0 {
 			return ApplyDone{}
@@ -96,6 +100,11 @@ func inputOf(kind, arg byte) Input {
 		return CloseNow{}
 	case 12:
 		return Stop{Reason: AbandonReason(arg % 8)}
+	case 14:
+		return Revealed{Member: j, Coin: []byte{arg}}
+	case 15:
+		one := Finding{Sharing: Sound - Sharing(arg/32%2) + Sharing(arg/128), Wrong: []int{j}[:arg/16%2]}
+		return Checked{Batch: int(arg / 64), Findings: []Finding{one, {Sharing: Sound}, one}[:1+arg%3]}
 	}
 	return Tick{}
 }

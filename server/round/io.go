@@ -11,6 +11,11 @@ type (
 		Member int
 		Key    []byte
 	}
+	// Revealed: a member saw every member's key and gave the coin that its own commits to.
+	Revealed struct {
+		Member int
+		Coin   []byte
+	}
 	// Begun: a member fixed the configuration.
 	Begun struct{ Member int }
 	// Staged: uploads are durable and verified by the server.
@@ -19,6 +24,11 @@ type (
 	Judged struct {
 		Member, Batch int
 		Accepted      []bool
+	}
+	// Checked: what the last Check of a batch found, one Finding per upload.
+	Checked struct {
+		Batch    int
+		Findings []Finding
 	}
 	// Failed: a request to a member did not succeed. Batch is set for AskJudge. Final says that the member refuses and
 	// will go on refusing; otherwise it is asked again.
@@ -45,8 +55,12 @@ type (
 		Member int
 		Answer []byte
 	}
-	// Unmasked: the result of the last Unmask. Zero is success.
-	Unmasked struct{ Fault LostReason }
+	// Unmasked: the result of the last Unmask. Zero is success; Wrong are then the members whose answers the others
+	// corrected, ascending.
+	Unmasked struct {
+		Fault LostReason
+		Wrong []int
+	}
 	// ApplyDone: what was made of the sum is durable.
 	ApplyDone struct{}
 	// PublishDone: the new version may be published.
@@ -60,9 +74,11 @@ type (
 )
 
 func (Opened) input()        {}
+func (Revealed) input()      {}
 func (Begun) input()         {}
 func (Staged) input()        {}
 func (Judged) input()        {}
+func (Checked) input()       {}
 func (Failed) input()        {}
 func (Assembled) input()     {}
 func (SetSigned) input()     {}
@@ -75,11 +91,27 @@ func (CloseNow) input()      {}
 func (Stop) input()          {}
 func (Tick) input()          {}
 
+// Finding is what the sharing check says of one upload.
+type Finding struct {
+	Sharing Sharing
+	Wrong   []int // with Sound: members whose words do not lie on the polynomials of the others, ascending
+}
+
+// Sharing is whether a device's shares of its key are shares of one key.
+type Sharing uint8
+
+const (
+	Unproved Sharing = iota // fewer members accepted the upload than the check needs
+	Sound                   // the words lie on one polynomial, but for those of Finding.Wrong
+	Unsound                 // they do not: the upload would spoil the sum
+)
+
 // Ask is what a member is asked.
 type Ask uint8
 
 const (
 	AskOpen    Ask = iota + 1 // check the plan, make the round's key
+	AskReveal                 // see all keys of the round, give the coin
 	AskBegin                  // fix the configuration
 	AskJudge                  // open the envelopes of a batch
 	AskSign                   // sign U
@@ -87,7 +119,7 @@ const (
 	AskRelease                // answer the sum of shares over the certified U
 )
 
-var askNames = [...]string{"", "open", "begin", "judge", "sign", "abandon", "release"}
+var askNames = [...]string{"", "open", "reveal", "begin", "judge", "sign", "abandon", "release"}
 
 func (a Ask) String() string {
 	if int(a) < len(askNames) {
@@ -110,16 +142,30 @@ type Request struct {
 type Transition struct {
 	From, To State
 	Durable  Durable
-	Charge   bool // move the reserved budget to spent (CERTIFIED)
-	Free     bool // give the reserved budget back (certified abandonment)
-	Refused  []ID // at FROZEN: uploads in time that the members refused; the others outside U are late
+	Charge   bool      // move the reserved budget to spent (CERTIFIED)
+	Free     bool      // give the reserved budget back (certified abandonment)
+	Refused  []Refusal // at FROZEN: uploads in time that the members or the check refused; the others outside U are late
+}
+
+// Refusal is an upload in time that is not in U, and why: DropCommittee or DropSharing.
+type Refusal struct {
+	ID     ID
+	Reason DropReason
 }
 
 // Work is local and slow; its end is told by an input.
 type Work struct {
 	Fold     []ID     // add these uploads to the partial sum; needs no answer
+	Check    *Check   // compare the members' words on a batch: answered by Checked
 	Assemble []Upload // make the partial sum hold exactly these: answered by Assembled
 	Unmask   bool     // open the sum with the answers collected so far: answered by Unmasked
+}
+
+// Check compares what the members said of the sharing of a batch's uploads.
+type Check struct {
+	Batch   int
+	IDs     []ID
+	Members []int // those that have judged the batch, ascending
 }
 
 // Kind of an Event.
@@ -138,8 +184,11 @@ const (
 	RoundLost
 	MemberLeft // a committee node stopped answering
 	MemberBack
-	MemberDoubted // its lone complaints cost it its place in Q
-	UploadRefused // committee members refused an upload
+	MemberDoubted // its lone complaints cost it its place in Q; Wrong of them are words that the others contradict
+	MemberWrong   // its answer to the certificate was wrong and was corrected
+	UploadRefused // a committee member refused an upload
+	UploadWrong   // a committee member's words on an upload contradict the others'
+	UploadUnsound // an upload's shares are not shares of one key
 )
 
 // Event is for people and metrics; nothing depends on it.
@@ -148,6 +197,7 @@ type Event struct {
 	Member int
 	ID     ID
 	Count  int
+	Wrong  int
 }
 
 // Effects are carried out in the order of the fields, and Persist is durable before anything after it begins.

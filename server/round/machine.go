@@ -30,9 +30,25 @@ const window = 4
 // upload is a staged upload and what the members said of it.
 type upload struct {
 	Upload
-	verdicts []verdict // per member
+	verdicts []verdict // per member, in its own words
+	finding  Finding   // of the last check
 	folded   bool      // sent to be folded
 	late     bool      // came after the collection closed
+}
+
+// says is what a member's word on the upload comes to: words that the others contradict are a refusal.
+func (u *upload) says(j int) verdict {
+	if u.verdicts[j] == accepted && slices.Contains(u.finding.Wrong, j) {
+		return refused
+	}
+	return u.verdicts[j]
+}
+
+// batch is a group of uploads that is shown to the members, and checked, together.
+type batch struct {
+	uploads []int // positions in Machine.uploads
+	under   []int // members whose words the check under way compares; nil: none is under way
+	checked []int // members whose words the last check compared
 }
 
 type verdict uint8
@@ -51,17 +67,18 @@ type Machine struct {
 
 	uploads []upload
 	index   map[ID]int
-	batches [][]int // positions in uploads
-	pending []int   // staged, not yet in a batch
+	batches []batch
+	pending []int // staged, not yet in a batch
 	first   time.Time
-	ready   int // uploads that every live member accepted
+	ready   int // uploads that every live member accepted and whose sharing is sound
 
 	closing   bool
 	closedAt  time.Time
 	assembled []Upload // set of the Assemble under way, nil if none
 	quorum    []int    // Q belonging to it
-	refused   []ID     // uploads that Q refused
+	refused   []Refusal
 	unmasking bool
+	opening   []Said    // answers that the Unmask under way sees
 	spareAt   time.Time // when enough answers were in
 	unmasked  int       // how many answers the last Unmask saw
 
@@ -97,7 +114,8 @@ func (m *Machine) Params() Params   { return m.p }
 // Taking says whether uploads are taken now.
 func (m *Machine) Taking() bool { return m.d.State == Collecting && !m.closing }
 
-// Staged is how many uploads were taken, Ready how many of them every live member has accepted.
+// Staged is how many uploads were taken, Ready how many of them every live member has accepted and the
+// sharing check has passed.
 func (m *Machine) Staged() int { return len(m.uploads) }
 func (m *Machine) Ready() int  { return m.ready }
 
@@ -119,6 +137,8 @@ func (m *Machine) Step(now time.Time, in Input) Effects {
 	switch in := in.(type) {
 	case Opened:
 		m.opened(in)
+	case Revealed:
+		m.revealed(in)
 	case Begun:
 		if m.settle(in.Member, AskBegin) {
 			m.members[in.Member].begun = true
@@ -127,6 +147,8 @@ func (m *Machine) Step(now time.Time, in Input) Effects {
 		m.stage(in.Uploads)
 	case Judged:
 		m.judged(in)
+	case Checked:
+		m.checked(in)
 	case Failed:
 		m.failed(in)
 	case Assembled:
@@ -275,8 +297,9 @@ func (m *Machine) failed(in Failed) {
 
 // clone detaches the slices that a Transition shares with the machine; the bytes in them never change.
 func (d Durable) clone() Durable {
-	d.Keys, d.Quorum, d.Set = slices.Clone(d.Keys), slices.Clone(d.Quorum), slices.Clone(d.Set)
+	d.Keys, d.Coins, d.Quorum, d.Set = slices.Clone(d.Keys), slices.Clone(d.Coins), slices.Clone(d.Quorum), slices.Clone(d.Set)
 	d.Signed, d.Answers, d.Refusals = slices.Clone(d.Signed), slices.Clone(d.Answers), slices.Clone(d.Refusals)
+	d.Wrong = slices.Clone(d.Wrong)
 	return d
 }
 

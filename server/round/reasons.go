@@ -78,6 +78,8 @@ const (
 	DropDied                              // the stream ended before the vector was complete
 	DropStorage                           // the server could not store the upload
 	DropSlow                              // too many requests of this device
+	DropSharing                           // the shares of the key are not shares of one key
+	DropNotEligible                       // not drawn for this round, or of another shard of it
 	lastDropPlus1                         // keep last
 )
 
@@ -95,6 +97,8 @@ var dropReasons = [...]reason{
 	DropDied:        {"the connection ended before the upload was complete", RetryNow, "died"},
 	DropStorage:     {"the server could not store the upload", RetryNow, "storage"},
 	DropSlow:        {"too many requests in a short time", RetryLater, "rate"},
+	DropSharing:     {"the upload's key shares do not belong to one key, so it would have spoilt the sum", RetryNext, "sharing"},
+	DropNotEligible: {"the device is not drawn for this round", RetryNext, "not_eligible"},
 }
 
 // DropReasons lists all of them, in order.

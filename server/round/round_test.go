@@ -13,6 +13,7 @@ import (
 func TestSimulation(t *testing.T) {
 	const schedules = 4000
 	ends, crashes := map[string]int{}, map[string]int{}
+	unsound, contradicted, corrected := 0, 0, 0
 	for seed := range uint64(schedules) {
 		s := newSim(seed)
 		s.run()
@@ -27,11 +28,15 @@ func TestSimulation(t *testing.T) {
 			end += " " + s.stored.Lost.String()
 		}
 		ends[end]++
+		unsound, contradicted, corrected = unsound+s.voids, contradicted+s.named, corrected+len(s.stored.Wrong)
 		for where, n := range s.crashes {
 			crashes[where] += n
 		}
 	}
-	t.Logf("ends: %v", ends)
+	t.Logf("ends: %v; %d unsound sharings, %d contradicted words, %d corrected answers", ends, unsound, contradicted, corrected)
+	if unsound < 100 || contradicted < 100 || corrected < 10 {
+		t.Errorf("the schedules hold %d unsound sharings, %d contradicted words, %d corrected answers", unsound, contradicted, corrected)
+	}
 	for _, want := range []string{"published", "abandoned too_few_uploads", "abandoned committee_absent", "abandoned committee_lost",
 		"abandoned set_unsigned", "abandoned stopped", "lost answers_disagree"} {
 		if ends[want] == 0 {
@@ -128,6 +133,13 @@ func TestTranscript(t *testing.T) {
 			for _, id := range w.Fold {
 				fmt.Fprintf(&out, "  fold %c\n", id[0])
 			}
+			if w.Check != nil {
+				fmt.Fprintf(&out, "  check")
+				for _, id := range w.Check.IDs {
+					fmt.Fprintf(&out, " %c", id[0])
+				}
+				fmt.Fprintf(&out, ", words of %v\n", w.Check.Members)
+			}
 			if w.Assemble != nil {
 				fmt.Fprintf(&out, "  assemble")
 				for _, u := range w.Assemble {
@@ -146,6 +158,9 @@ func TestTranscript(t *testing.T) {
 	for j := range 5 {
 		step(fmt.Sprintf("member %d opens", j), Opened{Member: j, Key: []byte{byte(j)}})
 	}
+	for j := range 5 {
+		step(fmt.Sprintf("member %d reveals", j), Revealed{Member: j, Coin: []byte{byte(j)}})
+	}
 	for j := range 4 {
 		step(fmt.Sprintf("member %d begins", j), Begun{Member: j})
 	}
@@ -161,11 +176,13 @@ func TestTranscript(t *testing.T) {
 	for j := range 4 {
 		step(fmt.Sprintf("member %d accepts both", j), Judged{Member: j, Batch: 0, Accepted: []bool{true, true}})
 	}
+	step("both are sound", Checked{Batch: 0, Findings: []Finding{{Sharing: Sound}, {Sharing: Sound}}})
 	step("c and d are staged", up("cd"))
 	for j := range 3 {
 		step(fmt.Sprintf("member %d accepts both", j), Judged{Member: j, Batch: 1, Accepted: []bool{true, true}})
 	}
 	step("member 3 alone refuses d", Judged{Member: 3, Batch: 1, Accepted: []bool{true, false}})
+	step("c and d are sound", Checked{Batch: 1, Findings: []Finding{{Sharing: Sound}, {Sharing: Sound}}})
 	step("e is late", up("e"))
 	step("the sum is assembled", Assembled{})
 	for j := range 3 {

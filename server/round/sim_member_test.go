@@ -10,7 +10,7 @@ import (
 func digestOf(set []Upload) Digest { return sha256.Sum256(fmt.Append(nil, set)) }
 
 // ask is a member: what it answers it has stored before.
-func (s *sim) ask(r Request, set []Upload) Input {
+func (s *sim) ask(r Request, set []Upload, keys string) Input {
 	m := &s.members[r.Member]
 	refuse := Failed{Member: r.Member, Ask: r.Ask, Batch: r.Batch, Final: true}
 	lying := r.Member == s.faults.liar
@@ -20,14 +20,22 @@ func (s *sim) ask(r Request, set []Upload) Input {
 			m.key = []byte{byte(r.Member), byte(s.rng.IntN(256))}
 		}
 		return Opened{Member: r.Member, Key: m.key}
+	case AskReveal:
+		if m.keys == "" {
+			m.keys = keys
+		}
+		if m.keys != keys {
+			s.fail("member %d is shown the keys %s after %s", r.Member, keys, m.keys)
+			return refuse
+		}
+		return Revealed{Member: r.Member, Coin: []byte{byte(r.Member)}}
 	case AskBegin:
 		m.begun = true
 		return Begun{Member: r.Member}
 	case AskJudge:
 		verdicts := make([]bool, len(r.IDs))
 		for i, id := range r.IDs {
-			at := slices.IndexFunc(s.devices, func(d simDevice) bool { return d.id == id })
-			good := m.begun && !m.abandon && !slices.Contains(s.devices[at].bad, r.Member) && !(lying && id[0]%2 == 0)
+			good := m.begun && !m.abandon && !slices.Contains(s.device(id).bad, r.Member) && !(lying && s.faults.complains && id[0]%2 == 0)
 			if _, had := m.accepted[id]; had || good && m.signed == nil {
 				verdicts[i] = true
 				m.accepted[id] = sha256.Sum256(id[:])
@@ -75,12 +83,69 @@ func (s *sim) release(j int, set []Upload, lie bool) Input {
 				total += d.mask
 			}
 		}
+		for _, u := range set {
+			if slices.Contains(s.device(u.ID).skew, j) {
+				total += 1000 * int64(j+1)
+			}
+		}
 		if lie {
 			total++
 		}
 		m.released = fmt.Append(nil, total)
 	}
 	return Answered{Member: j, Answer: m.released}
+}
+
+func (s *sim) device(id ID) simDevice {
+	return s.devices[slices.IndexFunc(s.devices, func(d simDevice) bool { return d.id == id })]
+}
+
+// hear keeps what a shell keeps of a member's verdicts: who answered words on which upload.
+func (s *sim) hear(r Request, in Input) {
+	judged, ok := in.(Judged)
+	if !ok {
+		return
+	}
+	for i, id := range r.IDs {
+		if s.judged[id] == nil {
+			s.judged[id] = map[int]bool{}
+		}
+		s.judged[id][r.Member] = judged.Accepted[i]
+	}
+}
+
+// slack is how many of n answers may be wrong and are corrected; more are noticed as long as there is one to spare.
+func (s *sim) slack(n int) int { return (n - s.p.l.Need) / 2 }
+
+// check is the decoder: n words of which some do not fit.
+func (s *sim) check(c Check) []Finding {
+	out := make([]Finding, len(c.IDs))
+	for i, id := range c.IDs {
+		d := s.device(id)
+		n := 0
+		var odd []int
+		for _, j := range c.Members {
+			if !s.judged[id][j] {
+				continue
+			}
+			n++
+			if forged := j == s.faults.liar && s.faults.forges && id[0]%2 == 1; forged || slices.Contains(d.skew, j) {
+				odd = append(odd, j)
+			}
+		}
+		switch {
+		case n < s.p.l.Need:
+		case n == s.p.l.Need: // any so many words lie on some polynomial
+			out[i] = Finding{Sharing: Sound}
+		case len(odd) <= s.slack(n):
+			out[i] = Finding{Sharing: Sound, Wrong: odd}
+			s.named += len(odd)
+		default:
+			out[i] = Finding{Sharing: Unsound}
+			s.voids++
+		}
+	}
+	return out
 }
 
 func (s *sim) vector(id ID, sign int64) {
@@ -101,6 +166,10 @@ func (s *sim) work(w Work) {
 		}
 		s.folded[id] = true
 		s.vector(id, 1)
+	}
+	if w.Check != nil {
+		found := s.check(*w.Check)
+		s.after(s.delay(300*time.Millisecond), s.inEpoch(func() { s.input(Checked{Batch: w.Check.Batch, Findings: found}) }))
 	}
 	if w.Assemble != nil {
 		s.after(s.delay(time.Second), s.inEpoch(func() {
@@ -124,21 +193,46 @@ func (s *sim) work(w Work) {
 	if w.Unmask {
 		answers := s.m.Durable().Answers
 		s.after(s.delay(time.Second), s.inEpoch(func() {
-			for _, a := range answers {
-				if string(a.Bytes) != string(answers[0].Bytes) {
-					s.input(Unmasked{Fault: Disagreement})
-					return
-				}
+			_, wrong, ok := s.decode(answers)
+			if !ok {
+				s.input(Unmasked{Fault: Disagreement})
+				return
 			}
-			s.input(Unmasked{})
+			s.input(Unmasked{Wrong: wrong})
 		}))
 	}
 }
 
+// decode corrects as many wrong answers as the spare ones allow.
+func (s *sim) decode(answers []Said) (total string, wrong []int, ok bool) {
+	votes := map[string]int{}
+	for _, a := range answers {
+		votes[string(a.Bytes)]++
+		if votes[string(a.Bytes)] > votes[total] {
+			total = string(a.Bytes)
+		}
+	}
+	for _, a := range answers {
+		if string(a.Bytes) != total {
+			wrong = append(wrong, a.Member)
+		}
+	}
+	return total, wrong, len(wrong) <= s.slack(len(answers))
+}
+
 // open unmasks what is stored, as a shell does after RELEASED.
 func (s *sim) open() {
+	said, wrong, ok := s.decode(s.stored.Answers)
+	if !ok || !slices.Equal(wrong, s.stored.Wrong) {
+		s.fail("the answers open again with %v wrong, and %v were named", wrong, s.stored.Wrong)
+	}
+	for _, j := range wrong {
+		if j != s.faults.liar {
+			s.fail("member %d is named, and %d lies", j, s.faults.liar)
+		}
+	}
 	var total int64
-	fmt.Sscan(string(s.stored.Answers[0].Bytes), &total)
+	fmt.Sscan(said, &total)
 	sum := slices.Clone(s.partial)
 	for i := range sum {
 		sum[i] -= total
@@ -169,6 +263,16 @@ func (s *sim) judge() {
 	}
 	if (d.State == Published) != (s.opened != nil) {
 		s.fail("state %v, opened %v", d.State, s.opened)
+	}
+	for _, u := range d.Set {
+		for _, j := range s.device(u.ID).skew {
+			if slices.Contains(d.Quorum, j) {
+				s.fail("member %d holds a share of another key in the set", j)
+			}
+		}
+	}
+	if d.State == Lost && d.Lost == Disagreement && !s.faults.lies {
+		s.fail("the answers disagree and nobody lies")
 	}
 	if s.opened == nil {
 		return

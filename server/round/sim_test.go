@@ -38,11 +38,14 @@ type sim struct {
 	acc    []int64
 	folded map[ID]bool
 	wakeAt time.Time
+	judged map[ID]map[int]bool // members that accepted in this process: their words are memory only
 
 	opened    []int64
 	openedSet []Upload
 	proposed  map[Digest]bool
 	answers   int // answers that any member ever gave
+	voids     int // checks that found an unsound sharing
+	named     int // checks that named a member
 	crashes   map[string]int
 	broken    error
 }
@@ -52,20 +55,24 @@ type Digest = [32]byte
 
 type simFaults struct {
 	drop, repeat, crash float64
-	liar                int // member that complains about, or answers, what it should not; -1: none
-	lies                bool
+	liar                int  // member that complains about, or answers, what it should not; -1: none
+	complains           bool // the liar refuses every other device
+	forges              bool // the liar accepts, and answers wrong words in the check of every other device
+	lies                bool // the liar's release is wrong
 }
 
 type simDevice struct {
 	id    ID
 	mask  int64
 	bad   []int // members whose envelope does not open
+	skew  []int // members whose share is not of the key that the others hold a share of
 	index int
 }
 
 type simMember struct {
 	down     bool
 	key      []byte
+	keys     string // the one list of keys that it gave its coin for
 	begun    bool
 	accepted map[ID]Digest
 	signed   *Digest
@@ -141,9 +148,10 @@ func newSim(seed uint64) *sim {
 		rng: rng, now: time.Unix(1_800_000_000, 0), p: p, budget: "reserved", proposed: map[Digest]bool{}, crashes: map[string]int{},
 		faults: simFaults{drop: pick(rng, 0, 0, .1, .3), repeat: pick(rng, 0, .2), crash: pick(rng, 0, .1, .3), liar: -1},
 	}
-	if rng.IntN(4) == 0 {
+	if rng.IntN(3) == 0 {
 		s.faults.liar = rng.IntN(5)
-		s.faults.lies = rng.IntN(3) == 0
+		s.faults.lies = rng.IntN(2) == 0
+		s.faults.complains, s.faults.forges = rng.IntN(3) > 0, rng.IntN(2) == 0
 	}
 	for i := range n {
 		d := simDevice{id: ID{byte(rng.IntN(256)), byte(rng.IntN(256)), byte(i)}, mask: rng.Int64N(1 << 40), index: i}
@@ -152,6 +160,11 @@ func newSim(seed uint64) *sim {
 			d.bad = []int{rng.IntN(5)}
 		case 1:
 			d.bad = []int{0, 1, 2, 3, 4}[:2+rng.IntN(4)]
+		case 2:
+			d.skew = []int{rng.IntN(5)}
+		case 3:
+			d.skew = []int{0, 1, 2, 3, 4}[rng.IntN(3):]
+			d.skew = d.skew[:1+rng.IntN(len(d.skew)-1)]
 		}
 		s.devices = append(s.devices, d)
 	}
@@ -214,7 +227,7 @@ func (s *sim) crash(where string) {
 		return
 	}
 	s.crashes[where]++
-	s.m, s.acc, s.folded = nil, nil, nil
+	s.m, s.acc, s.folded, s.judged = nil, nil, nil, nil
 	s.epoch++
 	s.after(s.delay(2*time.Second), s.restart)
 }
@@ -222,7 +235,7 @@ func (s *sim) crash(where string) {
 // restart resumes from what is durable.
 func (s *sim) restart() {
 	s.epoch++
-	s.acc, s.folded = make([]int64, len(s.devices)), map[ID]bool{}
+	s.acc, s.folded, s.judged = make([]int64, len(s.devices)), map[ID]bool{}, map[ID]map[int]bool{}
 	s.wakeAt = time.Time{}
 	if s.stored.State >= Frozen && s.stored.State != Abandoned {
 		s.acc = slices.Clone(s.partial)
@@ -327,19 +340,22 @@ func (s *sim) send(r Request) {
 	if s.chance(s.faults.repeat) {
 		times = 2
 	}
-	proposal := slices.Clone(s.m.Durable().Set)
+	proposal, keys := slices.Clone(s.m.Durable().Set), fmt.Sprint(s.m.Durable().Keys)
 	for range times {
 		s.after(s.delay(400*time.Millisecond), func() {
 			if s.members[r.Member].down {
 				s.after(50*time.Millisecond, s.inEpoch(lost))
 				return
 			}
-			answer := s.ask(r, proposal) // the member's state moves even if its answer is lost
+			answer := s.ask(r, proposal, keys) // the member's state moves even if its answer is lost
 			if s.chance(s.faults.drop) {
 				s.after(time.Second, s.inEpoch(lost))
 				return
 			}
-			s.after(s.delay(400*time.Millisecond), s.inEpoch(func() { s.input(answer) }))
+			s.after(s.delay(400*time.Millisecond), s.inEpoch(func() {
+				s.hear(r, answer)
+				s.input(answer)
+			}))
 		})
 	}
 }

@@ -18,7 +18,7 @@ type Upload = aggregation.Entry
 type State uint8
 
 const (
-	Created    State = iota + 1 // plan logged, budget reserved, members asked for the round's keys
+	Created    State = iota + 1 // plan logged, budget reserved, members asked for the round's keys, then for their coins
 	Collecting                  // configuration fixed, devices may upload
 	Frozen                      // U and the partial sum over U are durable, members are asked to sign U
 	Certified                   // a quorum signed U and the budget is charged, members are asked to release
@@ -46,7 +46,7 @@ func (s State) Charged() bool { return s >= Certified && s != Abandoned }
 
 // Windows are how long each phase may take. All must be positive.
 type Windows struct {
-	Keys     time.Duration // to collect round keys and acknowledgements of the configuration
+	Keys     time.Duration // to collect the round's keys, and as long again for the coins
 	Collect  time.Duration // from COLLECTING until the deadline for uploads
 	Verdicts time.Duration // after collection closes, for outstanding verdicts
 	Sign     time.Duration // after FROZEN, for a quorum of signatures
@@ -130,10 +130,12 @@ type Durable struct {
 	Opened   time.Time // when COLLECTING began
 	Since    time.Time // when State began
 	Keys     []Said    // every member's key of the round, ascending by member
+	Coins    []Said    // the coin that each key commits to: together they are the round's beacon
 	Quorum   []int     // Q, fixed at FROZEN, ascending
 	Set      []Upload  // U, ascending by id, fixed at FROZEN
 	Signed   []Said
 	Answers  []Said
+	Wrong    []int // members whose answers the others corrected, ascending
 	Abandon  AbandonReason
 	Lost     LostReason
 	Refusals []Said // signatures of the abandonment

@@ -132,9 +132,13 @@ func moveUploads(tx *sql.Tx, c Change) error {
 		for _, u := range t.Durable.Set {
 			in[u.ID] = true
 		}
-		for _, id := range t.Refused {
-			in[id] = true
-			if _, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND device = ?`, int(RefusedUpload), c.Task, int64(c.Round), id[:]); err != nil {
+		for _, r := range t.Refused {
+			in[r.ID] = true
+			state := RefusedUpload
+			if r.Reason == round.DropSharing {
+				state = UnsoundUpload
+			}
+			if _, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND device = ?`, int(state), c.Task, int64(c.Round), r.ID[:]); err != nil {
 				return err
 			}
 		}

@@ -17,6 +17,7 @@ const (
 	CountedUpload
 	LateUpload
 	RefusedUpload
+	UnsoundUpload // its key shares were not shares of one key
 )
 
 // Staged is a staged upload.
