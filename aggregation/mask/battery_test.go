@@ -97,7 +97,7 @@ func (p *Params) residual(s, other specimen) []uint64 {
 // two or more of N small words then have probability below (N·175/q)^2/2 < 2^-55.
 func (p *Params) solveByDivision(s specimen) int {
 	a := make([]uint64, p.n)
-	newExpander(p, s.public).next(a)
+	newExpander(p, s.public).next(a, p.literal.Q)
 	v := make([]uint64, p.n)
 	q := int64(p.literal.Q)
 	for i := range v {
@@ -159,7 +159,7 @@ func maskSpecimen(t *testing.T, p *Params, public, key, noise [32]byte, x []int3
 	block, e := make([]uint64, p.n), make([]int64, p.n)
 	q := int64(p.literal.Q)
 	for at := 0; at < len(x); at += p.n {
-		expand.next(block)
+		expand.next(block, p.literal.Q)
 		p.ring.MulCoeffsMontgomery(block, s.ntt, block)
 		p.ring.INTT(block, block)
 		draw.fill(e)
@@ -269,7 +269,7 @@ func TestT2_10_KeySumOpensNothingElse(t *testing.T) {
 func decodeSmall(p *Params, key []int64, sums []uint64, bound int64) (small int) {
 	s, block, out := make([]uint64, p.n), make([]uint64, p.n), make([]int64, p.n)
 	p.toNTT(s, key)
-	newExpander(p, [32]byte{9}).next(block)
+	newExpander(p, [32]byte{9}).next(block, p.literal.Q)
 	p.ring.MulCoeffsMontgomery(block, s, block)
 	p.ring.INTT(block, block)
 	p.decode(out, sums, block)

@@ -26,21 +26,21 @@ func (s stream) read(dst []byte) {
 }
 
 // expander gives the public polynomials a_0, a_1, ... of a seed, already in NTT and Montgomery form (ExpandA, section 3):
-// little-endian 64-bit words of the stream, masked to the length of q, those >= q left out.
+// little-endian 64-bit words of the stream, masked to the length of q, those >= q left out. Paired takes a polynomial mod its first
+// and one mod its second prime in turn.
 type expander struct {
 	stream stream
-	q      uint64
 	buf    []byte
 	left   []byte // part of buf not used yet
 }
 
 func newExpander(p *Params, seed [32]byte) *expander {
-	return &expander{stream: newStream(seed), q: p.literal.Q, buf: make([]byte, 8*p.n)}
+	return &expander{stream: newStream(seed), buf: make([]byte, 8*p.n)}
 }
 
-// next fills a with the next polynomial. Values are public, so branches on them are fine.
-func (x *expander) next(a []uint64) {
-	mask := uint64(1)<<bits.Len64(x.q) - 1
+// next fills a with the next polynomial, mod q. Values are public, so branches on them are fine.
+func (x *expander) next(a []uint64, q uint64) {
+	mask := uint64(1)<<bits.Len64(q) - 1
 	for i := 0; i < len(a); {
 		if len(x.left) == 0 {
 			x.left = x.buf[:8*min(len(a)-i, len(x.buf)/8)]
@@ -50,7 +50,7 @@ func (x *expander) next(a []uint64) {
 		for i < len(a) && len(b) >= 8 {
 			v := binary.LittleEndian.Uint64(b) & mask
 			b = b[8:]
-			if v < x.q {
+			if v < q {
 				a[i] = v
 				i++
 			}

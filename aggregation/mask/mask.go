@@ -15,18 +15,39 @@ type Secret struct {
 func NewSecret(p *Params, seed [32]byte) *Secret {
 	draw := newSampler(p.literal.Sigma, seed)
 	defer draw.erase()
-	s := &Secret{coeffs: make([]int64, p.n), ntt: make([]uint64, p.n)}
+	s := &Secret{coeffs: make([]int64, p.n), ntt: make([]uint64, p.blockDim())}
 	draw.fill(s.coeffs)
 	p.toNTT(s.ntt, s.coeffs)
 	return s
 }
 
-// toNTT reduces signed coefficients, |c| < q, without a branch and transforms them.
+// toNTT reduces signed coefficients, |c| < 2^46 and below every prime, without a branch and transforms them, for Paired under one prime
+// after the other and times the inverse of the other prime.
 func (p *Params) toNTT(dst []uint64, coeffs []int64) {
-	for i, c := range coeffs {
-		dst[i] = uint64(c + int64(p.literal.Q)&(c>>63))
+	if p.pair != nil {
+		p.pair.toNTT(dst, coeffs)
+		return
 	}
+	lift(dst, coeffs, p.literal.Q)
 	p.ring.NTT(dst, dst)
+}
+
+// lift gives c mod q for |c| < q.
+func lift(dst []uint64, coeffs []int64, q uint64) {
+	for i, c := range coeffs {
+		dst[i] = uint64(c + int64(q)&(c>>63))
+	}
+}
+
+// maskOf writes a·s of the next public a, for Paired its two halves y.
+func (p *Params) maskOf(block []uint64, expand *expander, ntt []uint64) {
+	if p.pair != nil {
+		p.pair.maskOf(block, expand, ntt)
+		return
+	}
+	expand.next(block, p.literal.Q)
+	p.ring.MulCoeffsMontgomery(block, ntt, block)
+	p.ring.INTT(block, block)
 }
 
 // Coefficients lends the key for sharing; it is gone after Erase.
@@ -46,22 +67,29 @@ func (p *Params) Mask(dst []byte, public [32]byte, s *Secret, noise [32]byte, x 
 	}
 	expand := newExpander(p, public)
 	draw := newSampler(p.literal.Sigma, noise)
-	block := make([]uint64, p.n)
+	block := make([]uint64, p.blockDim())
+	words := block
+	if p.pair != nil {
+		words = make([]uint64, p.blockDim())
+	}
 	e := make([]int64, p.n)
 	defer func() {
 		draw.erase()
 		clear(block)
 		clear(e)
 	}()
-	blockLen := p.n / 8 * p.literal.LogP
+	width := p.WordBits()
+	blockLen := len(block) / 8 * width
 	for len(x) > 0 {
-		k := min(p.n, len(x))
-		expand.next(block)
-		p.ring.MulCoeffsMontgomery(block, s.ntt, block)
-		p.ring.INTT(block, block)
+		k := min(len(block), len(x))
+		p.maskOf(block, expand, s.ntt)
 		draw.fill(e)
-		p.addAndSwitch(block[:k], e[:k], x[:k])
-		pack(dst[:min(blockLen, len(dst))], block[:k], p.literal.LogP)
+		if p.pair != nil {
+			p.pair.addAndSwitch(words[:k], block[:k/2], block[p.n:], e, x[:k])
+		} else {
+			p.addAndSwitch(block[:k], e[:k], x[:k])
+		}
+		pack(dst[:min(blockLen, len(dst))], words[:k], width)
 		x, dst = x[k:], dst[min(blockLen, len(dst)):]
 	}
 	return nil

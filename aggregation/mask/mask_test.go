@@ -114,8 +114,8 @@ func TestT1_3_ExpandA(t *testing.T) {
 	p := profileS(t, 4096)
 	x := newExpander(p, [32]byte{})
 	a := make([]uint64, 2*p.n)
-	x.next(a[:p.n])
-	x.next(a[p.n:])
+	x.next(a[:p.n], profileSQ)
+	x.next(a[p.n:], profileSQ)
 	for i, want := range []uint64{697810589148, 5025457916077, 6356476759891, 12940496626601} {
 		if a[i] != want {
 			t.Errorf("word %d of block 0 is %d, want %d", i, a[i], want)
@@ -136,7 +136,7 @@ func TestT1_4_Wire(t *testing.T) {
 	}
 	p.toNTT(s.ntt, s.coeffs)
 	block := make([]uint64, p.n)
-	newExpander(p, [32]byte{}).next(block)
+	newExpander(p, [32]byte{}).next(block, p.literal.Q)
 	p.ring.MulCoeffsMontgomery(block, s.ntt, block)
 	p.ring.INTT(block, block)
 	for i, want := range []uint64{5052488384613, 47021062638693, 50587470017446, 2866378242995} {
@@ -180,5 +180,53 @@ func BenchmarkFold(b *testing.B) {
 	dst := make([]byte, p.PackedLen())
 	for b.Loop() {
 		p.Fold(sums, dst)
+	}
+}
+
+func BenchmarkPaired(b *testing.B) {
+	p := params(b, Paired, 1<<20, 1<<14, 1<<15-1)
+	x := make([]int32, 1<<20)
+	dst := make([]byte, p.PackedLen())
+	s := NewSecret(p, [32]byte{1})
+	sums := make([]uint64, 1<<20)
+	b.Run("Mask", func(b *testing.B) {
+		for b.Loop() {
+			p.Mask(dst, [32]byte{2}, s, [32]byte{3}, x)
+		}
+	})
+	b.Run("Fold", func(b *testing.B) {
+		for b.Loop() {
+			p.Fold(sums, dst)
+		}
+	})
+	b.Run("Unmask", func(b *testing.B) {
+		clear(sums)
+		p.Fold(sums, dst)
+		for b.Loop() {
+			if _, err := p.Unmask([32]byte{2}, s.coeffs, sums, 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkUnmask(b *testing.B) {
+	p := profileS(b, 1<<20)
+	dst := make([]byte, p.PackedLen())
+	s := NewSecret(p, [32]byte{1})
+	p.Mask(dst, [32]byte{2}, s, [32]byte{3}, make([]int32, 1<<20))
+	sums := make([]uint64, 1<<20)
+	p.Fold(sums, dst)
+	for b.Loop() {
+		if _, err := p.Unmask([32]byte{2}, s.coeffs, sums, 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkNewParams is what every configuration that is parsed pays.
+func BenchmarkNewParams(b *testing.B) {
+	for b.Loop() {
+		params(b, Standard, 1<<20, 1<<14, 1<<15-1)
 	}
 }

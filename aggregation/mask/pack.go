@@ -10,13 +10,14 @@ import (
 var ErrPacking = errors.New("mask: packed vector")
 
 // A packed vector is a little-endian bit string: word j lies in bits [j·b, (j+1)·b), b = log2 P; the last byte is padded
-// with zeros. At b = 40 that is five bytes a word. Eight words always fill b bytes.
+// with zeros. At b = 40 that is five bytes a word. Eight words always fill b bytes. For Paired words 2i and 2i+1 are the lower and
+// the upper half of a coefficient, b = log2 P / 2; sums of halves are kept without carries, which 2^20 devices cannot overflow.
 
 // PackedLen is the length of a packed vector in bytes.
-func (p *Params) PackedLen() int { return (p.literal.Dim*p.literal.LogP + 7) / 8 }
+func (p *Params) PackedLen() int { return (p.literal.Dim*p.WordBits() + 7) / 8 }
 
 // PaddingBits is the number of high bits of the last byte that must be zero.
-func (p *Params) PaddingBits() uint8 { return uint8(8*p.PackedLen() - p.literal.Dim*p.literal.LogP) }
+func (p *Params) PaddingBits() uint8 { return uint8(8*p.PackedLen() - p.literal.Dim*p.WordBits()) }
 
 // pack writes words, reduced mod P, to dst, which holds exactly their bits.
 func pack(dst []byte, words []uint64, width int) {
@@ -42,9 +43,23 @@ func pack(dst []byte, words []uint64, width int) {
 	}
 }
 
-// Pack writes the low log2 P bits of Dim words to dst of PackedLen bytes.
+// Pack writes Dim words mod P to dst of PackedLen bytes; for Paired it carries from the lower into the upper half of each coefficient.
 func (p *Params) Pack(dst []byte, words []uint64) {
-	pack(dst[:p.PackedLen()], words[:p.literal.Dim], p.literal.LogP)
+	dst, words = dst[:p.PackedLen()], words[:p.literal.Dim]
+	if p.pair == nil {
+		pack(dst, words, p.WordBits())
+		return
+	}
+	var carried [64]uint64
+	for width := p.WordBits(); len(words) > 0; {
+		k := copy(carried[:], words)
+		for i := 0; i < k; i += 2 {
+			carried[i+1] += uint64(int64(carried[i]) >> width)
+		}
+		n := min(len(dst), len(carried)*width/8)
+		pack(dst[:n], carried[:k], width)
+		words, dst = words[k:], dst[n:]
+	}
 }
 
 // Fold adds a packed vector to Dim running sums, mod 2^64 and so mod P. On an error the sums are untouched.
@@ -62,12 +77,15 @@ func (p *Params) fold(sums []uint64, packed []byte, flip uint64) error {
 		return fmt.Errorf("%w: padding is not zero", ErrPacking)
 	}
 	done := 0
-	if p.literal.LogP == 40 {
+	switch p.WordBits() {
+	case 35:
+		done = fold35(sums, packed, flip)
+	case 40:
 		done = fold40(sums, packed, flip)
-	} else {
-		done = foldGroups(sums, packed, p.literal.LogP, flip)
+	default:
+		done = foldGroups(sums, packed, p.WordBits(), flip)
 	}
-	width := p.literal.LogP
+	width := p.WordBits()
 	mask := uint64(1)<<width - 1
 	for j := done; j < len(sums); j++ {
 		var last [8]byte
@@ -99,7 +117,7 @@ func foldGroups(sums []uint64, packed []byte, width int, flip uint64) (done int)
 	return done
 }
 
-// fold40 is foldGroups for the default profile: eight words are five loads.
+// fold40 is foldGroups for Standard at n = 2^14 and 16-bit inputs: eight words are five loads.
 func fold40(sums []uint64, packed []byte, flip uint64) (done int) {
 	const mask = 1<<40 - 1
 	for done+8 <= len(sums) && len(packed) >= 40 {
@@ -116,6 +134,28 @@ func fold40(sums []uint64, packed []byte, flip uint64) (done int) {
 		dst[6] += ((d>>48|e<<16)&mask ^ flip) - flip
 		dst[7] += (e>>24 ^ flip) - flip
 		packed = packed[40:]
+		done += 8
+	}
+	return done
+}
+
+// fold35 is foldGroups for Paired at n = 2^14 and 16-bit inputs: eight words are five loads, the last of which overlaps.
+func fold35(sums []uint64, packed []byte, flip uint64) (done int) {
+	const mask = 1<<35 - 1
+	for done+8 <= len(sums) && len(packed) >= 35 {
+		src, dst := (*[35]byte)(packed), (*[8]uint64)(sums[done:])
+		a, b := binary.LittleEndian.Uint64(src[0:]), binary.LittleEndian.Uint64(src[8:])
+		c, d := binary.LittleEndian.Uint64(src[16:]), binary.LittleEndian.Uint64(src[24:])
+		e := binary.LittleEndian.Uint64(src[27:])
+		dst[0] += (a&mask ^ flip) - flip
+		dst[1] += ((a>>35|b<<29)&mask ^ flip) - flip
+		dst[2] += (b>>6&mask ^ flip) - flip
+		dst[3] += ((b>>41|c<<23)&mask ^ flip) - flip
+		dst[4] += (c>>12&mask ^ flip) - flip
+		dst[5] += ((c>>47|d<<17)&mask ^ flip) - flip
+		dst[6] += (d>>18&mask ^ flip) - flip
+		dst[7] += (e>>29 ^ flip) - flip
+		packed = packed[35:]
 		done += 8
 	}
 	return done

@@ -35,30 +35,10 @@ const (
 
 const (
 	margin     = 13 // standard deviations between noise and decoding error
-	minLogP    = 24 // keeps q far above the noise for tiny inputs
+	minLogP    = 24 // of a coordinate; keeps q far above the noise for tiny inputs
 	extraLogQ  = 6  // log q - log P
 	smoothBits = 128
 )
-
-// Profile chooses the ring degree.
-type Profile uint8
-
-const (
-	Standard Profile = 1 // N = 2048, log q <= 53
-	High     Profile = 2 // N = 4096, q of 60 bits
-)
-
-// logN and the largest log q at which the lattice estimate for sigma 6.5 stays above the profile's claim
-// (section 5: 163 bits at 46, 148 at 50 for Standard; at least 240 for High).
-func (p Profile) limits() (logN, maxLogQ int, err error) {
-	switch p {
-	case Standard:
-		return 11, 53, nil
-	case High:
-		return 12, 60, nil
-	}
-	return 0, 0, fmt.Errorf("%w: profile %d is unknown", ErrModulus, p)
-}
 
 // Sigma is the standard deviation of secret and noise, in halves.
 type Sigma uint8
@@ -85,7 +65,8 @@ func (s Sigma) smooths(m int) bool {
 type Literal struct {
 	Profile    Profile
 	Q          uint64 // prime, 1 mod 2N
-	LogT, LogP int    // sum domain and wire modulus
+	Q2         uint64 // second prime, for Paired: q = Q·Q2; 0 otherwise
+	LogT, LogP int    // sum domain of one coordinate, wire modulus of one coefficient
 	Sigma      Sigma
 	Dim        int   // coordinates of a vector
 	Count      int   // most devices in one sum
@@ -94,44 +75,34 @@ type Literal struct {
 
 // Choose applies the general rule of section 2: the smallest T = 2^k with Count·Bound <= T/2-1,
 // log P = log T + ceil(log2(2·13·0.306·sqrt(Count))), q the largest prime below 2^(log P + 6) (2^60 for High) that is 1 mod 2N,
-// sigma by rule 5.
+// sigma by rule 5. Paired counts log T twice, makes log P even, and q the product of the two largest primes below its root.
 func Choose(profile Profile, dim, count int, bound int64) (Literal, error) {
 	l := Literal{Profile: profile, Dim: dim, Count: count, Bound: bound, Sigma: Sigma65}
-	logN, maxLogQ, err := profile.limits()
+	shape, err := profile.shape()
 	if err != nil {
 		return Literal{}, err
 	}
 	if err := l.checkRanges(); err != nil {
 		return Literal{}, err
 	}
-	if !l.Sigma.smooths(dim + 1<<logN) {
+	if !l.Sigma.smooths(dim + 1<<shape.logN) {
 		l.Sigma = Sigma70
 	}
 	l.LogT = bits.Len64(uint64(count)*uint64(bound)) + 1
 	wire := 2 * margin * math.Sqrt(float64(count)*(1.0/12+square(l.Sigma.Value()/(1<<extraLogQ))))
-	l.LogP = max(minLogP, l.LogT+int(math.Ceil(math.Log2(wire))))
+	l.LogP = max(minLogP*shape.perCoefficient, shape.perCoefficient*l.LogT+int(math.Ceil(math.Log2(wire))))
+	l.LogP += l.LogP % shape.perCoefficient
 	logQ := l.LogP + extraLogQ
-	if logQ > maxLogQ {
+	if logQ > shape.maxLogQ {
 		return Literal{}, fmt.Errorf("%w: %d devices with |x| <= %d need log q = %d, this profile has %d",
-			ErrOverflow, count, bound, logQ, maxLogQ)
+			ErrOverflow, count, bound, logQ, shape.maxLogQ)
 	}
 	if profile == High {
-		logQ = maxLogQ
+		logQ = shape.maxLogQ
 	}
-	l.Q = largestPrime(logQ, 2<<logN)
-	return l, nil
+	l.Q, l.Q2 = ladder(profile, logQ).primes()
+	return l, l.checkPair(shape)
 }
-
-// largestPrime below 2^log that is 1 mod step; step is a power of two far below 2^log.
-func largestPrime(log int, step uint64) uint64 {
-	q := uint64(1)<<log - step + 1
-	for !isPrime(q) {
-		q -= step
-	}
-	return q
-}
-
-func isPrime(q uint64) bool { return new(big.Int).SetUint64(q).ProbablyPrime(20) }
 
 func square(x float64) float64 { return x * x }
 
@@ -150,73 +121,95 @@ func (l *Literal) checkRanges() error {
 // Params are checked and immutable; they may be shared between goroutines.
 type Params struct {
 	literal Literal
+	shape   shape
 	n       int
 	ring    *ring.SubRing
-	delta   uint64 // floor(q/T)
-	switchM uint64 // floor(2^(64+log P) / q), for modSwitch
-	decodeM uint64 // floor(2^64·q / (P·Δ)), for divideRound
+	delta   uint64  // floor(q/T), floor(q/T²) for Paired
+	q       float64 // q as a number
+	pair    *pairing
+	switchM uint64  // floor(2^(64+log P) / q), for modSwitch
+	scale   float64 // q/(P·Δ), coordinates per wire unit, for decode
 }
 
 // NewParams checks every rule of section 2 on its own, whoever chose the numbers.
 func NewParams(l Literal) (*Params, error) {
-	logN, maxLogQ, err := l.Profile.limits()
+	shape, err := l.Profile.shape()
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkRanges(); err != nil {
+	if err := errors.Join(l.checkRanges(), l.checkPair(shape)); err != nil {
 		return nil, err
 	}
-	n := 1 << logN
-	logQ := bits.Len64(l.Q)
+	n := 1 << shape.logN
+	q, logQ := l.modulus()
 	switch {
 	case l.Sigma != Sigma65 && l.Sigma != Sigma70:
 		return nil, fmt.Errorf("%w: sigma %v has no table", ErrDimension, l.Sigma.Value())
 	case !l.Sigma.smooths(l.Dim + n):
 		return nil, fmt.Errorf("%w: sigma %v does not smooth %d coordinates", ErrDimension, l.Sigma.Value(), l.Dim+n)
-	case logQ > maxLogQ:
-		return nil, fmt.Errorf("%w: %d bits at N = %d, at most %d are secure", ErrModulus, logQ, n, maxLogQ)
-	case l.Q%uint64(2*n) != 1 || !isPrime(l.Q):
-		return nil, fmt.Errorf("%w: %d is not a prime that is 1 mod %d", ErrModulus, l.Q, 2*n)
-	case l.LogP < minLogP || l.LogP+extraLogQ > logQ || l.LogT < 2 || l.LogT >= l.LogP:
+	case logQ > shape.maxLogQ:
+		return nil, fmt.Errorf("%w: %d bits at N = %d, at most %d are secure", ErrModulus, logQ, n, shape.maxLogQ)
+	case l.LogP < minLogP*shape.perCoefficient || l.LogP+extraLogQ > logQ || l.LogT < 2 || shape.perCoefficient*l.LogT >= l.LogP:
 		return nil, fmt.Errorf("%w: need %d <= log P <= log q - %d and log T < log P, have P 2^%d, T 2^%d, q of %d bits",
-			ErrModulus, minLogP, extraLogQ, l.LogP, l.LogT, logQ)
-	case int64(l.Count)*l.Bound > 1<<(l.LogT-1)-1:
+			ErrModulus, minLogP*shape.perCoefficient, extraLogQ, l.LogP, l.LogT, logQ)
+	case l.LogT > 62 || int64(l.Count)*l.Bound > 1<<(l.LogT-1)-1:
 		return nil, fmt.Errorf("%w: %d devices with |x| <= %d exceed 2^%d - 1", ErrOverflow, l.Count, l.Bound, l.LogT-1)
 	}
-	p := &Params{literal: l, n: n, delta: l.Q >> l.LogT}
+	p := &Params{literal: l, shape: shape, n: n}
+	p.q, _ = new(big.Float).SetInt(q).Float64()
+	p.delta = new(big.Int).Rsh(q, uint(shape.perCoefficient*l.LogT)).Uint64()
+	p.scale = p.q / (math.Ldexp(1, l.LogP) * float64(p.delta))
 	if limit := p.limit(); limit < margin*math.Sqrt(p.noiseVariance(l.Count)) {
 		return nil, fmt.Errorf("%w: errors from %.1f wire units on, noise of %d devices is %.1f", ErrMargin, limit, l.Count,
 			math.Sqrt(p.noiseVariance(l.Count)))
 	}
-	r, err := ring.NewRing(n, []uint64{l.Q})
+	rings, err := l.rings(logQ)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModulus, err)
+		return nil, err
 	}
-	p.ring = r.SubRings[0]
-	p.switchM, _ = bits.Div64(1<<l.LogP, 0, l.Q)
-	scaled := new(big.Int).Lsh(new(big.Int).SetUint64(l.Q), 64)
-	p.decodeM = scaled.Div(scaled, new(big.Int).Lsh(new(big.Int).SetUint64(p.delta), uint(l.LogP))).Uint64()
+	p.ring = rings[0]
+	if shape.perCoefficient == 2 {
+		p.pair = newPairing(l, p.delta, rings)
+	} else {
+		p.switchM, _ = bits.Div64(1<<l.LogP, 0, l.Q)
+	}
 	return p, nil
 }
 
-// limit is Δ·P/(2q), the wire error from which a coordinate decodes wrongly.
-func (p *Params) limit() float64 {
-	return float64(p.delta) * math.Ldexp(1, p.literal.LogP) / (2 * float64(p.literal.Q))
+// modulus is q and its length.
+func (l *Literal) modulus() (q *big.Int, logQ int) {
+	q = new(big.Int).SetUint64(l.Q)
+	if l.Profile == Paired {
+		q.Mul(q, new(big.Int).SetUint64(l.Q2))
+	}
+	return q, q.BitLen()
 }
+
+// limit is Δ·P/(2q), the wire error from which a coordinate decodes wrongly.
+func (p *Params) limit() float64 { return 1 / (2 * p.scale) }
 
 // noiseVariance is n(1/12 + (sigma·P/q)^2), in squared wire units.
 func (p *Params) noiseVariance(n int) float64 {
-	return float64(n) * (1.0/12 + square(p.literal.Sigma.Value()*math.Ldexp(1, p.literal.LogP)/float64(p.literal.Q)))
+	return float64(n) * (1.0/12 + square(p.literal.Sigma.Value()*math.Ldexp(1, p.literal.LogP)/p.q))
 }
 
 // Literal returns the open form.
 func (p *Params) Literal() Literal { return p.literal }
 
-// N is the ring degree: coordinates per block and coefficients of the key.
+// N is the ring degree: coefficients of a block and of the key.
 func (p *Params) N() int { return p.n }
 
-// Blocks is ceil(Dim/N).
-func (p *Params) Blocks() int { return (p.literal.Dim + p.n - 1) / p.n }
+// coordinates of one block.
+func (p *Params) blockDim() int { return p.n * p.shape.perCoefficient }
 
-// WordBits is log2 P.
-func (p *Params) WordBits() int { return p.literal.LogP }
+// Blocks is the number of polynomials of a vector.
+func (p *Params) Blocks() int { return (p.literal.Dim + p.blockDim() - 1) / p.blockDim() }
+
+// WordBits is the width of one coordinate on the wire: log2 P, half of it for Paired.
+func (p *Params) WordBits() int { return p.literal.LogP / p.shape.perCoefficient }
+
+// Security is the classical estimate in bits after the hybrid argument over Count devices (section 5).
+func (p *Params) Security() float64 {
+	_, logQ := p.literal.modulus()
+	return estimate(p.shape.logN, logQ) - math.Log2(float64(p.literal.Count))
+}

@@ -52,7 +52,7 @@ func TestChoose(t *testing.T) {
 	}{
 		{Standard, 0, 2, 1, ErrDimension}, {Standard, MaxDim + 1, 2, 1, ErrDimension}, {Standard, 1, 0, 1, ErrCount},
 		{Standard, 1, MaxCount + 1, 1, ErrCount}, {Standard, 1, 2, 0, ErrOverflow}, {Standard, 1, 2, MaxBound + 1, ErrOverflow},
-		{Standard, 1, 1 << 20, 1 << 14, ErrOverflow}, {High, 1, 1 << 20, 1 << 30, ErrOverflow}, {0, 1, 2, 1, ErrModulus}, {3, 1, 2, 1, ErrModulus},
+		{Standard, 1, 1 << 20, 1 << 14, ErrOverflow}, {High, 1, 1 << 20, 1 << 30, ErrOverflow}, {0, 1, 2, 1, ErrModulus}, {4, 1, 2, 1, ErrModulus}, {Paired, 3, 2, 1, ErrDimension}, {Paired, 2, 1 << 16, 1 << 15, ErrOverflow}, {Paired, 2, 2, 1 << 29, ErrOverflow},
 	} {
 		if _, err := Choose(c.profile, c.dim, c.count, c.bound); !errors.Is(err, c.want) {
 			t.Errorf("profile %d, dim %d, %d devices, bound %d: %v, want %v", c.profile, c.dim, c.count, c.bound, err, c.want)
@@ -97,7 +97,7 @@ func TestT3_22_NewParamsRefuses(t *testing.T) {
 
 func TestLargestPrimeIsLargest(t *testing.T) {
 	for log := 30; log <= 53; log++ {
-		q := largestPrime(log, 4096)
+		q := largestPrime(1<<log, 4096)
 		if q>>log != 0 || q%4096 != 1 || !isPrime(q) {
 			t.Errorf("2^%d: %d", log, q)
 		}

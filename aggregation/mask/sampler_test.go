@@ -159,7 +159,8 @@ func TestT1_6_NoSecretBranches(t *testing.T) {
 		"sampler.go":   "fillGroup binaryDigits transpose8",
 		"compare65.go": "compare65",
 		"compare70.go": "compare70",
-		"mask.go":      "addAndSwitch modSwitch toNTT",
+		"mask.go":      "addAndSwitch modSwitch lift",
+		"pair.go":      "addAndSwitch add wire",
 	}
 	for file, names := range want {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)

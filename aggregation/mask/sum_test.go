@@ -65,6 +65,8 @@ func TestSumsAreExact(t *testing.T) {
 		{Standard, 1, 2, 1}, {Standard, 7, 3, 5}, {Standard, 2047, 5, 100}, {Standard, 2049, 16, 1 << 12}, {Standard, 4096, 100, 1000},
 		{Standard, 5001, 40, 1<<20 + 1}, {Standard, 3000, 1 << 14, 1<<15 - 1}, {Standard, 3000, 1 << 16, 1<<15 - 1},
 		{Standard, 2050, 1 << 20, 1<<13 - 1}, {High, 4097, 1 << 20, 1<<20 - 1}, {High, 5003, 7, MaxBound},
+		{Paired, 2, 2, 1}, {Paired, 8190, 3, 5}, {Paired, 8194, 16, 1 << 12}, {Paired, 20_002, 1 << 14, 1<<15 - 1}, {Paired, 10_000, 1 << 16, 1<<15 - 1},
+		{Paired, 10_000, 1 << 20, 1<<11 - 1}, {Paired, 10_000, 100, 1 << 18},
 	} {
 		p := params(t, c.profile, c.dim, c.count, c.bound)
 		n := min(c.count, 12)
@@ -189,7 +191,7 @@ func TestT1_8a_LattigoOracle(t *testing.T) {
 func checkSameMask(t *testing.T, p *Params, public [32]byte, s *Secret, ct *rlwe.Ciphertext, pt *rlwe.Plaintext) {
 	t.Helper()
 	block := make([]uint64, p.n)
-	newExpander(p, public).next(block)
+	newExpander(p, public).next(block, p.literal.Q)
 	if !slices.Equal(block, ct.Value[1].Coeffs[0]) {
 		t.Fatal("the public polynomials differ")
 	}
@@ -240,7 +242,7 @@ func TestPackFoldUnfold(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	for width := minLogP; width <= 54; width++ {
 		for _, dim := range []int{1, 2, 7, 8, 9, 64, 1001} {
-			p := &Params{literal: Literal{LogP: width, Dim: dim}}
+			p := &Params{literal: Literal{LogP: width, Dim: dim}, shape: shape{perCoefficient: 1}}
 			words, sums, before := make([]uint64, dim), make([]uint64, dim), make([]uint64, dim)
 			for i := range words {
 				words[i], sums[i] = rng.Uint64(), rng.Uint64()

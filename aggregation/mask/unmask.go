@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
+	"math/big"
 )
 
 // ErrGarbled reports sums that do not decode to a sum of in-range vectors: the key sum is not that of the vectors,
@@ -26,22 +26,20 @@ func (p *Params) Unmask(public [32]byte, key []int64, sums []uint64, n int) ([]i
 			return nil, fmt.Errorf("%w: a key word beyond %d devices", ErrGarbled, n)
 		}
 	}
-	s := make([]uint64, p.n)
-	reduced := make([]int64, p.n)
-	for i, c := range key {
-		reduced[i] = c % int64(p.literal.Q)
-	}
-	p.toNTT(s, reduced)
+	s := make([]uint64, p.blockDim())
+	p.toNTT(s, key)
 	expand := newExpander(p, public)
-	block := make([]uint64, p.n)
+	block := make([]uint64, p.blockDim())
 	out := make([]int64, len(sums))
 	residual := 0.0
-	for at := 0; at < len(sums); at += p.n {
-		expand.next(block)
-		p.ring.MulCoeffsMontgomery(block, s, block)
-		p.ring.INTT(block, block)
-		k := min(p.n, len(sums)-at)
-		residual += p.decode(out[at:at+k], sums[at:at+k], block[:k])
+	for at := 0; at < len(sums); at += len(block) {
+		p.maskOf(block, expand, s)
+		k := min(len(block), len(sums)-at)
+		if p.pair != nil {
+			residual += p.pair.decode(out[at:at+k], sums[at:at+k], block)
+		} else {
+			residual += p.decode(out[at:at+k], sums[at:at+k], block[:k])
+		}
 	}
 	if residual > p.residualLimit(n, len(sums)) {
 		return nil, fmt.Errorf("%w: residual noise is not that of %d masks", ErrGarbled, n)
@@ -55,49 +53,50 @@ func (p *Params) Unmask(public [32]byte, key []int64, sums []uint64, n int) ([]i
 }
 
 // decode fills out with M and returns the sum of squared residuals (u - M·Δ·P/q), in wire units.
+//
+// Floating point gives u·q/(P·Δ) within 2^-10: u < 2^53, and the quotient stays below 2^(log P - 2), at most 2^52 with 10 bits
+// of margin below P. So the nearest integer is right unless the fraction is within nearHalf of a half; then integers decide.
 func (p *Params) decode(out []int64, sums, as []uint64) float64 {
 	shift := 64 - p.literal.LogP
-	step := 1 / float64(p.literal.Q)
 	squares := 0.0
+	sums, as = sums[:len(out)], as[:len(out)]
 	for i := range out {
 		u := int64((sums[i]-p.modSwitch(as[i]))<<shift) >> shift
-		sign := u >> 63
-		m, rest := p.divideRound(uint64((u ^ sign) - sign))
-		out[i] = (int64(m) ^ sign) - sign
-		r := rest * step
-		squares += r * r
+		quotient := float64(u) * p.scale
+		m := int64(quotient + math.Copysign(0.5, quotient))
+		rest := float64(quotient - float64(m))
+		if math.Abs(rest) > 0.5-nearHalf {
+			m, rest = p.divide(u)
+		}
+		out[i] = m
+		squares += rest * rest
 	}
-	return squares
+	return squares / (p.scale * p.scale)
 }
 
-// divideRound returns round(u·q/(P·Δ)), half up, and the signed remainder u·q - result·P·Δ, for 0 <= u <= P/2.
-func (p *Params) divideRound(u uint64) (uint64, float64) {
-	hi, lo := bits.Mul64(u, p.literal.Q)
-	dhi, dlo := p.delta>>(64-p.literal.LogP), p.delta<<p.literal.LogP
-	m, _ := bits.Mul64(u, p.decodeM) // the quotient or one or two below
-	mh, ml := bits.Mul64(m, dlo)
-	mh += m * dhi
-	lo, borrow := bits.Sub64(lo, ml, 0)
-	hi, _ = bits.Sub64(hi, mh, borrow)
-	for hi > dhi || hi == dhi && lo >= dlo {
-		lo, borrow = bits.Sub64(lo, dlo, 0)
-		hi, _ = bits.Sub64(hi, dhi, borrow)
-		m++
+const nearHalf = 1.0 / 64
+
+// divide gives round(u·q/(P·Δ)), halves away from zero, and the rest, in integers.
+func (p *Params) divide(u int64) (int64, float64) {
+	a, b := big.NewInt(u), new(big.Int).SetUint64(p.literal.Q)
+	a.Mul(a, b)
+	d := b.Lsh(b.SetUint64(p.delta), uint(p.literal.LogP))
+	m, rest := new(big.Int).QuoRem(a, d, new(big.Int))
+	if twice := new(big.Int).Lsh(rest, 1); twice.CmpAbs(d) >= 0 {
+		sign := big.NewInt(int64(u>>63 | 1))
+		m.Add(m, sign)
+		rest.Sub(rest, sign.Mul(sign, d))
 	}
-	rest := float64(hi)*0x1p64 + float64(lo)
-	twice, carry := bits.Add64(lo, lo, 0)
-	twiceHi := hi<<1 + carry
-	if twiceHi > dhi || twiceHi == dhi && twice >= dlo {
-		return m + 1, rest - (float64(dhi)*0x1p64 + float64(dlo))
-	}
-	return m, rest
+	r, _ := new(big.Rat).SetFrac(rest, d).Float64()
+	return m.Int64(), r
 }
 
-// residualLimit bounds the sum of d squared residuals: each is sub-Gaussian with the variance of n masks plus the rounding of
+// residualLimit bounds the sum of squared residuals of d coordinates: each is sub-Gaussian with the variance of n masks plus the rounding of
 // A·S, so by Laurent and Massart (2000, Lemma 1) the sum exceeds v(d + 2·sqrt(d·x) + 2x) with probability below e^-x; x = 45.
 // A coordinate without its mask leaves limit²/3, at least 56 times v.
 func (p *Params) residualLimit(n, d int) float64 {
 	const x = 45
 	v := p.noiseVariance(n) + 1.0/12
-	return v * (float64(d) + 2*math.Sqrt(float64(d)*x) + 2*x)
+	f := float64((d + p.shape.perCoefficient - 1) / p.shape.perCoefficient) // coefficients
+	return v * (f + 2*math.Sqrt(f*x) + 2*x)
 }
