@@ -22,7 +22,8 @@ const MaxGroups = 1 << 12
 // EveryDevice is the threshold under which every id is eligible.
 const EveryDevice = 1<<64 - 1
 
-// coinOf derives the member's coin from the seed of its round key: whoever is shown the coin learns nothing of the seed.
+// coinOf derives the member's coin from the seed of its round; the round's key pair has a label of its own, so that
+// showing the coin leaves the key secret.
 func coinOf(seed []byte) [32]byte { return hash(labelCoinSeed, seed) }
 
 // commitCoin is what a member publishes beside its round key, before any coin is shown.
@@ -67,21 +68,9 @@ func (c *Config) Eligible(id DeviceID) bool {
 }
 
 // ShardOf is the id's one shard, H(beacon, id) mod Groups, so that neither device nor server chooses it (rule 11).
-// Values of the incomplete last run of 2^64 are drawn again: every shard is equally likely.
+// Every shard is equally likely.
 func (c *Config) ShardOf(id DeviceID) uint32 {
-	groups := uint64(c.literal.Groups)
-	if groups == 1 {
-		return 0
-	}
-	_, excess := bits.Div64(1, 0, groups) // 2^64 mod groups
-	for draw := uint32(0); ; draw++ {
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], draw)
-		lot := hash(labelShard, c.beacon[:], id[:], b[:])
-		if v := binary.BigEndian.Uint64(lot[:8]); v <= EveryDevice-excess {
-			return uint32(v % groups)
-		}
-	}
+	return uint32(lotBelow(uint64(c.literal.Groups), labelShard, c.beacon[:], id[:]))
 }
 
 // ThresholdFor is the threshold under which an expected `wanted` of `size` devices are eligible; EveryDevice when
@@ -95,4 +84,21 @@ func ThresholdFor(wanted, size uint32) uint64 {
 	}
 	share, _ := bits.Div64(uint64(wanted), 0, uint64(size))
 	return share - 1
+}
+
+// lotBelow is H(label, parts, draw) mod n, every value equally likely: first eight bytes of the hash that fall into
+// the incomplete last run of 2^64 are drawn again, with the next draw number.
+func lotBelow(n uint64, label string, parts ...[]byte) uint64 {
+	if n == 1 {
+		return 0
+	}
+	_, excess := bits.Div64(1, 0, n) // 2^64 mod n
+	for draw := uint32(0); ; draw++ {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], draw)
+		lot := hash(label, append(parts[:len(parts):len(parts)], b[:])...)
+		if v := binary.BigEndian.Uint64(lot[:8]); v <= EveryDevice-excess {
+			return v % n
+		}
+	}
 }

@@ -59,18 +59,44 @@ func NewParams(l ParamsLiteral) (*Params, error) {
 	if err != nil {
 		return nil, err
 	}
-	if int64(l.NMax)*int64(chosen.Sigma.Tail()) >= 1<<30 {
-		return nil, fmt.Errorf("%w: %d devices with |s| <= %d", ErrKeySum, l.NMax, chosen.Sigma.Tail())
+	if err := checkKeySum(l.NMax, chosen.Sigma, shareModulus(l, chosen.Q)); err != nil {
+		return nil, err
 	}
 	m, err := mask.NewParams(chosen)
 	if err != nil {
 		return nil, err
 	}
-	s, err := share.New(share.Default(), l.Members, l.Corrupt, l.Rho)
+	field, err := share.NewField(shareModulus(l, chosen.Q))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModulus, err)
+	}
+	s, err := share.New(field, l.Members, l.Corrupt, l.Rho)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommittee, err)
 	}
 	return &Params{literal: l, mask: m, shares: s}, nil
+}
+
+// checkBits is the soundness of the sharing check: a sharing of something else passes a challenge with 2^-92.
+const checkBits = 92
+
+func checkNeed(l ParamsLiteral) int { return l.Corrupt + l.Rho }
+
+// shareModulus is the field that keys are shared over: the default, or the ring's own prime where the norm check
+// evaluates masked vectors under the shares.
+func shareModulus(l ParamsLiteral, q uint64) uint64 {
+	if l.Norm > 0 {
+		return q
+	}
+	return share.P
+}
+
+// checkKeySum demands that the sum of NMax keys lies within ±(p-1)/2, with the sampler's own tail (rule 5).
+func checkKeySum(count int, sigma mask.Sigma, p uint64) error {
+	if uint64(count)*uint64(sigma.Tail()) > (p-1)/2 {
+		return fmt.Errorf("%w: %d devices with |s| <= %d", ErrKeySum, count, sigma.Tail())
+	}
+	return nil
 }
 
 // checkCommittee enforces section 4: quorum = floor((m+c)/2)+1 <= m - 0, and ρ <= quorum - c.
@@ -84,6 +110,9 @@ func checkCommittee(l ParamsLiteral) error {
 	}
 	if l.Rho > quorum-l.Corrupt {
 		return fmt.Errorf("%w: rho=%d exceeds quorum %d minus c=%d", ErrCommittee, l.Rho, quorum, l.Corrupt)
+	}
+	if need := checkNeed(l); need > quorum {
+		return fmt.Errorf("%w: a check needs %d answers, a quorum gives %d", ErrCommittee, need, quorum)
 	}
 	return nil
 }
@@ -123,6 +152,15 @@ func (p *Params) VectorLen() int { return p.mask.PackedLen() }
 
 // AnswerWords is the number of field elements in a member's answer, ceil(N/ρ).
 func (p *Params) AnswerWords() int { return p.shares.Words(p.mask.N()) }
+
+// CheckWords is the number of field elements in a member's answer to the sharing check, and of the blinding polynomials
+// that a device shares for it: the fewest whose bits reach 92, three of the default field.
+func (p *Params) CheckWords() int {
+	return (checkBits + p.shares.Field().Bits() - 1) / p.shares.Field().Bits()
+}
+
+// CheckNeed is c+ρ, the fewest answers that decide a sharing check.
+func (p *Params) CheckNeed() int { return checkNeed(p.literal) }
 
 // EnvelopeLen is the exact length in bytes of one sealed share under the suite.
 func (p *Params) EnvelopeLen(s Suite) int {
