@@ -2,11 +2,8 @@ package mask
 
 import "encoding/binary"
 
-// lanes bounds the length of the tables; group is how many samples are drawn together, one in each bit of a word.
-const (
-	lanes = 96
-	group = 64
-)
+// group is how many samples are drawn together, one in each bit of a word.
+const group = 64
 
 // groupBytes is the randomness of one group: 128 planes of magnitude, one of signs.
 const groupBytes = 8 * (128 + 1)
@@ -16,9 +13,9 @@ const groupBytes = 8 * (128 + 1)
 // TC 2018, use planes of bits alike), so that neither time nor memory access depends on it.
 type sampler struct {
 	stream  stream
-	compare func(n0, n1, n2, n3, n4, n5, n6, n7 *[16]uint64, less *[lanes]uint64)
+	compare func(n0, n1, n2, n3, n4, n5, n6, n7 *[16]uint64, digit *[8]uint64)
 	planes  [8][16]uint64
-	less    [lanes]uint64 // less[k-1]: the samples with |X| >= k
+	digits  [8]uint64 // of |X| in binary, then the sign
 	buf     []byte
 }
 
@@ -53,15 +50,19 @@ func (s *sampler) fillGroup(dst *[group]int64, random *[groupBytes]byte) {
 			s.planes[j][b] = binary.LittleEndian.Uint64(random[128*j+8*b:])
 		}
 	}
-	p := &s.planes
-	s.compare(&p[0], &p[1], &p[2], &p[3], &p[4], &p[5], &p[6], &p[7], &s.less)
-	digits := binaryDigits(&s.less)
-	digits[7] = binary.LittleEndian.Uint64(random[8*128:])
+	p, d := &s.planes, &s.digits
+	s.compare(&p[0], &p[1], &p[2], &p[3], &p[4], &p[5], &p[6], &p[7], d)
+	// |X| >= k holds for k = 1..|X|, so binary digit j of |X| is the parity of those k that are multiples of 2^j.
+	d[5] ^= d[6]
+	d[4] ^= d[5]
+	d[3] ^= d[4]
+	d[2] ^= d[3]
+	d[1] ^= d[2]
+	d[0] ^= d[1]
+	d[7] = binary.LittleEndian.Uint64(random[8*128:])
 	for g := range 8 {
-		block := uint64(0)
-		for d := range digits {
-			block |= digits[d] >> (8 * g) & 255 << (8 * d)
-		}
+		block := d[0]>>(8*g)&255 | d[1]>>(8*g)&255<<8 | d[2]>>(8*g)&255<<16 | d[3]>>(8*g)&255<<24 |
+			d[4]>>(8*g)&255<<32 | d[5]>>(8*g)&255<<40 | d[6]>>(8*g)&255<<48 | d[7]>>(8*g)<<56
 		block = transpose8(block)
 		for i := range 8 {
 			v := int64(block >> (8 * i) & 127)
@@ -69,19 +70,6 @@ func (s *sampler) fillGroup(dst *[group]int64, random *[groupBytes]byte) {
 			dst[8*g+i] = (v ^ sign) - sign
 		}
 	}
-}
-
-// binaryDigits counts less in binary, lane by lane: |X| >= k holds for k = 1..|X|, so digit d is the parity of those k that are
-// multiples of 2^d.
-func binaryDigits(less *[lanes]uint64) (digits [8]uint64) {
-	for d := range 7 {
-		x := uint64(0)
-		for k := 1 << d; k <= lanes; k += 1 << d {
-			x ^= less[k-1]
-		}
-		digits[d] = x
-	}
-	return digits
 }
 
 // transpose8 transposes an 8x8 matrix of bits, row r in byte r (Warren, Hacker's Delight, 7-3).
@@ -98,5 +86,5 @@ func transpose8(x uint64) uint64 {
 func (s *sampler) erase() {
 	clear(s.buf[:cap(s.buf)])
 	s.planes = [8][16]uint64{}
-	s.less = [lanes]uint64{}
+	s.digits = [8]uint64{}
 }

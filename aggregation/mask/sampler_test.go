@@ -156,7 +156,7 @@ func TestT1_6_Distribution(t *testing.T) {
 // every index is a loop variable.
 func TestT1_6_NoSecretBranches(t *testing.T) {
 	want := map[string]string{
-		"sampler.go":   "fillGroup binaryDigits transpose8",
+		"sampler.go":   "fillGroup transpose8",
 		"compare65.go": "compare65",
 		"compare70.go": "compare70",
 		"mask.go":      "addAndSwitch modSwitch lift",
