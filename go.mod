@@ -3,6 +3,7 @@ module tutti
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/chewxy/hm v1.0.0
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/differential-privacy/go/v3 v3.0.0

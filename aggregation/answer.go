@@ -3,8 +3,6 @@ package aggregation
 import (
 	"crypto/ed25519"
 	"fmt"
-
-	"tutti/aggregation/share"
 )
 
 // Answer is a member's one release: the sum of its shares over U, signed so that a wrong one has a name.
@@ -12,18 +10,27 @@ type Answer struct {
 	Cfg       Digest
 	SetDigest Digest
 	Member    uint16   // 1..m
-	Words     []uint32 // Params.AnswerWords field elements
+	Words     []uint64 // Params.AnswerWords field elements
 	Signature []byte   // 64 bytes
+
+	width int // bytes of a word on the wire, Field.Bytes
+}
+
+func newAnswer(cfg *Config, set Digest, member uint16, words []uint64) *Answer {
+	return &Answer{Cfg: cfg.digest, SetDigest: set, Member: member, Words: words, width: cfg.params.shares.Field().Bytes()}
 }
 
 func (a *Answer) body() *writer {
-	w := newWriter(labelAnswer, 160+4*len(a.Words))
+	w := newWriter(labelAnswer, 160+a.width*len(a.Words))
 	w.raw(a.Cfg[:])
 	w.raw(a.SetDigest[:])
 	w.u16(a.Member)
+	w.u8(uint8(a.width))
 	w.u32(uint32(len(a.Words)))
 	for _, v := range a.Words {
-		w.u32(v)
+		for i := a.width - 1; i >= 0; i-- {
+			w.u8(uint8(v >> (8 * i)))
+		}
 	}
 	return w
 }
@@ -35,11 +42,12 @@ func (a *Answer) sign(key ed25519.PrivateKey) {
 // Verify reports whether the answer is well formed, for this set, and signed by its member.
 func (a *Answer) Verify(cfg *Config, setDigest Digest) bool {
 	identity, ok := cfg.identity(a.Member)
-	if !ok || a.Cfg != cfg.digest || a.SetDigest != setDigest || len(a.Words) != cfg.params.AnswerWords() {
+	field := cfg.params.shares.Field()
+	if !ok || a.Cfg != cfg.digest || a.SetDigest != setDigest || len(a.Words) != cfg.params.AnswerWords() || a.width != field.Bytes() {
 		return false
 	}
 	for _, v := range a.Words {
-		if v >= share.P {
+		if v >= field.Modulus() {
 			return false
 		}
 	}
@@ -63,9 +71,14 @@ func ParseAnswer(b []byte) (*Answer, error) {
 	r.fixed(a.Cfg[:])
 	r.fixed(a.SetDigest[:])
 	a.Member = r.u16()
-	a.Words = make([]uint32, r.count(r.u32(), maxAnswerWords, 4))
+	if a.width = int(r.u8()); r.err == nil && (a.width < 1 || a.width > 8) {
+		r.fail("words of %d bytes", a.width)
+	}
+	a.Words = make([]uint64, r.count(r.u32(), maxAnswerWords, a.width))
 	for i := range a.Words {
-		a.Words[i] = r.u32()
+		for _, c := range r.raw(a.width) {
+			a.Words[i] = a.Words[i]<<8 | uint64(c)
+		}
 	}
 	a.Signature = append([]byte{}, r.bytes(ed25519.SignatureSize)...)
 	if err := r.done(); err != nil {

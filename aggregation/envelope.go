@@ -3,32 +3,58 @@ package aggregation
 import (
 	"crypto/ecdh"
 	"crypto/hpke"
-	"encoding/binary"
 	"fmt"
 
 	"tutti/aggregation/share"
 )
 
-// Suite names the HPKE algorithms of a round's envelopes.
+// Suite names the HPKE algorithms of a round's envelopes (RFC 9180, base mode; HKDF-SHA256 and AES-256-GCM in both).
 type Suite uint8
 
-// SuiteX25519 is DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM (RFC 9180, base mode).
-const SuiteX25519 Suite = 1
+const (
+	SuiteX25519         Suite = 1 // DHKEM(X25519, HKDF-SHA256)
+	SuiteMLKEM768X25519 Suite = 2 // X-Wing, draft-ietf-hpke-pq: opens only to who breaks both ML-KEM-768 and X25519
+)
 
 const (
 	maxPublicKeyLen = 2048 // room for MLKEM768X25519 (1216)
-	roundSeedLen    = 32   // input keying material of DeriveKeyPair
+	roundSeedLen    = 32   // both the HPKE key pair and the coin of a round follow from it
 	shareVersion    = 1    // leads every envelope's plaintext
+	aeadOverhead    = 16
+
+	labelKeySeed = "tutti/agg/v1/keyseed"
 )
 
+// Valid reports whether the suite is one of the listed ones.
+func (s Suite) Valid() bool { return s == SuiteX25519 || s == SuiteMLKEM768X25519 }
+
+// String is the KEM's name.
+func (s Suite) String() string {
+	switch s {
+	case SuiteX25519:
+		return "X25519"
+	case SuiteMLKEM768X25519:
+		return "MLKEM768X25519"
+	}
+	return fmt.Sprintf("suite(%d)", uint8(s))
+}
+
 // overhead is the encapsulated key and the AEAD tag, in bytes.
-func (s Suite) overhead() int { return 32 + 16 }
+func (s Suite) overhead() int {
+	if s == SuiteMLKEM768X25519 {
+		return 1088 + 32 + aeadOverhead
+	}
+	return 32 + aeadOverhead
+}
 
 func (s Suite) kem() (hpke.KEM, error) {
-	if s != SuiteX25519 {
-		return nil, fmt.Errorf("%w: suite %d is unknown", ErrConfig, s)
+	switch s {
+	case SuiteX25519:
+		return hpke.DHKEM(ecdh.X25519()), nil
+	case SuiteMLKEM768X25519:
+		return hpke.MLKEM768X25519(), nil
 	}
-	return hpke.DHKEM(ecdh.X25519()), nil
+	return nil, fmt.Errorf("%w: suite %d is unknown", ErrConfig, uint8(s))
 }
 
 func (s Suite) publicKey(b []byte) (hpke.PublicKey, error) {
@@ -39,13 +65,16 @@ func (s Suite) publicKey(b []byte) (hpke.PublicKey, error) {
 	return kem.NewPublicKey(b)
 }
 
-// privateKey derives the round's key pair from its seed (RFC 9180, DeriveKeyPair).
+// privateKey derives the round's key pair from its seed (RFC 9180, DeriveKeyPair), under a label of its own: the coin that the
+// member shows is derived from the same seed.
 func (s Suite) privateKey(seed []byte) (hpke.PrivateKey, error) {
 	kem, err := s.kem()
 	if err != nil {
 		return nil, err
 	}
-	return kem.DeriveKeyPair(seed)
+	ikm := hash(labelKeySeed, seed)
+	defer clear(ikm[:])
+	return kem.DeriveKeyPair(ikm[:])
 }
 
 // envelopeInfo binds an envelope to round, device, attempt and member: a copy under any other does not open.
@@ -58,40 +87,30 @@ func envelopeInfo(cfg Digest, id DeviceID, nonce [16]byte, member uint16) []byte
 	return w.b
 }
 
-// sealShare encrypts one member's share. HPKE draws its ephemeral key from the standard library's
-// own generator: crypto/hpke takes no other.
-func sealShare(suite Suite, public []byte, info []byte, words []uint32) ([]byte, error) {
-	key, err := suite.publicKey(public)
-	if err != nil {
-		return nil, err
-	}
-	plain := make([]byte, 1+4*len(words))
+// sealShare encrypts one member's words: its share of the key, then of the blinding polynomials. HPKE draws its ephemeral
+// key from the standard library's own generator: crypto/hpke takes no other.
+func sealShare(key hpke.PublicKey, info []byte, field share.Field, words []uint64) ([]byte, error) {
+	plain := make([]byte, 1+field.Bytes()*len(words))
 	defer clear(plain)
 	plain[0] = shareVersion
-	for i, v := range words {
-		binary.BigEndian.PutUint32(plain[1+4*i:], v)
-	}
+	field.Put(plain[1:], words)
 	return hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), info, plain)
 }
 
 // openShare is the member's end: ReasonEnvelope if it does not open, ReasonShare if its content is not
-// n words of the field.
-func openShare(key hpke.PrivateKey, info, envelope []byte, n int) ([]uint32, Reason) {
+// n words of the field. Both results are the caller's to erase: packed holds the words as they came.
+func openShare(key hpke.PrivateKey, info, envelope []byte, field share.Field, n int) (words []uint64, packed []byte, reason Reason) {
 	plain, err := hpke.Open(key, hpke.HKDFSHA256(), hpke.AES256GCM(), info, envelope)
 	if err != nil {
-		return nil, ReasonEnvelope
+		return nil, nil, ReasonEnvelope
 	}
-	defer clear(plain)
-	if len(plain) != 1+4*n || plain[0] != shareVersion {
-		return nil, ReasonShare
+	if len(plain) != 1+field.Bytes()*n || plain[0] != shareVersion {
+		clear(plain)
+		return nil, nil, ReasonShare
 	}
-	words := make([]uint32, n)
-	for i := range words {
-		words[i] = binary.BigEndian.Uint32(plain[1+4*i:])
-		if words[i] >= share.P {
-			clear(words)
-			return nil, ReasonShare
-		}
+	if words, err = field.Parse(plain[1:]); err != nil {
+		clear(plain)
+		return nil, nil, ReasonShare
 	}
-	return words, Accepted
+	return words, plain[1:], Accepted
 }

@@ -11,14 +11,13 @@ const (
 	// MaxHeaderLen bounds the canonical bytes of a Header.
 	MaxHeaderLen = 16 << 20
 	// MaxMemberHeaderLen bounds the canonical bytes of a MemberHeader.
-	MaxMemberHeaderLen = maxEnvelopeLen + 2048
+	MaxMemberHeaderLen = maxEnvelopeLen + 4096
 )
 
 // Prelude is what a device signs, less the envelopes: the part of a header that server and members both see.
 type Prelude struct {
 	ID        DeviceID
 	Public    ed25519.PublicKey // 32 bytes; ID is its hash
-	Enrolment []byte            // 64 bytes, by the enroller
 	Nonce     [16]byte          // of this attempt
 	Cfg       Digest            // the round's configuration
 	Base      Digest            // the model version that the update starts from
@@ -32,13 +31,15 @@ type Header struct {
 	Envelopes [][]byte // Envelopes[j] is sealed to member j+1
 }
 
-// MemberHeader is what the server shows member j of a Header: its own envelope and the Merkle path to the signed root.
+// MemberHeader is what the server shows member j of a Header: its own envelope and the Merkle path to the signed root,
+// and beside it the path from the device to the population's root, which no device has to know (rule 1).
 type MemberHeader struct {
 	Prelude
-	EnvRoot  Digest
-	Member   uint16 // 1..m
-	Envelope []byte
-	Path     []Digest // siblings from the leaf up
+	Enrolment EnrolmentPath
+	EnvRoot   Digest
+	Member    uint16 // 1..m
+	Envelope  []byte
+	Path      []Digest // siblings from the leaf up
 }
 
 // Upload is everything that a device sends. Its bytes are kept until the receipt and re-sent, never re-made (rule 9).
@@ -66,20 +67,34 @@ func (h *Header) EnvRoot() Digest {
 // Digest is digest_i, equal to that of the Header it was cut from.
 func (h *MemberHeader) Digest() Digest { return h.digest(h.EnvRoot) }
 
-// ForMember cuts the header down to what member j (1..m) needs.
-func (h *Header) ForMember(j uint16) (*MemberHeader, error) {
+// ForMember cuts the header down to what member j (1..m) needs; path is the device's in the round's population.
+func (h *Header) ForMember(j uint16, path EnrolmentPath) (*MemberHeader, error) {
 	if j < 1 || int(j) > len(h.Envelopes) {
 		return nil, fmt.Errorf("%w: member %d of %d", ErrConfig, j, len(h.Envelopes))
 	}
+	return h.cut(envelopeLeaves(h.Envelopes), j, path), nil
+}
+
+// ForMembers is ForMember for all of them: the envelopes are hashed once. Element j-1 is for member j.
+func (h *Header) ForMembers(path EnrolmentPath) []*MemberHeader {
 	leaves := envelopeLeaves(h.Envelopes)
+	cuts := make([]*MemberHeader, len(leaves))
+	for j := range cuts {
+		cuts[j] = h.cut(leaves, uint16(j+1), path)
+	}
+	return cuts
+}
+
+func (h *Header) cut(leaves []Digest, j uint16, path EnrolmentPath) *MemberHeader {
 	return &MemberHeader{
-		Prelude: h.Prelude, EnvRoot: envelopeRoot(len(leaves), merkleRoot(leaves)), Member: j,
+		Prelude: h.Prelude, Enrolment: path, EnvRoot: envelopeRoot(len(leaves), merkleRoot(leaves)), Member: j,
 		Envelope: h.Envelopes[j-1], Path: merklePath(leaves, int(j-1)),
-	}, nil
+	}
 }
 
 // VerifyHeader is the server's check of a header before it stages the vector; the error is a Reason.
-func VerifyHeader(cfg *Config, h *Header) error {
+// path is the device's in the round's population: the zero path stands for a device that the server does not find there.
+func VerifyHeader(cfg *Config, h *Header, path EnrolmentPath) error {
 	if h.Cfg != cfg.digest {
 		return ReasonConfig
 	}
@@ -91,14 +106,17 @@ func VerifyHeader(cfg *Config, h *Header) error {
 			return ReasonEnvelopes
 		}
 	}
-	if r := verifyPrelude(cfg, &h.Prelude, h.EnvRoot()); r != Accepted {
+	if r := checkPrelude(cfg, &h.Prelude, path); r != Accepted {
 		return r
+	}
+	if !verifyDigest(h.Public, labelUpload, h.Digest(), h.Signature) {
+		return ReasonSignature
 	}
 	return nil
 }
 
-// verifyPrelude checks, cheapest first, all that server and members check alike.
-func verifyPrelude(cfg *Config, p *Prelude, envRoot Digest) Reason {
+// checkPrelude checks, cheapest first, all that server and members check alike, but the device's signature.
+func checkPrelude(cfg *Config, p *Prelude, path EnrolmentPath) Reason {
 	switch {
 	case p.Cfg != cfg.digest:
 		return ReasonConfig
@@ -106,21 +124,22 @@ func verifyPrelude(cfg *Config, p *Prelude, envRoot Digest) Reason {
 		return ReasonIdentity
 	case !cfg.AllowsBase(p.Base):
 		return ReasonBase
-	case !VerifyEnrolment(cfg.literal.Enroller, cfg.literal.Round.Task, p.Public, p.Enrolment):
+	case !cfg.Eligible(p.ID):
+		return ReasonNotEligible
+	case cfg.ShardOf(p.ID) != cfg.literal.Round.Shard:
+		return ReasonShard
+	case !cfg.literal.Population.Holds(p.ID, path):
 		return ReasonEnrolment
-	case !verifyDigest(p.Public, labelUpload, p.digest(envRoot), p.Signature):
-		return ReasonSignature
 	}
 	return Accepted
 }
 
 func (p *Prelude) write(w *writer) error {
-	if len(p.Public) != ed25519.PublicKeySize || len(p.Enrolment) != ed25519.SignatureSize || len(p.Signature) != ed25519.SignatureSize {
+	if len(p.Public) != ed25519.PublicKeySize || len(p.Signature) != ed25519.SignatureSize {
 		return fmt.Errorf("%w: header fields of the wrong length", ErrEncoding)
 	}
 	w.raw(p.ID[:])
 	w.raw(p.Public)
-	w.raw(p.Enrolment)
 	w.raw(p.Nonce[:])
 	w.raw(p.Cfg[:])
 	w.raw(p.Base[:])
@@ -132,7 +151,6 @@ func (p *Prelude) write(w *writer) error {
 func (p *Prelude) read(r *reader) {
 	r.fixed(p.ID[:])
 	p.Public = r.copyOf(ed25519.PublicKeySize)
-	p.Enrolment = r.copyOf(ed25519.SignatureSize)
 	r.fixed(p.Nonce[:])
 	r.fixed(p.Cfg[:])
 	r.fixed(p.Base[:])
@@ -186,12 +204,15 @@ func ParseHeader(b []byte) (*Header, error) {
 
 // Marshal returns the canonical bytes.
 func (h *MemberHeader) Marshal() ([]byte, error) {
-	w := newWriter(labelMember, 512+len(h.Envelope))
+	w := newWriter(labelMember, 2048+len(h.Envelope))
 	if err := h.Prelude.write(w); err != nil {
 		return nil, err
 	}
 	if len(h.Envelope) > maxEnvelopeLen || len(h.Path) > maxPathLen {
 		return nil, fmt.Errorf("%w: envelope or path too long", ErrEncoding)
+	}
+	if err := h.Enrolment.write(w); err != nil {
+		return nil, err
 	}
 	w.raw(h.EnvRoot[:])
 	w.u16(h.Member)
@@ -211,6 +232,7 @@ func ParseMemberHeader(b []byte) (*MemberHeader, error) {
 	r := newReader(labelMember, b)
 	h := new(MemberHeader)
 	h.Prelude.read(r)
+	h.Enrolment = readEnrolmentPath(r)
 	r.fixed(h.EnvRoot[:])
 	h.Member = r.u16()
 	h.Envelope = append([]byte{}, r.bytes(maxEnvelopeLen)...)

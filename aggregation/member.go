@@ -13,11 +13,14 @@ import (
 // Order of effects: every method that returns records has already moved the machine. The shell writes all of them in
 // one transaction, durably, BEFORE it sends the method's other results to anyone. If the write fails the shell drops
 // the Member, unsent, and rebuilds it with RestoreMember. A repeated request returns the same bytes and no records.
-// One goroutine owns a Member.
+// One goroutine owns a Member; a Judge may be shared.
+//
+// Round keys, coins and the list of keys belong to a round, that is to all its shards; configurations, acceptances,
+// signatures, answers and abandonments to a shard. The round's key goes when the last of its shards is over.
 type Member struct {
 	setup   MemberSetup
-	rounds  map[RoundID]*memberRound
-	horizon map[string]uint64 // per task: rounds below are refused
+	rounds  map[RoundID]*memberRound // by RoundID.Whole
+	horizon map[string]uint64        // per task: rounds below are refused
 }
 
 // MemberSetup is what a node is started with.
@@ -31,25 +34,41 @@ type MemberSetup struct {
 // Verdict is a member's judgement of one header.
 type Verdict struct {
 	Entry  Entry
-	Reason Reason // Accepted, or why not
+	Reason Reason   // Accepted, or why not
+	Check  []uint64 // when Accepted: CheckWords field elements, the same every time for the same entry
 }
 
-// memberRound is what a member holds of one round. Of signed, abandoned and answer, abandoned excludes the others.
+// memberRound is what a member holds of one round.
 type memberRound struct {
+	id     RoundID // Shard is 0
+	plan   Digest
+	suite  Suite
+	seed   []byte // of HPKE key and coin; nil once erased
+	key    hpke.PrivateKey
+	public RoundKey
+	list   *Digest // of the round keys that were shown, see keysDigest
+	void   bool    // abandoned before it had a configuration, for all shards
+	shards map[uint32]*memberShard
+}
+
+// memberShard is what a member holds of one shard of a round. Of signed, abandoned and answer, abandoned excludes the others.
+type memberShard struct {
 	id        RoundID
-	plan      Digest
-	suite     Suite
-	seed      []byte // of the HPKE key; nil once erased
-	key       hpke.PrivateKey
-	public    RoundKey
-	cfg       *Config
-	accepted  map[DeviceID]Digest
-	batches   []string              // keys of the records that hold accepted
-	shares    map[DeviceID][]uint32 // memory only: the server re-sends headers after a restart
+	cfg       *Config // nil when abandoned
+	accepted  map[DeviceID]acceptance
+	batches   []string // keys of the records that hold accepted
 	signed    *SetSignature
 	abandoned *AbandonSignature
 	answer    *Answer
 }
+
+// acceptance is one device's one attempt. Its share is in memory only: the server re-sends headers after a restart.
+type acceptance struct {
+	digest Digest
+	packed []byte // the share's words, Field.Bytes each, and behind them the check words; nil after a restart
+}
+
+const labelRoundKeys = "tutti/agg/v1/roundkeys"
 
 // maxAcceptedFactor times NMax is the most uploads that a member holds shares of.
 const maxAcceptedFactor = 2
@@ -73,10 +92,43 @@ func checkSetup(s MemberSetup) error {
 	return nil
 }
 
-// OpenRound makes, or repeats, the member's fresh HPKE key for a round under the plan that the log holds (rule 2).
-// Refusals: RefusePast, RefuseAbandoned, RefusePlan.
-func (m *Member) OpenRound(random io.Reader, id RoundID, plan Digest) (RoundKey, []Record, error) {
-	if err := id.check(); err != nil {
+// config is that of any shard that has one: they differ in the shard alone.
+func (r *memberRound) config() *Config {
+	for _, s := range r.shards {
+		if s.cfg != nil {
+			return s.cfg
+		}
+	}
+	return nil
+}
+
+// over reports that the round never opens a sum here: abandoned as a whole, or shard by shard.
+func (r *memberRound) over() bool { return r.void || r.seed == nil && r.config() == nil }
+
+// begun finds a shard that has a configuration and was not abandoned, and its round.
+func (m *Member) begun(id RoundID) (*memberRound, *memberShard, error) {
+	if id.Round < m.horizon[id.Task] {
+		return nil, nil, RefusePast
+	}
+	r := m.rounds[id.Whole()]
+	if r == nil {
+		return nil, nil, RefuseNoRound
+	}
+	s := r.shards[id.Shard]
+	switch {
+	case r.over() || s != nil && s.abandoned != nil:
+		return nil, nil, RefuseAbandoned
+	case s == nil:
+		return nil, nil, RefuseNoRound
+	}
+	return r, s, nil
+}
+
+// OpenRound makes, or repeats, the member's fresh HPKE key and its commitment to a coin for a round under the plan that the
+// log holds (rules 1 and 2). id is the whole round's: its Shard is 0.
+// Refusals: RefusePast, RefuseAbandoned, RefusePlan (also for another suite: the plan names one).
+func (m *Member) OpenRound(random io.Reader, id RoundID, plan Digest, suite Suite) (RoundKey, []Record, error) {
+	if err := checkWhole(id); err != nil {
 		return RoundKey{}, nil, err
 	}
 	if id.Round < m.horizon[id.Task] {
@@ -84,9 +136,9 @@ func (m *Member) OpenRound(random io.Reader, id RoundID, plan Digest) (RoundKey,
 	}
 	if r := m.rounds[id]; r != nil {
 		switch {
-		case r.abandoned != nil:
+		case r.over():
 			return RoundKey{}, nil, RefuseAbandoned
-		case r.plan != plan:
+		case r.plan != plan || r.suite != suite:
 			return RoundKey{}, nil, RefusePlan
 		}
 		return r.public.clone(), nil, nil
@@ -95,11 +147,21 @@ func (m *Member) OpenRound(random io.Reader, id RoundID, plan Digest) (RoundKey,
 	if _, err := io.ReadFull(random, seed); err != nil {
 		return RoundKey{}, nil, fmt.Errorf("aggregation: randomness: %w", err)
 	}
-	r, err := m.openRound(id, plan, SuiteX25519, seed)
+	r, err := m.openRound(id, plan, suite, seed)
 	if err != nil {
 		return RoundKey{}, nil, err
 	}
 	return r.public.clone(), []Record{r.keyRecord()}, nil
+}
+
+func checkWhole(id RoundID) error {
+	if err := id.check(); err != nil {
+		return err
+	}
+	if id.Shard != 0 {
+		return fmt.Errorf("%w: keys and coins are the whole round's, shard %d asked", ErrConfig, id.Shard)
+	}
+	return nil
 }
 
 // openRound derives the round's key pair and its signed public half from the seed.
@@ -108,13 +170,9 @@ func (m *Member) openRound(id RoundID, plan Digest, suite Suite, seed []byte) (*
 	if err != nil {
 		return nil, err
 	}
-	public := key.PublicKey().Bytes()
-	r := &memberRound{
-		id: id, plan: plan, suite: suite, seed: seed, key: key,
-		public: RoundKey{Suite: suite, Public: public,
-			Signature: signDigest(m.setup.Identity, labelRoundKey, roundKeyDigest(id, plan, m.setup.Index, suite, public))},
-		accepted: make(map[DeviceID]Digest), shares: make(map[DeviceID][]uint32),
-	}
+	public := RoundKey{Suite: suite, Public: key.PublicKey().Bytes(), Commit: commitCoin(coinOf(seed))}
+	public.Signature = signDigest(m.setup.Identity, labelRoundKey, roundKeyDigest(id, plan, m.setup.Index, public))
+	r := &memberRound{id: id, plan: plan, suite: suite, seed: seed, key: key, public: public, shards: make(map[uint32]*memberShard)}
 	m.rounds[id] = r
 	return r, nil
 }
@@ -124,25 +182,105 @@ func (k RoundKey) clone() RoundKey {
 	return k
 }
 
-// Begin takes the round's one configuration. The shell compared it with the signed plan in the log before (rule 6).
-// Refusals: RefuseNoRound, RefuseAbandoned, RefuseOtherConfig, RefusePlan, RefusePins, RefuseOwnKey, RefuseFloor.
-func (m *Member) Begin(cfg *Config) ([]Record, error) {
-	r := m.rounds[cfg.literal.Round]
+// keysDigest names one list of round keys: plan, round, and every member's key and commitment.
+func keysDigest(id RoundID, plan Digest, key func(i int) RoundKey, n int) Digest {
+	w := newWriter(labelRoundKeys, 32*n)
+	for i := range n {
+		d := roundKeyDigest(id, plan, uint16(i+1), key(i))
+		w.raw(d[:])
+	}
+	return hash(labelRoundKeys, w.b)
+}
+
+func (c *Config) keysDigest() Digest {
+	roster := c.literal.Roster
+	return keysDigest(c.literal.Round, c.literal.Plan, func(i int) RoundKey { return roster[i].Key }, len(roster))
+}
+
+// Reveal shows the member the round keys of the whole committee, keys[i] of member i+1, and gets its coin.
+//
+// The member is bound to this list durably before it shows the coin, so whoever sees a coin can no longer change a commitment of
+// any configuration that this member begins, and every configuration needs a quorum: the beacon is nobody's choice as long as
+// one member of the quorum is honest. A member or server that likes no beacon can only let the round fail.
+// Refusals: RefusePast, RefuseNoRound, RefuseAbandoned, RefusePins, RefuseOwnKey, RefuseOtherKeys.
+func (m *Member) Reveal(id RoundID, keys []RoundKey) (coin [32]byte, records []Record, err error) {
+	if err := checkWhole(id); err != nil {
+		return coin, nil, err
+	}
+	if id.Round < m.horizon[id.Task] {
+		return coin, nil, RefusePast
+	}
+	r := m.rounds[id]
 	switch {
 	case r == nil:
+		return coin, nil, RefuseNoRound
+	case r.over():
+		return coin, nil, RefuseAbandoned
+	case len(keys) != len(m.setup.Pins.Roster):
+		return coin, nil, fmt.Errorf("%w: %d round keys for %d members", RefusePins, len(keys), len(m.setup.Pins.Roster))
+	}
+	list := keysDigest(id, r.plan, func(i int) RoundKey { return keys[i] }, len(keys))
+	if r.list != nil && *r.list != list {
+		return coin, nil, RefuseOtherKeys
+	}
+	if r.list == nil {
+		if err := m.checkKeys(r, keys); err != nil {
+			return coin, nil, err
+		}
+		r.list = &list
+		records = []Record{r.listRecord()}
+	}
+	return r.coin(m.setup.Index), records, nil
+}
+
+// checkKeys demands that every pinned member signed its key for this round and plan, and that this member's is its own.
+func (m *Member) checkKeys(r *memberRound, keys []RoundKey) error {
+	for i, k := range keys {
+		if k.Suite != r.suite || !k.Verify(m.setup.Pins.Roster[i], r.id, r.plan, uint16(i+1)) {
+			return fmt.Errorf("%w: member %d did not sign this round key", RefusePins, i+1)
+		}
+	}
+	if !r.owns(keys[m.setup.Index-1]) {
+		return RefuseOwnKey
+	}
+	return nil
+}
+
+// coin is the member's own; once its seed is erased it stands in the configuration.
+func (r *memberRound) coin(index uint16) [32]byte {
+	if r.seed != nil {
+		return coinOf(r.seed)
+	}
+	return r.config().literal.Roster[index-1].Coin
+}
+
+// Begin takes a shard's one configuration. The shell compared it with the signed plan in the log before (rule 6).
+// Refusals: RefusePast, RefuseNoRound, RefuseAbandoned, RefuseOtherConfig (also if it differs from another shard's in more than
+// the shard), RefusePlan, RefusePins, RefuseOwnKey, RefuseUnrevealed, RefuseOtherKeys, RefuseFloor.
+func (m *Member) Begin(cfg *Config) ([]Record, error) {
+	id := cfg.literal.Round
+	if id.Round < m.horizon[id.Task] {
+		return nil, RefusePast
+	}
+	r := m.rounds[id.Whole()]
+	if r == nil {
 		return nil, RefuseNoRound
-	case r.abandoned != nil:
+	}
+	s := r.shards[id.Shard]
+	switch {
+	case r.over() || s != nil && s.abandoned != nil:
 		return nil, RefuseAbandoned
-	case r.cfg != nil && r.cfg.digest != cfg.digest:
+	case s != nil && s.cfg.digest != cfg.digest:
 		return nil, RefuseOtherConfig
-	case r.cfg != nil:
+	case s != nil:
 		return nil, nil
 	}
 	if err := m.checkConfig(r, cfg); err != nil {
 		return nil, err
 	}
-	r.cfg = cfg
-	return []Record{r.configRecord()}, nil
+	s = &memberShard{id: id, cfg: cfg, accepted: make(map[DeviceID]acceptance)}
+	r.shards[id.Shard] = s
+	return []Record{s.configRecord()}, nil
 }
 
 func (m *Member) checkConfig(r *memberRound, cfg *Config) error {
@@ -152,10 +290,29 @@ func (m *Member) checkConfig(r *memberRound, cfg *Config) error {
 	if err := cfg.Verify(m.setup.Pins); err != nil {
 		return fmt.Errorf("%w: %w", RefusePins, err)
 	}
-	if !r.owns(cfg, m.setup.Index) {
+	if !r.owns(cfg.literal.Roster[m.setup.Index-1].Key) {
 		return RefuseOwnKey
 	}
+	if r.list == nil {
+		return RefuseUnrevealed
+	}
+	if cfg.keysDigest() != *r.list {
+		return RefuseOtherKeys
+	}
+	if other := r.config(); other != nil && !cfg.sameRound(other) {
+		return fmt.Errorf("%w: it is not that of the other shards", RefuseOtherConfig)
+	}
 	return m.checkFloor(cfg)
+}
+
+// sameRound reports whether two configurations differ in nothing but the shard.
+func (c *Config) sameRound(other *Config) bool {
+	whole := func(c *Config) []byte {
+		l := c.literal
+		l.Round = l.Round.Whole()
+		return (&Config{literal: l}).encode()
+	}
+	return bytes.Equal(whole(c), whole(other))
 }
 
 // checkFloor is asked again at every step, since a node may come back with a higher floor.
@@ -166,128 +323,7 @@ func (m *Member) checkFloor(cfg *Config) error {
 	return nil
 }
 
-// owns reports whether the roster carries the round key made for member index.
-func (r *memberRound) owns(cfg *Config, index uint16) bool {
-	own := cfg.literal.Roster[index-1].Key
-	return own.Suite == r.public.Suite && bytes.Equal(own.Public, r.public.Public)
-}
-
-// begun finds a round that has a configuration and was not abandoned.
-func (m *Member) begun(id RoundID) (*memberRound, error) {
-	r := m.rounds[id]
-	switch {
-	case id.Round < m.horizon[id.Task]:
-		return nil, RefusePast
-	case r != nil && r.abandoned != nil:
-		return nil, RefuseAbandoned
-	case r == nil || r.cfg == nil:
-		return nil, RefuseNoRound
-	}
-	return r, nil
-}
-
-// Accept judges a batch of headers, one verdict each, in order. An id is accepted with one digest only, ever;
-// the same header again, also after a restart, gets the same verdict.
-// Refusals of the whole batch: RefusePast, RefuseNoRound, RefuseAbandoned.
-func (m *Member) Accept(id RoundID, batch []*MemberHeader) ([]Verdict, []Record, error) {
-	r, err := m.begun(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	verdicts := make([]Verdict, len(batch))
-	var fresh []Entry
-	for i, h := range batch {
-		e := Entry{ID: h.ID, Digest: h.Digest()}
-		_, known := r.accepted[e.ID]
-		reason := m.judge(r, h, e)
-		if reason == Accepted && !known {
-			fresh = append(fresh, e)
-		}
-		verdicts[i] = Verdict{Entry: e, Reason: reason}
-	}
-	if len(fresh) == 0 {
-		return verdicts, nil, nil
-	}
-	return verdicts, []Record{r.batchRecord(fresh)}, nil
-}
-
-// judge decides one header and keeps its share.
-func (m *Member) judge(r *memberRound, h *MemberHeader, e Entry) Reason {
-	digest, known := r.accepted[e.ID]
-	switch {
-	case known && digest != e.Digest:
-		return ReasonOtherAttempt
-	case known && r.shares[e.ID] != nil:
-		return Accepted
-	case r.answer != nil, r.signed != nil && !known, !known && len(r.accepted) >= maxAcceptedFactor*r.cfg.params.NMax():
-		return ReasonClosed
-	case h.Member != m.setup.Index || !merkleVerify(h.EnvRoot, envelopeLeaf(h.Member, h.Envelope), int(h.Member)-1, r.cfg.params.Members(), h.Path):
-		return ReasonEnvelopes
-	}
-	if reason := verifyPrelude(r.cfg, &h.Prelude, h.EnvRoot); reason != Accepted {
-		return reason
-	}
-	words, reason := openShare(r.key, envelopeInfo(r.cfg.digest, h.ID, h.Nonce, h.Member), h.Envelope, r.cfg.params.AnswerWords())
-	if reason == Accepted {
-		r.accepted[e.ID] = e.Digest
-		r.shares[e.ID] = words
-	}
-	return reason
-}
-
-// Sign signs H(cfg, U), for one U only (step 3, rules 4 and 6).
-// Refusals: RefusePast, RefuseNoRound, RefuseAbandoned, RefuseOtherConfig, RefuseFloor, RefuseOtherSet,
-// RefuseSetSize, RefuseUnaccepted.
-func (m *Member) Sign(id RoundID, p *Proposal) (SetSignature, []Record, error) {
-	r, err := m.begun(id)
-	if err != nil {
-		return SetSignature{}, nil, err
-	}
-	digest, err := m.checkSet(r, p.Cfg, p.Set)
-	if err != nil {
-		return SetSignature{}, nil, err
-	}
-	if r.signed != nil {
-		return r.signed.clone(), nil, nil
-	}
-	if err := r.checkAccepted(p.Set); err != nil {
-		return SetSignature{}, nil, err
-	}
-	r.signed = &SetSignature{Member: m.setup.Index, SetDigest: digest,
-		Signature: signDigest(m.setup.Identity, labelSign, signedSetDigest(r.cfg, digest))}
-	return r.signed.clone(), []Record{r.signedRecord()}, nil
-}
-
-func (s *SetSignature) clone() SetSignature {
-	return SetSignature{Member: s.Member, SetDigest: s.SetDigest, Signature: bytes.Clone(s.Signature)}
-}
-
-// checkSet refuses another configuration, a set of the wrong size, and any set but the one signed or released.
-func (m *Member) checkSet(r *memberRound, cfg Digest, set *Set) (Digest, error) {
-	if cfg != r.cfg.digest {
-		return Digest{}, RefuseOtherConfig
-	}
-	if err := m.checkFloor(r.cfg); err != nil {
-		return Digest{}, err
-	}
-	digest := set.Digest(cfg)
-	if r.signed != nil && r.signed.SetDigest != digest || r.answer != nil && r.answer.SetDigest != digest {
-		return Digest{}, RefuseOtherSet
-	}
-	if n := set.Len(); n < r.cfg.params.NMin() || n > r.cfg.params.NMax() {
-		return Digest{}, fmt.Errorf("%w: %d, the round takes %d to %d", RefuseSetSize, n, r.cfg.params.NMin(), r.cfg.params.NMax())
-	}
-	return digest, nil
-}
-
-func (r *memberRound) checkAccepted(set *Set) error {
-	if r.answer != nil {
-		return nil // this very set was released, and its acceptances erased
-	}
-	for _, e := range set.entries {
-		if d, ok := r.accepted[e.ID]; !ok || d != e.Digest {
-			return fmt.Errorf("%w: device %v", RefuseUnaccepted, e.ID)
-		}
-	}
-	return nil
+// owns reports whether the key is the one made for this round here.
+func (r *memberRound) owns(k RoundKey) bool {
+	return k.Suite == r.public.Suite && bytes.Equal(k.Public, r.public.Public) && k.Commit == r.public.Commit
 }

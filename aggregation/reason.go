@@ -7,7 +7,7 @@ const (
 	Accepted           Reason = iota
 	ReasonConfig              // sealed for another round, model or parameter set
 	ReasonIdentity            // id is not the hash of the public key
-	ReasonEnrolment           // the enroller did not vouch for this key in this task
+	ReasonEnrolment           // the device is not in the population that the enroller signed for the round
 	ReasonBase                // base version is not in the round's list
 	ReasonSignature           // the device's signature does not hold
 	ReasonEnvelopes           // wrong number or length of envelopes, or a Merkle path that does not lead to the signed root
@@ -16,6 +16,10 @@ const (
 	ReasonOtherAttempt        // another attempt of this device was accepted
 	ReasonVector              // the masked vector is not the signed one, or not canonical
 	ReasonClosed              // the set is signed, or the round is over
+	ReasonNotEligible         // the lot did not choose this device for the round
+	ReasonShard               // the device belongs to another shard of the round
+	ReasonSharing             // the members' shares lie on no polynomials: ErrSharing, the server's word
+	ReasonNorm                // the vector is longer than the round allows: ErrNorm, the server's word
 	reasonCount
 )
 
@@ -47,6 +51,10 @@ var reasonTexts = [reasonCount]reasonText{
 	ReasonOtherAttempt: {"other_attempt", "Another contribution of this device is already counted.", RetryNone},
 	ReasonVector:       {"bad_vector", "The masked vector is damaged or not the one that was signed.", RetryResend},
 	ReasonClosed:       {"closed", "The round no longer takes contributions.", RetryRound},
+	ReasonNotEligible:  {"not_eligible", "The lot did not choose this device for the round.", RetryRound},
+	ReasonShard:        {"other_shard", "The device belongs to another group of this round.", RetryRound},
+	ReasonSharing:      {"bad_sharing", "The key shares of the contribution do not belong together.", RetryRound},
+	ReasonNorm:         {"too_long", "The contribution is larger than the round allows.", RetryRound},
 }
 
 // Label is the metric label.
@@ -92,6 +100,8 @@ const (
 	RefuseCertificate                    // too few valid signatures on this configuration and set
 	RefuseShares                         // shares of U are missing after a restart: send the headers again
 	RefusePast                           // the round lies before the member's horizon
+	RefuseOtherKeys                      // other round keys were shown before than these
+	RefuseUnrevealed                     // the round's keys were not shown yet
 	refusalCount
 )
 
@@ -110,6 +120,8 @@ var refusalTexts = [refusalCount]struct{ label, sentence string }{
 	RefuseCertificate: {"bad_certificate", "The certificate does not carry a quorum of valid signatures."},
 	RefuseShares:      {"shares_missing", "The member needs the headers of the set again."},
 	RefusePast:        {"past_round", "The round is before those that this member still serves."},
+	RefuseOtherKeys:   {"other_keys", "The member was shown other keys of this round before."},
+	RefuseUnrevealed:  {"keys_not_shown", "The member was not shown the keys of this round yet."},
 }
 
 // Label is the metric label.

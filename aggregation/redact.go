@@ -61,3 +61,31 @@ func (r Record) MarshalText() ([]byte, error) { return nil, errSecret }
 
 // GobEncode refuses.
 func (r Record) GobEncode() ([]byte, error) { return nil, errSecret }
+
+// Format prints which upload was judged, never its share.
+func (o Opened) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "aggregation.Opened(%v, %v, redacted)", o.entry.ID, o.reason)
+}
+
+// MarshalJSON refuses.
+func (o Opened) MarshalJSON() ([]byte, error) { return nil, errSecret }
+
+// MarshalText refuses.
+func (o Opened) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// GobEncode refuses.
+func (o Opened) GobEncode() ([]byte, error) { return nil, errSecret }
+
+// Format prints whose judge it is, never its key.
+func (j *Judge) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "aggregation.Judge(%d, redacted)", j.member)
+}
+
+// MarshalJSON refuses.
+func (j *Judge) MarshalJSON() ([]byte, error) { return nil, errSecret }
+
+// MarshalText refuses.
+func (j *Judge) MarshalText() ([]byte, error) { return nil, errSecret }
+
+// GobEncode refuses.
+func (j *Judge) GobEncode() ([]byte, error) { return nil, errSecret }

@@ -1,7 +1,6 @@
 package aggregation
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ed25519"
@@ -10,7 +9,6 @@ import (
 	"io"
 
 	"tutti/aggregation/mask"
-	"tutti/aggregation/share"
 )
 
 // Errors of Seal: the input is not what the round's parameters say.
@@ -19,21 +17,22 @@ var (
 	ErrBound  = errors.New("aggregation: input bound")
 	ErrBase   = errors.New("aggregation: base version")
 	ErrEnrol  = errors.New("aggregation: enrolment")
+	ErrShard  = errors.New("aggregation: shard")
 )
 
 // Client is a device's standing in a task: what it needs to seal, and to refuse.
 type Client struct {
-	Key       ed25519.PrivateKey
-	Enrolment []byte
-	Pins      Pins
+	Key  ed25519.PrivateKey
+	Pins Pins
 }
 
 // Seal masks x and shares the mask's key among the committee: everything a device sends in a round (section 3, step 1).
 //
 // x has Dim coordinates with |x_j| <= bound, and bound must be the round's Bound: Seal refuses anything else
-// (ErrLength, ErrBound), an unlisted base (ErrBase), a roster or enroller other than the pinned ones (ErrRoster)
-// and an enrolment that servers would refuse (ErrEnrol). random gives key, noise, share randomness and nonce;
-// all but the nonce are erased before Seal returns. Call it once per round: two seals of one vector are two contributions.
+// (ErrLength, ErrBound), an unlisted base (ErrBase), a roster or enroller other than the pinned ones (ErrRoster), a population
+// that the enroller did not sign (ErrPopulation), a round whose lot did not choose the device (ErrEnrol) and the configuration of
+// another shard than the device's own (ErrShard). random gives key, noise, share randomness and nonce; all but the nonce are
+// erased before Seal returns. Call it once per task and round: two seals of one vector are two contributions.
 func (c *Client) Seal(random io.Reader, cfg *Config, base Digest, x []int32, bound int64) (*Upload, error) {
 	if err := c.check(cfg, base, x, bound); err != nil {
 		return nil, err
@@ -65,8 +64,7 @@ func (c *Client) seal(seeds *sealSeeds, cfg *Config, base Digest, x []int32) (*U
 	}
 	public := c.Key.Public().(ed25519.PublicKey)
 	h := &Header{Prelude: Prelude{
-		ID: IDOf(public), Public: public, Enrolment: bytes.Clone(c.Enrolment),
-		Nonce: seeds.nonce, Cfg: cfg.digest, Base: base, VecHash: HashVector(vector),
+		ID: IDOf(public), Public: public, Nonce: seeds.nonce, Cfg: cfg.digest, Base: base, VecHash: HashVector(vector),
 	}}
 	var err error
 	if h.Envelopes, err = sealShares(cfg, &h.Prelude, secret, seeds.share); err != nil {
@@ -79,28 +77,54 @@ func (c *Client) seal(seeds *sealSeeds, cfg *Config, base Digest, x []int32) (*U
 // seedA gives the public polynomials of a round: other parameters, model or roster, other masks.
 func seedA(cfg Digest) [32]byte { return hash(labelSeedA, cfg[:]) }
 
-// sealShares splits the key and seals share j to member j.
+// sealShares splits the key, adds each member's words of the blinding polynomials (rule 10), and seals share j to member j.
 func sealShares(cfg *Config, h *Prelude, secret *mask.Secret, seed [32]byte) ([][]byte, error) {
-	scheme := cfg.params.shares
-	random := make([]uint32, scheme.Draws(cfg.params.mask.N()))
-	defer clear(random)
-	if err := share.Draw(newKeyStream(seed), random); err != nil {
-		return nil, err
-	}
-	shares, err := scheme.Split(secret.Coefficients(), random)
+	shares, err := splitKey(cfg.params, secret, seed)
 	if err != nil {
 		return nil, err
 	}
+	field := cfg.params.shares.Field()
 	envelopes := make([][]byte, len(shares))
 	for j, words := range shares {
 		m := cfg.literal.Roster[j]
-		envelopes[j], err = sealShare(m.Key.Suite, m.Key.Public, envelopeInfo(cfg.digest, h.ID, h.Nonce, m.Index), words)
+		key, err := m.Key.Suite.publicKey(m.Key.Public)
+		if err != nil {
+			return nil, err
+		}
+		envelopes[j], err = sealShare(key, envelopeInfo(cfg.digest, h.ID, h.Nonce, m.Index), field, words)
 		clear(words)
 		if err != nil {
 			return nil, fmt.Errorf("aggregation: envelope of member %d: %w", m.Index, err)
 		}
 	}
 	return envelopes, nil
+}
+
+// splitKey gives each member AnswerWords words of the key and CheckWords words of polynomials that are nothing but random.
+func splitKey(p *Params, secret *mask.Secret, seed [32]byte) ([][]uint64, error) {
+	scheme := p.shares
+	draws := scheme.Draws(p.mask.N())
+	random := make([]uint64, draws+p.CheckWords()*p.Need())
+	defer clear(random)
+	if err := scheme.Field().Draw(newKeyStream(seed), random); err != nil {
+		return nil, err
+	}
+	shares, err := scheme.Split(secret.Coefficients(), random[:draws])
+	if err != nil {
+		return nil, err
+	}
+	blinds, err := scheme.Blind(random[draws:])
+	if err != nil {
+		return nil, err
+	}
+	for j := range shares {
+		words := make([]uint64, 0, len(shares[j])+len(blinds[j]))
+		words = append(append(words, shares[j]...), blinds[j]...)
+		clear(shares[j])
+		clear(blinds[j])
+		shares[j] = words
+	}
+	return shares, nil
 }
 
 // keyStream is AES-256-CTR from a zero counter as an io.Reader.
@@ -142,8 +166,12 @@ func (c *Client) check(cfg *Config, base Digest, x []int32, bound int64) error {
 	if err := cfg.Verify(c.Pins); err != nil {
 		return err
 	}
-	if !VerifyEnrolment(c.Pins.Enroller, cfg.literal.Round.Task, c.Key.Public().(ed25519.PublicKey), c.Enrolment) {
-		return fmt.Errorf("%w: the enroller did not sign this key for task %s", ErrEnrol, cfg.literal.Round.Task)
+	id := IDOf(c.Key.Public().(ed25519.PublicKey))
+	if !cfg.Eligible(id) {
+		return fmt.Errorf("%w: the lot of round %v did not choose this device", ErrEnrol, cfg.literal.Round)
+	}
+	if shard := cfg.ShardOf(id); shard != cfg.literal.Round.Shard {
+		return fmt.Errorf("%w: the device belongs to shard %d, not to %v", ErrShard, shard, cfg.literal.Round)
 	}
 	return nil
 }
