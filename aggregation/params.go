@@ -162,7 +162,7 @@ func (p *Params) CheckWords() int {
 // CheckNeed is c+ρ, the fewest answers that decide a sharing check.
 func (p *Params) CheckNeed() int { return checkNeed(p.literal) }
 
-// EnvelopeLen is the exact length in bytes of one sealed share under the suite.
+// EnvelopeLen is the exact length in bytes of one sealed share, blinds included, under the suite.
 func (p *Params) EnvelopeLen(s Suite) int {
-	return s.overhead() + 1 + p.shares.Field().Bytes()*p.AnswerWords()
+	return s.overhead() + 1 + p.shares.Field().Bytes()*(p.AnswerWords()+p.CheckWords())
 }
