@@ -1,0 +1,2 @@
+// Package silo is the optional cross-silo mode.
+package silo
