@@ -179,3 +179,7 @@ func (n nodes) row(x uint64) []uint64 {
 	}
 	return row
 }
+
+// Weights are Lagrange's coefficients at the distinct points xs: Σ Weights(xs, x)_i·y_i is the value at x of the polynomial of degree below
+// len(xs) with values y at xs.
+func (f Field) Weights(xs []uint64, x uint64) []uint64 { return f.interpolate(xs).row(x) }

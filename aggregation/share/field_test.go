@@ -182,9 +182,11 @@ func FuzzParse(f *testing.F) {
 func BenchmarkMul(b *testing.B) {
 	for _, p := range moduli[:2] {
 		f, v := field(b, p), uint64(12345)
-		for b.Loop() {
-			v = f.Mul(v, v)
-		}
+		b.Run(f.name(), func(b *testing.B) {
+			for b.Loop() {
+				v = f.Mul(v, v)
+			}
+		})
 		sink = v
 	}
 }
