@@ -37,7 +37,7 @@ func BenchmarkVerify(b *testing.B) {
 			w := newWorld(b, benchParams(dim), 1)
 			up := w.seal(0, w.unit(0))
 			for b.Loop() {
-				if VerifyHeader(w.cfg, up.Header) != nil || VerifyVector(w.cfg, up.Header, up.Vector) != nil {
+				if w.verify(up.Header) != nil || VerifyVector(w.cfg, up.Header, up.Vector) != nil {
 					b.Fatal("refused")
 				}
 			}
@@ -71,7 +71,7 @@ func BenchmarkUnmask(b *testing.B) {
 			cert := w.certify(all(9), set)
 			answers, acc := w.answers(all(9), cert), w.sumOf(ups)
 			for b.Loop() {
-				if _, err := Unmask(w.cfg, set, acc, answers); err != nil {
+				if _, _, err := Unmask(w.cfg, set, acc, answers); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -79,18 +79,37 @@ func BenchmarkUnmask(b *testing.B) {
 	}
 }
 
-// BenchmarkAccept is one member's work for one device.
+// BenchmarkAccept is one member's work for one device, m = 9: judging in batches of 256 on one core, and accepting.
 func BenchmarkAccept(b *testing.B) {
-	w := newWorld(b, benchParams(2048), 1)
-	mh := w.cut(w.seal(0, w.unit(0)).Header, 0)
-	r := w.nodes[0].member.rounds[w.cfg.Round()]
-	for b.Loop() {
-		clear(r.accepted)
-		clear(r.shares)
-		r.batches = nil
-		verdicts, _, err := w.nodes[0].member.Accept(w.cfg.Round(), []*MemberHeader{mh})
-		if err != nil || verdicts[0].Reason != Accepted {
-			b.Fatal(err)
-		}
+	for _, suite := range []Suite{SuiteX25519, SuiteMLKEM768X25519} {
+		b.Run(suite.String(), func(b *testing.B) {
+			const batch = 256
+			w := newCast(b, benchParams(2048), batch, suite, 1, EveryDevice)
+			w.begin(w.cfg)
+			n := w.nodes[0]
+			var headers []*MemberHeader
+			for i := range batch {
+				headers = append(headers, w.cut(w.seal(i, make([]int32, 2048)).Header, 0))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				n.restart(b)
+				for _, v := range judged(b, n, w.cfg.Round(), headers) {
+					if v.Reason != Accepted {
+						b.Fatal(v.Reason)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/batch, "us/header")
+		})
 	}
+}
+
+func judged(t testing.TB, n *node, id RoundID, headers []*MemberHeader) []Verdict {
+	t.Helper()
+	verdicts, _, err := n.judge(id, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdicts
 }

@@ -90,7 +90,7 @@ func operate(t *testing.T, w *world, n *node, rng *rand.Rand, headers []*MemberH
 	default:
 		from := rng.IntN(len(headers))
 		var verdicts []Verdict
-		verdicts, records, err = n.member.Accept(id, headers[from:from+rng.IntN(len(headers)-from)+1])
+		verdicts, records, err = n.judge(id, headers[from:from+rng.IntN(len(headers)-from)+1]...)
 		for _, v := range verdicts {
 			if v.Reason == Accepted {
 				promise(fmt.Sprint("acceptance of ", v.Entry.ID), v.Entry.Digest[:])
@@ -127,7 +127,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 	w.acceptAll([]int{1, 2, 3, 4}, ups)
 
-	_, records, err := n.member.Accept(id, headers)
+	_, records, err := n.judge(id, headers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	if !bytes.Equal(answers[0].Marshal(), answer.Marshal()) {
 		t.Error("the answer after the crash differs")
 	}
-	sum, err := Unmask(w.cfg, set, w.sumOf(ups), answers)
+	sum, _, err := Unmask(w.cfg, set, w.sumOf(ups), answers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 		"an unknown kind":    func(s map[string][]byte) { s["other/demo/7/0"] = []byte{1} },
 		"a truncated record": func(s map[string][]byte) { s[key(kindKey)] = s[key(kindKey)][:40] },
 		"abandoned beside the rest": func(s map[string][]byte) {
-			s[key(kindAbandoned)] = (&memberRound{id: id, abandoned: w.abandonOf(0)}).abandonedRecord().Value
+			s[key(kindAbandoned)] = (&memberShard{id: id, abandoned: w.abandonOf(0)}).abandonedRecord(false).Value
 		},
 		"another member's round key":    func(s map[string][]byte) { s[key(kindKey)] = w.nodes[1].store[key(kindKey)] },
 		"another member's signature":    func(s map[string][]byte) { s[key(kindSigned)] = w.nodes[1].store[key(kindSigned)] },
@@ -224,7 +224,7 @@ func TestForget(t *testing.T) {
 		t.Error("the horizon moves back")
 	}
 	for range 2 {
-		_, _, err := n.member.OpenRound(w.random, w.cfg.Round(), w.cfg.Plan())
+		_, _, err := n.member.OpenRound(w.random, w.cfg.Round(), w.cfg.Plan(), w.suite)
 		wantRefusal(t, "open a past round", err, RefusePast)
 		_, err = w.sign(0, set)
 		wantRefusal(t, "sign in a past round", err, RefusePast)
@@ -232,7 +232,7 @@ func TestForget(t *testing.T) {
 		wantRefusal(t, "release a past round", err, RefusePast)
 		_, _, err = n.member.Abandon(w.cfg.Round())
 		wantRefusal(t, "abandon a past round", err, RefusePast)
-		if _, _, err := n.member.OpenRound(w.random, RoundID{Task: "demo", Round: 8}, Digest{1}); err != nil {
+		if _, _, err := n.member.OpenRound(w.random, RoundID{Task: "demo", Round: 8}, Digest{1}, w.suite); err != nil {
 			t.Errorf("the next round: %v", err)
 		}
 		n.restart(t)

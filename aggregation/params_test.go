@@ -12,7 +12,7 @@ func TestParamsOfTheDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Quorum() != 4 || p.Need() != 3 || p.AnswerWords() != 1024 || p.EnvelopeLen(SuiteX25519) != 48+1+4096 {
+	if p.Quorum() != 4 || p.Need() != 3 || p.AnswerWords() != 1024 || p.EnvelopeLen(SuiteX25519) != 48+1+4*(1024+3) {
 		t.Errorf("quorum %d, need %d, %d answer words, envelopes of %d bytes", p.Quorum(), p.Need(), p.AnswerWords(), p.EnvelopeLen(SuiteX25519))
 	}
 	if p.VectorLen() != 36864/8*p.WordBits() {

@@ -189,7 +189,7 @@ func TestT3_15_SharesAreRebuiltAfterARestart(t *testing.T) {
 	if missing := w.nodes[0].member.Missing(w.cfg.Round(), set); len(missing) != 0 {
 		t.Errorf("%d shares still missing", len(missing))
 	}
-	sum, err := Unmask(w.cfg, set, w.sumOf(ups), w.answers(all(5), cert))
+	sum, _, err := Unmask(w.cfg, set, w.sumOf(ups), w.answers(all(5), cert))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,11 +222,11 @@ func TestAbandonExcludesASet(t *testing.T) {
 		wantRefusal(t, "sign after abandon", err, RefuseAbandoned)
 		_, err = w.release(j, &Certificate{Cfg: w.cfg.Digest(), Set: set})
 		wantRefusal(t, "release after abandon", err, RefuseAbandoned)
-		_, _, err = w.nodes[j].member.Accept(w.cfg.Round(), nil)
+		_, _, err = w.nodes[j].judge(w.cfg.Round())
 		wantRefusal(t, "accept after abandon", err, RefuseAbandoned)
 		_, err = w.nodes[j].member.Begin(w.cfg)
 		wantRefusal(t, "begin after abandon", err, RefuseAbandoned)
-		_, _, err = w.nodes[j].member.OpenRound(w.random, w.cfg.Round(), w.cfg.Plan())
+		_, _, err = w.nodes[j].member.OpenRound(w.random, w.cfg.Round(), w.cfg.Plan(), w.suite)
 		wantRefusal(t, "open after abandon", err, RefuseAbandoned)
 	}
 	if _, err := CertifyAbandon(w.cfg, sigs[:3]); !errors.Is(err, RefuseCertificate) {
@@ -269,7 +269,7 @@ func TestT3_16_SplitView(t *testing.T) {
 		if records, err := n.member.Begin(w.cfg); err != nil || records != nil {
 			t.Errorf("member %d: the same configuration again: %v", j+1, err)
 		}
-		_, _, err = n.member.OpenRound(w.random, w.cfg.Round(), Digest{55})
+		_, _, err = n.member.OpenRound(w.random, w.cfg.Round(), Digest{55}, w.suite)
 		wantRefusal(t, "a second plan", err, RefusePlan)
 	}
 	up, err := w.devices[0].Seal(w.random, otherCfg, Digest{77}, w.unit(0), 1000)
@@ -304,6 +304,16 @@ func TestBeginRefuses(t *testing.T) {
 		}
 		return m
 	}
+	strangers := func() (list []*node) { // members 2 to 5 without history
+		for _, n := range w.nodes[1:] {
+			m, err := NewMember(n.setup)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, &node{setup: n.setup, member: m, store: map[string][]byte{}})
+		}
+		return list
+	}
 	for name, c := range map[string]struct {
 		change func(*ConfigLiteral)
 		want   Refusal
@@ -313,7 +323,7 @@ func TestBeginRefuses(t *testing.T) {
 		"roster swapped": {func(l *ConfigLiteral) {
 			m := &l.Roster[3]
 			m.Identity = publicOf(stranger)
-			m.Key.Signature = signDigest(stranger, labelRoundKey, roundKeyDigest(l.Round, l.Plan, m.Index, m.Key.Suite, m.Key.Public))
+			m.Key.Signature = signDigest(stranger, labelRoundKey, roundKeyDigest(l.Round, l.Plan, m.Index, m.Key))
 		}, RefusePins},
 		"a round key not signed": {func(l *ConfigLiteral) { l.Roster[2].Key.Signature[0] ^= 1 }, RefusePins},
 		"a round key of another round": {func(l *ConfigLiteral) {
@@ -322,15 +332,15 @@ func TestBeginRefuses(t *testing.T) {
 		"not its own round key": {func(l *ConfigLiteral) { l.Roster = w.foreignRoster(l.Round, l.Plan) }, RefuseOwnKey},
 		"below its floor":       {func(l *ConfigLiteral) { l.Params.NMin = 4 }, RefuseFloor},
 		"another round":         {func(l *ConfigLiteral) { l.Round.Round = 8; l.Roster = w.foreignRoster(l.Round, l.Plan) }, RefuseNoRound},
-		"another shard":         {func(l *ConfigLiteral) { l.Round.Shard = 1; l.Roster = w.foreignRoster(l.Round, l.Plan) }, RefuseNoRound},
+		"another population's signature": {func(l *ConfigLiteral) {
+			l.Population = w.enrolled.Sign(w.enroller, "other")
+		}, RefusePins},
+		"another list of keys than the one shown": {func(l *ConfigLiteral) { l.Roster[2] = w.foreignRoster(l.Round, l.Plan)[2] }, RefuseOtherKeys},
 	} {
-		m := fresh()
-		key, _, err := m.OpenRound(w.random, w.literal.Round, w.literal.Plan)
-		if err != nil {
-			t.Fatal(err)
-		}
+		n := &node{setup: w.nodes[0].setup, member: fresh(), store: map[string][]byte{}}
 		l := cloneLiteral(w.literal)
-		l.Roster[0].Key = key
+		l.Roster = w.openRound(append([]*node{n}, strangers()...), l.Round, l.Plan)
+		m := n.member
 		c.change(&l)
 		records, err := m.Begin(w.config(l))
 		wantRefusal(t, name, err, c.want)
@@ -378,7 +388,6 @@ func TestSealRefuses(t *testing.T) {
 		"other enroller":      {func(c *Client) { c.Pins.Enroller = publicOf(stranger) }, Digest{2}, good, 1000, ErrRoster},
 		"other committee":     {func(c *Client) { c.Pins.Roster[4] = publicOf(stranger) }, Digest{2}, good, 1000, ErrRoster},
 		"smaller committee":   {func(c *Client) { c.Pins.Roster = c.Pins.Roster[:4] }, Digest{2}, good, 1000, ErrRoster},
-		"not enrolled":        {func(c *Client) { c.Enrolment = w.devices[1].Enrolment }, Digest{2}, good, 1000, ErrEnrol},
 		"no key":              {func(c *Client) { c.Key = nil }, Digest{2}, good, 1000, ErrEnrol},
 		"randomness runs dry": {nil, Digest{2}, good, 1000, errDry},
 	} {

@@ -43,19 +43,21 @@ func TestSealIsMaskAndShares(t *testing.T) {
 	var shares []share.Share
 	for j, n := range w.nodes {
 		key := n.member.rounds[w.cfg.Round()].key
-		words, reason := openShare(key, envelopeInfo(w.cfg.Digest(), up.Header.ID, up.Header.Nonce, uint16(j+1)), up.Header.Envelopes[j], p.AnswerWords())
+		words, _, reason := openShare(key, envelopeInfo(w.cfg.Digest(), up.Header.ID, up.Header.Nonce, uint16(j+1)), up.Header.Envelopes[j],
+			p.shares.Field(), p.AnswerWords()+p.CheckWords())
 		if reason != Accepted {
 			t.Fatal(reason)
 		}
-		shares = append(shares, share.Share{X: j + 1, Words: words})
+		shares = append(shares, share.Share{X: j + 1, Words: words[:p.AnswerWords()]})
 	}
-	key, err := p.shares.Combine(p.mask.N(), shares)
+	key, _, err := p.shares.Combine(p.mask.N(), shares)
 	if err != nil || !slices.Equal(key, secret.Coefficients()) {
 		t.Errorf("the shares are not those of the key: %v", err)
 	}
 }
 
-// T3.17: a wrong member answer is noticed as long as one answer is to spare; without a spare the garbled sum is.
+// T3.17: a wrong member answer is noticed as long as one answer is to spare, and corrected and named with two; without a spare
+// the garbled sum is.
 func TestT3_17_WrongAnswer(t *testing.T) {
 	w := newWorld(t, testParams(256, 2, 20), 5)
 	ups := w.sealUnits()
@@ -69,25 +71,35 @@ func TestT3_17_WrongAnswer(t *testing.T) {
 		a.sign(w.nodes[j].setup.Identity)
 		return a
 	}
-	if sum, err := Unmask(w.cfg, set, acc, []Answer{lie(answers[0], 0), answers[1], answers[2], answers[3]}); !errors.Is(err, ErrInconsistent) || sum != nil {
+	if sum, _, err := Unmask(w.cfg, set, acc, []Answer{lie(answers[0], 0), answers[1], answers[2], answers[3]}); !errors.Is(err, ErrInconsistent) || sum != nil {
 		t.Errorf("one lie, one spare: %v", err)
 	}
-	if sum, err := Unmask(w.cfg, set, acc, []Answer{answers[0], answers[1], answers[2], answers[4], lie(answers[3], 3)}); !errors.Is(err, ErrInconsistent) || sum != nil {
-		t.Errorf("one lie, last: %v", err)
+	if sum, _, err := Unmask(w.cfg, set, acc, []Answer{lie(answers[0], 0), answers[1], answers[2], lie(answers[3], 3), answers[4]}); !errors.Is(err, ErrGarbled) || sum != nil {
+		t.Errorf("two lies that lie on a polynomial through two others, two spare: %v", err)
 	}
-	if sum, err := Unmask(w.cfg, set, acc, []Answer{lie(answers[0], 0), answers[1], answers[2]}); !errors.Is(err, ErrGarbled) || sum != nil {
+	if sum, _, err := Unmask(w.cfg, set, acc, []Answer{lie(answers[0], 0), answers[1], answers[2]}); !errors.Is(err, ErrGarbled) || sum != nil {
 		t.Errorf("one lie, none to spare: %v", err)
+	}
+	for liar := range 5 {
+		told := slices.Clone(answers)
+		told[liar] = lie(told[liar], liar)
+		slices.Reverse(told)
+		sum, wrong, err := Unmask(w.cfg, set, acc, told)
+		if err != nil || !slices.Equal(wrong, []uint16{uint16(liar + 1)}) {
+			t.Fatalf("one lie, two spare: %d named, %v", wrong, err)
+		}
+		checkIndicator(t, sum, indexSet(all(5)))
 	}
 	unsigned := answers[0]
 	unsigned.Words = slices.Clone(unsigned.Words)
 	unsigned.Words[0]++
 	twice := []Answer{unsigned, answers[1], answers[1], answers[2]}
-	if _, err := Unmask(w.cfg, set, acc, twice); !errors.Is(err, ErrTooFew) {
+	if _, _, err := Unmask(w.cfg, set, acc, twice); !errors.Is(err, ErrTooFew) {
 		t.Errorf("an unsigned lie and a repetition are no answers: %v", err)
 	}
-	sum, err := Unmask(w.cfg, set, acc, []Answer{unsigned, answers[1], answers[2], answers[4]})
-	if err != nil {
-		t.Fatal(err)
+	sum, wrong, err := Unmask(w.cfg, set, acc, []Answer{unsigned, answers[1], answers[2], answers[4]})
+	if err != nil || wrong != nil {
+		t.Fatal(wrong, err)
 	}
 	checkIndicator(t, sum, indexSet(all(5)))
 }
@@ -137,7 +149,7 @@ func TestUnmaskRefuses(t *testing.T) {
 		"set below NMin":          {w.cfg, setOf(t, ups[:2]), w.sumOf(ups[:2]), answers, ErrCohort},
 		"sum with one exchanged":  {w.cfg, set, w.sumOf([]*Upload{ups[0], ups[1], ups[2], ups[3], ups[3]}), answers, ErrGarbled},
 	} {
-		if sum, err := Unmask(c.cfg, c.set, c.sum, c.answers); !errors.Is(err, c.want) || sum != nil {
+		if sum, _, err := Unmask(c.cfg, c.set, c.sum, c.answers); !errors.Is(err, c.want) || sum != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -189,7 +201,7 @@ func TestT3_19_Dropouts(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		sum, err := Unmask(w.cfg, set, w.sumOf(ups), w.answers(pick(accept, c.answers), cert))
+		sum, _, err := Unmask(w.cfg, set, w.sumOf(ups), w.answers(pick(accept, c.answers), cert))
 		if (err == nil) != c.opened {
 			t.Errorf("%s: unmask: %v", c.name, err)
 		}

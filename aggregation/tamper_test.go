@@ -30,10 +30,14 @@ func resign(h *Header, key ed25519.PrivateKey) {
 }
 
 // sealTo seals arbitrary words for a member under the header's identity and attempt.
-func (w *world) sealTo(h *Header, member uint16, words []uint32) []byte {
+func (w *world) sealTo(h *Header, member uint16, words []uint64) []byte {
 	w.t.Helper()
 	m := w.cfg.literal.Roster[member-1]
-	b, err := sealShare(m.Key.Suite, m.Key.Public, envelopeInfo(w.cfg.digest, h.ID, h.Nonce, member), words)
+	key, err := m.Key.Suite.publicKey(m.Key.Public)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := sealShare(key, envelopeInfo(w.cfg.digest, h.ID, h.Nonce, member), w.cfg.params.shares.Field(), words)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -46,7 +50,7 @@ func TestT3_13_TamperedUploads(t *testing.T) {
 	ups := w.sealUnits()
 	liar := w.devices[0].Key
 	stranger := newKey(w.random)
-	words := w.cfg.params.AnswerWords()
+	words := w.cfg.params.AnswerWords() + w.cfg.params.CheckWords()
 	otherPlan := w.literal
 	otherPlan.Plan = Digest{99}
 	otherPlan.Roster = w.foreignRoster(otherPlan.Round, otherPlan.Plan)
@@ -66,10 +70,10 @@ func TestT3_13_TamperedUploads(t *testing.T) {
 		{"envelope truncated", func(h *Header) { h.Envelopes[0] = h.Envelopes[0][:100] }, true, ReasonEnvelopes, ReasonEnvelope},
 		{"envelope empty", func(h *Header) { h.Envelopes[0] = nil }, true, ReasonEnvelopes, ReasonEnvelope},
 		{"envelope over-long", func(h *Header) { h.Envelopes[0] = append(h.Envelopes[0], 0) }, true, ReasonEnvelopes, ReasonEnvelope},
-		{"share over-long", func(h *Header) { h.Envelopes[0] = w.sealTo(h, 1, make([]uint32, words+1)) }, true, ReasonEnvelopes, ReasonShare},
-		{"share short", func(h *Header) { h.Envelopes[0] = w.sealTo(h, 1, make([]uint32, words-1)) }, true, ReasonEnvelopes, ReasonShare},
+		{"share over-long", func(h *Header) { h.Envelopes[0] = w.sealTo(h, 1, make([]uint64, words+1)) }, true, ReasonEnvelopes, ReasonShare},
+		{"share short", func(h *Header) { h.Envelopes[0] = w.sealTo(h, 1, make([]uint64, words-1)) }, true, ReasonEnvelopes, ReasonShare},
 		{"share beyond the field", func(h *Header) {
-			bad := make([]uint32, words)
+			bad := make([]uint64, words)
 			bad[words-1] = share.P
 			h.Envelopes[0] = w.sealTo(h, 1, bad)
 		}, true, Accepted, ReasonShare},
@@ -80,12 +84,12 @@ func TestT3_13_TamperedUploads(t *testing.T) {
 		{"other device's message under own id", func(h *Header) {
 			own := h.Prelude
 			*h = *ups[1].Header.cloneForTest()
-			h.ID, h.Public, h.Enrolment = own.ID, own.Public, own.Enrolment
+			h.ID, h.Public = own.ID, own.Public
 		}, true, Accepted, ReasonEnvelope},
 		{"other device's message under own id and nonce", func(h *Header) {
 			own := h.Prelude
 			*h = *ups[1].Header.cloneForTest()
-			h.ID, h.Public, h.Enrolment, h.Nonce = own.ID, own.Public, own.Enrolment, own.Nonce
+			h.ID, h.Public, h.Nonce = own.ID, own.Public, own.Nonce
 		}, true, Accepted, ReasonEnvelope},
 		{"next round", func(h *Header) { *h = *w.sealUnder(0, nextRound).Header }, false, ReasonConfig, ReasonConfig},
 		{"same round, other model", func(h *Header) { *h = *w.sealUnder(0, otherPlan).Header }, false, ReasonConfig, ReasonConfig},
@@ -99,11 +103,8 @@ func TestT3_13_TamperedUploads(t *testing.T) {
 		{"nonce exchanged, re-signed", func(h *Header) { h.Nonce[0]++ }, true, Accepted, ReasonEnvelope},
 		{"id of another device", func(h *Header) { h.ID = ups[1].Header.ID }, true, ReasonIdentity, ReasonIdentity},
 		{"signature missing", func(h *Header) { h.Signature = nil }, false, ReasonSignature, ReasonSignature},
-		{"enrolment of another device", func(h *Header) { h.Enrolment = ups[1].Header.Enrolment }, true, ReasonEnrolment, ReasonEnrolment},
-		{"enrolled in another task", func(h *Header) { h.Enrolment = Enrol(w.enroller, "other", h.Public) }, true, ReasonEnrolment, ReasonEnrolment},
 		{"unknown device", func(h *Header) {
 			h.Public, h.ID = publicOf(stranger), IDOf(publicOf(stranger))
-			h.Enrolment = Enrol(stranger, "demo", h.Public)
 			h.Signature = signDigest(stranger, labelUpload, h.Digest())
 		}, false, ReasonEnrolment, ReasonEnrolment},
 	}
@@ -115,18 +116,18 @@ func TestT3_13_TamperedUploads(t *testing.T) {
 				resign(h, liar)
 			}
 			got := Accepted
-			errors.As(VerifyHeader(w.cfg, h), &got)
+			errors.As(w.verify(h), &got)
 			if got != c.server {
 				t.Errorf("server says %v, want %v", got, c.server)
 			}
 			// A fresh copy of member 1, so that the cases do not see each other.
 			n := &node{setup: w.nodes[0].setup, store: cloneStore(w.nodes[0].store)}
 			n.restart(t)
-			mh, err := h.ForMember(1)
+			mh, err := h.ForMember(1, w.path(h.ID))
 			if err != nil {
 				t.Fatal(err)
 			}
-			verdicts, records, err := n.member.Accept(w.cfg.Round(), []*MemberHeader{mh})
+			verdicts, records, err := n.judge(w.cfg.Round(), mh)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,24 +150,6 @@ func cloneStore(store map[string][]byte) map[string][]byte {
 		c[k] = bytes.Clone(v)
 	}
 	return c
-}
-
-// foreignRoster is what the same committee would sign for another round or plan, without opening it at the nodes.
-func (w *world) foreignRoster(id RoundID, plan Digest) []MemberKey {
-	w.t.Helper()
-	var roster []MemberKey
-	for _, n := range w.nodes {
-		m, err := NewMember(n.setup)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		key, _, err := m.OpenRound(w.random, id, plan)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		roster = append(roster, MemberKey{Index: n.setup.Index, Identity: publicOf(n.setup.Identity), Key: key})
-	}
-	return roster
 }
 
 func (w *world) sealUnder(i int, l ConfigLiteral) *Upload {
@@ -195,7 +178,7 @@ func TestT3_13_TamperedMemberHeaders(t *testing.T) {
 	} {
 		mh := w.cut(up.Header, 0)
 		tamper(mh)
-		verdicts, records, err := w.nodes[0].member.Accept(w.cfg.Round(), []*MemberHeader{mh})
+		verdicts, records, err := w.nodes[0].judge(w.cfg.Round(), mh)
 		if err != nil || verdicts[0].Reason != ReasonEnvelopes || records != nil {
 			t.Errorf("%s: %v, %v", name, verdicts, err)
 		}

@@ -201,7 +201,7 @@ func (s *scene) upload(d int, bytes string) {
 	if bytes != "" {
 		vector = vector[:s.numbers([]string{bytes})[0]]
 	}
-	if err := errors.Join(VerifyHeader(s.w.cfg, up.Header), VerifyVector(s.w.cfg, up.Header, vector)); err != nil {
+	if err := errors.Join(s.w.verify(up.Header), VerifyVector(s.w.cfg, up.Header, vector)); err != nil {
 		s.say("server: device %d: %v", d, err)
 		return
 	}
@@ -219,7 +219,7 @@ func (s *scene) show(devices, members []int) {
 				shown = append(shown, d)
 			}
 		}
-		verdicts, records, err := s.w.nodes[m-1].member.Accept(s.w.cfg.Round(), batch)
+		verdicts, records, err := s.w.nodes[m-1].judge(s.w.cfg.Round(), batch...)
 		if err != nil {
 			s.say("member %d: %v", m, err)
 			continue
@@ -315,10 +315,13 @@ func (s *scene) unmask() {
 			answers = append(answers, a)
 		}
 	}
-	sum, err := Unmask(s.w.cfg, s.set, acc, answers)
+	sum, wrong, err := Unmask(s.w.cfg, s.set, acc, answers)
 	if err != nil {
 		s.say("server: no sum: %v", err)
 		return
+	}
+	for _, m := range wrong {
+		s.say("server: member %d answered wrongly", m)
 	}
 	s.say("server: sum over %d devices: %v", s.set.Len(), sum)
 }

@@ -15,7 +15,9 @@ import (
 type world struct {
 	t        testing.TB
 	random   *rand.ChaCha8
+	suite    Suite
 	enroller ed25519.PrivateKey
+	enrolled *Enrolled
 	pins     Pins
 	nodes    []*node
 	devices  []*Client
@@ -68,12 +70,20 @@ func testParams(dim, nMin, nMax int) ParamsLiteral {
 	return ParamsLiteral{Dim: dim, Bound: 1000, NMin: nMin, NMax: nMax, Members: 5, Corrupt: 1, Rho: 2}
 }
 
-// newWorld opens a round and begins it at every node.
+// newWorld opens a round, reveals its coins and begins it at every node: one shard, everybody eligible.
 func newWorld(t testing.TB, params ParamsLiteral, devices int) *world {
+	t.Helper()
+	w := newCast(t, params, devices, SuiteX25519, 1, EveryDevice)
+	w.begin(w.cfg)
+	return w
+}
+
+// newCast makes everybody, opens a round and reveals its coins, and begins nothing.
+func newCast(t testing.TB, params ParamsLiteral, devices int, suite Suite, groups uint32, threshold uint64) *world {
 	t.Helper()
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], uint64(params.Dim)<<32|uint64(devices))
-	w := &world{t: t, random: rand.NewChaCha8(seed)}
+	w := &world{t: t, random: rand.NewChaCha8(seed), suite: suite}
 	w.enroller = newKey(w.random)
 	w.pins.Enroller = publicOf(w.enroller)
 	identities := make([]ed25519.PrivateKey, params.Members)
@@ -89,38 +99,103 @@ func newWorld(t testing.TB, params ParamsLiteral, devices int) *world {
 		}
 		w.nodes = append(w.nodes, &node{setup: setup, member: m, store: map[string][]byte{}})
 	}
+	var ids []DeviceID
 	for range devices {
 		key := newKey(w.random)
-		w.devices = append(w.devices, &Client{Key: key, Enrolment: Enrol(w.enroller, "demo", publicOf(key)), Pins: w.pins})
+		w.devices = append(w.devices, &Client{Key: key, Pins: w.pins})
+		ids = append(ids, IDOf(publicOf(key)))
+	}
+	for len(ids) < params.NMin*int(groups) { // enrolled, and never heard of
+		ids = append(ids, IDOf(publicOf(newKey(w.random))))
+	}
+	var err error
+	if w.enrolled, err = NewEnrolled(ids); err != nil {
+		t.Fatal(err)
 	}
 	w.literal = ConfigLiteral{
 		Round: RoundID{Task: "demo", Round: 7}, Plan: Digest{1}, Bases: []Digest{{2}, {3}},
 		Params: params, Enroller: w.pins.Enroller,
+		Population: w.enrolled.Sign(w.enroller, "demo"), Threshold: threshold, Groups: groups,
 	}
-	w.literal.Roster = w.openRound(w.literal.Round, w.literal.Plan)
+	w.literal.Roster = w.openRound(w.nodes, w.literal.Round, w.literal.Plan)
 	w.cfg = w.config(w.literal)
-	for _, n := range w.nodes {
-		records, err := n.member.Begin(w.cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.write(records)
-	}
 	return w
 }
 
-func (w *world) openRound(id RoundID, plan Digest) []MemberKey {
+// begin gives a configuration to every node.
+func (w *world) begin(cfg *Config) {
 	w.t.Helper()
-	var roster []MemberKey
 	for _, n := range w.nodes {
-		key, records, err := n.member.OpenRound(w.random, id, plan)
+		records, err := n.member.Begin(cfg)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		n.write(records)
-		roster = append(roster, MemberKey{Index: n.setup.Index, Identity: publicOf(n.setup.Identity), Key: key})
+	}
+}
+
+// shard is the configuration of another shard of the world's round.
+func (w *world) shard(k uint32) *Config {
+	w.t.Helper()
+	l := w.literal
+	l.Round.Shard = k
+	return w.config(l)
+}
+
+// openRound takes the nodes through keys and coins.
+func (w *world) openRound(nodes []*node, id RoundID, plan Digest) []MemberKey {
+	w.t.Helper()
+	var keys []RoundKey
+	for _, n := range nodes {
+		key, records, err := n.member.OpenRound(w.random, id.Whole(), plan, w.suite)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n.write(records)
+		keys = append(keys, key)
+	}
+	var roster []MemberKey
+	for j, n := range nodes {
+		coin, records, err := n.member.Reveal(id.Whole(), keys)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n.write(records)
+		roster = append(roster, MemberKey{Index: n.setup.Index, Identity: publicOf(n.setup.Identity), Key: keys[j], Coin: coin})
 	}
 	return roster
+}
+
+// foreignRoster is what the same committee would sign for another round or plan, without opening it at the nodes.
+func (w *world) foreignRoster(id RoundID, plan Digest) []MemberKey {
+	w.t.Helper()
+	var strangers []*node
+	for _, n := range w.nodes {
+		m, err := NewMember(n.setup)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		strangers = append(strangers, &node{setup: n.setup, member: m, store: map[string][]byte{}})
+	}
+	return w.openRound(strangers, id, plan)
+}
+
+// path is the device's in the population, the zero path for strangers.
+func (w *world) path(id DeviceID) EnrolmentPath {
+	path, _ := w.enrolled.Path(id)
+	return path
+}
+
+// verify is the server's check of a header.
+func (w *world) verify(h *Header) error { return VerifyHeader(w.cfg, h, w.path(h.ID)) }
+
+// judge opens and settles headers at a node, as its shell would.
+func (n *node) judge(id RoundID, batch ...*MemberHeader) ([]Verdict, []Record, error) {
+	j, err := n.member.Judge(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return n.member.Accept(id, j.Open(batch))
 }
 
 func (w *world) config(l ConfigLiteral) *Config {
@@ -165,7 +240,7 @@ func (w *world) show(j int, headers ...*Header) []Verdict {
 	for _, h := range headers {
 		batch = append(batch, w.cut(h, j))
 	}
-	verdicts, records, err := w.nodes[j].member.Accept(w.cfg.Round(), batch)
+	verdicts, records, err := w.nodes[j].judge(w.cfg.Round(), batch...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -176,7 +251,7 @@ func (w *world) show(j int, headers ...*Header) []Verdict {
 // cut makes node j's view of a header go over the wire once.
 func (w *world) cut(h *Header, j int) *MemberHeader {
 	w.t.Helper()
-	mh, err := h.ForMember(uint16(j + 1))
+	mh, err := h.ForMember(uint16(j+1), w.path(h.ID))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -230,7 +305,7 @@ func (w *world) sumOf(ups []*Upload) *Accumulator {
 	w.t.Helper()
 	acc := NewAccumulator(w.cfg)
 	for _, up := range ups {
-		if err := errors.Join(VerifyHeader(w.cfg, up.Header), VerifyVector(w.cfg, up.Header, up.Vector), acc.Add(up.Vector)); err != nil {
+		if err := errors.Join(w.verify(up.Header), VerifyVector(w.cfg, up.Header, up.Vector), acc.Add(up.Vector)); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -286,7 +361,11 @@ func (w *world) open(ups []*Upload, accept, sign, answer []int) ([]int64, error)
 	w.acceptAll(accept, ups)
 	set := setOf(w.t, ups)
 	cert := w.certify(sign, set)
-	return Unmask(w.cfg, set, w.sumOf(ups), w.answers(answer, cert))
+	sum, wrong, err := Unmask(w.cfg, set, w.sumOf(ups), w.answers(answer, cert))
+	if len(wrong) > 0 {
+		w.t.Errorf("honest members are named as wrong: %d", wrong)
+	}
+	return sum, err
 }
 
 // checkIndicator fails the test unless sum is 1 at the members of U and 0 elsewhere.
