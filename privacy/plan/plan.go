@@ -75,12 +75,18 @@ type Plan struct {
 
 	Mechanism mechanism.Params
 	Unmasked  bool   // true: uploads are not masked; only a device that allows it takes part
-	Goal      uint32 // devices wanted; n_min and n_max are in Mechanism
+	Goal      uint32 // devices wanted; of all groups together; n_min and n_max of one group are in Mechanism
 
 	Committee []ed25519.PublicKey // identity of member i+1 at i
 	Corrupt   uint32              // c: members that may collude with the server
 	Packing   uint32              // key words in one polynomial (the protocol's own rho)
 	Enroller  ed25519.PublicKey   // who vouches for devices
+
+	Population aggregation.Population // who may take part, on the enroller's word: frozen before the round's lot is drawn
+	Threshold  uint64                 // of eligibility, see aggregation.ThresholdFor; aggregation.EveryDevice: everyone
+	Groups     uint32                 // sums that the round is split into by lot, >= 1; the numbers of Mechanism hold for each
+	Suite      aggregation.Suite      // of the envelopes
+	CheckNorm  bool                   // uploads longer than Norm are found and left out
 
 	Budget     *big.Rat // rho that a device may spend on the task in all; nil: no bound (noise off)
 	Delta      string   // decimal, of the claim
@@ -105,7 +111,7 @@ func (s Signed) Digest() Digest { return sha256.Sum256(s.Bytes) }
 
 // signedMessage separates a plan's signature from every other use of the operator's key.
 func signedMessage(plan []byte) []byte {
-	return append([]byte("tutti/plan/v1/signature\x00"), plan...)
+	return append([]byte("tutti/plan/v2/signature\x00"), plan...)
 }
 
 // Sign encodes the plan and signs it with the operator's key. It refuses a plan that no device could check.
@@ -129,11 +135,15 @@ func Open(s Signed, operator ed25519.PublicKey) (Plan, error) {
 	return Parse(s.Bytes)
 }
 
-// Aggregation derives the numbers of the secure sum from the plan. Server, committee and devices all call it, so that
-// none of them can use numbers that the plan does not say.
+// Aggregation derives the numbers of the secure sum from the plan; they are the same for each of its groups. Server,
+// committee and devices all call it, so that none of them can use numbers that the plan does not say.
 func Aggregation(p Plan) (*aggregation.Params, error) {
-	return aggregation.NewParams(aggregation.ParamsLiteral{
+	l := aggregation.ParamsLiteral{
 		Dim: p.Mechanism.PaddedDim, Bound: p.Mechanism.InputBound, NMin: p.Mechanism.NMin, NMax: p.Mechanism.NMax,
 		Members: len(p.Committee), Corrupt: int(p.Corrupt), Rho: int(p.Packing),
-	})
+	}
+	if p.CheckNorm {
+		l.Norm = Norm(p.Mechanism)
+	}
+	return aggregation.NewParams(l)
 }

@@ -24,7 +24,7 @@ const (
 	maxMechanism  = 4 << 10
 	maxCheckpoint = 8 << 10
 	maxRational   = 8192
-	domain        = "tutti/plan/v1"
+	domain        = "tutti/plan/v2"
 )
 
 // Encode is the plan's canonical form: domain, then the fields of Plan in their order; integers big-endian, byte
@@ -59,6 +59,13 @@ func (p Plan) Encode() ([]byte, error) {
 	w.u32(p.Corrupt)
 	w.u32(p.Packing)
 	w.out = append(w.out, p.Enroller...)
+	w.u32(p.Population.Size)
+	w.out = append(w.out, p.Population.Root[:]...)
+	w.out = append(w.out, p.Population.Signature...)
+	w.u64(p.Threshold)
+	w.u32(p.Groups)
+	w.out = append(w.out, byte(p.Suite))
+	w.flag(p.CheckNorm)
 	w.text(formatRational(p.Budget))
 	w.text(p.Delta)
 	w.text(string(p.Checkpoint))
@@ -87,6 +94,8 @@ func Parse(data []byte) (Plan, error) {
 	p.Unmasked, p.Goal = r.flag(), r.u32()
 	p.Committee = r.keys()
 	p.Corrupt, p.Packing, p.Enroller = r.u32(), r.u32(), r.key()
+	p.Population = aggregation.Population{Size: r.u32(), Root: r.digest(), Signature: bytes.Clone(r.take(ed25519.SignatureSize))}
+	p.Threshold, p.Groups, p.Suite, p.CheckNorm = r.u64(), r.u32(), aggregation.Suite(r.byte()), r.flag()
 	p.Budget = r.rational()
 	p.Delta = r.text(maxDecimal)
 	if c := r.text(maxCheckpoint); c != "" {
@@ -141,6 +150,9 @@ func (p Plan) check() error {
 		if len(key) != ed25519.PublicKeySize {
 			return bad("a key's length")
 		}
+	}
+	if len(p.Population.Signature) != ed25519.SignatureSize {
+		return bad("the signature of the population")
 	}
 	if p.Budget != nil && p.Budget.Sign() <= 0 || len(formatRational(p.Budget)) > maxRational {
 		return bad("the budget")
