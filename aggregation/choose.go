@@ -86,15 +86,23 @@ func (t Threat) check() error {
 const maxDevices = 1 << 31
 
 // threatRules fill in the literal and check it, in this order; each assumes the ones before.
-var threatRules = []func(Threat, *ParamsLiteral) error{
-	Threat.seatCommittee, Threat.splitCohort, Threat.fillPopulation, Threat.keepHonest, Threat.awaitArrivals, Threat.fitRing,
+var threatRules = []struct {
+	letter string
+	apply  func(Threat, *ParamsLiteral) error
+}{
+	{"c", Threat.seatCommittee},
+	{"s", Threat.splitCohort},
+	{"p", Threat.fillPopulation},
+	{"h", Threat.keepHonest},
+	{"a", Threat.awaitArrivals},
+	{"r", Threat.fitRing},
 }
 
 // derive applies the rules one after the other; broken is the place of the first that does not hold.
 func (t Threat) derive() (l ParamsLiteral, broken int, err error) {
 	l = ParamsLiteral{Dim: t.Dim, Bound: t.Bound, Profile: mask.Standard}
 	for i, rule := range threatRules {
-		if err := rule(t, &l); err != nil {
+		if err := rule.apply(t, &l); err != nil {
 			return ParamsLiteral{}, i, err
 		}
 	}

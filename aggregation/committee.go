@@ -53,8 +53,12 @@ func SizeCommittee(corrupt, down float64) (CommitteeSize, error) {
 	if !(corrupt >= 0 && corrupt < 1 && down >= 0 && down < 1) {
 		return CommitteeSize{}, fmt.Errorf("%w: shares of %v corrupt and %v down", ErrCommittee, corrupt, down)
 	}
-	for m := 2; m <= MaxMembers; m++ {
-		s := committeeOf(m, max(1, upperQuantile(m, corrupt, privacyLevel)))
+	c, hopeless := 1, (1+corrupt)/2 >= 1-down // a quorum is more than is expected to live, at every size
+	for m := 2; m <= MaxMembers && !hopeless; m++ {
+		for c < m && above(m, corrupt, c) >= privacyLevel {
+			c++ // grows with m
+		}
+		s := committeeOf(m, c)
 		if s.Quorum <= m && below(m, 1-down, s.Quorum) < livenessLevel {
 			return s, nil
 		}

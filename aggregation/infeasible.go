@@ -8,42 +8,49 @@ import (
 
 // relaxation is one number of a model that may give.
 type relaxation struct {
-	name    string
-	percent bool // a share, told in per cent
-	value   func(*Threat) float64
-	set     func(*Threat, float64)
-	ladder  func(Threat) []float64 // values to try instead, from the nearest on
+	name   string
+	share  bool   // told in per cent
+	mends  string // rules that it can mend, by their letters in threatRules
+	value  func(*Threat) float64
+	set    func(*Threat, float64)
+	ladder func(Threat) []float64 // values to try instead, from the nearest on
 }
 
-// relaxations are tried in this order; of equal ones the first wins.
+// relaxations are tried in this order; of equal changes the first wins.
 var relaxations = []relaxation{
-	{"devices wanted", false, func(t *Threat) float64 { return float64(t.Devices) }, func(t *Threat, v float64) { t.Devices = int(v) },
+	{"devices wanted", false, "ha", getDevices, setDevices,
 		func(t Threat) []float64 { return towards(t.Devices, min(maxDevices, max(1000, 100*t.Devices))) }},
-	{"devices wanted", false, func(t *Threat) float64 { return float64(t.Devices) }, func(t *Threat, v float64) { t.Devices = int(v) },
-		func(t Threat) []float64 { return towards(t.Devices, 1) }},
-	{"devices enrolled", false, func(t *Threat) float64 { return float64(t.population()) }, func(t *Threat, v float64) { t.Population = int(v) },
+	{"devices wanted", false, "spr", getDevices, setDevices, func(t Threat) []float64 { return towards(t.Devices, 1) }},
+	{"devices enrolled", false, "ph", func(t *Threat) float64 { return float64(t.population()) },
+		func(t *Threat, v float64) { t.Population = int(v) },
 		func(t Threat) []float64 {
 			return towards(t.population(), min(MaxPopulation, max(MaxMembers, 2*t.Asked())))
 		}},
-	{"corrupt devices", true, func(t *Threat) float64 { return t.Corrupt }, func(t *Threat, v float64) { t.Corrupt = v },
-		func(t Threat) []float64 { return percentages(t.Corrupt) }},
-	{"devices that drop", true, func(t *Threat) float64 { return t.Drop }, func(t *Threat, v float64) { t.Drop = v },
-		func(t Threat) []float64 { return percentages(t.Drop) }},
-	{"groups", false, func(t *Threat) float64 { return float64(t.groups()) }, func(t *Threat, v float64) { t.Groups = int(v) },
-		func(t Threat) []float64 { return towards(t.groups(), 1) }},
-	{"groups", false, func(t *Threat) float64 { return float64(t.groups()) }, func(t *Threat, v float64) { t.Groups = int(v) },
-		func(t Threat) []float64 { return towards(t.groups(), MaxGroups) }},
-	{"members", false, func(t *Threat) float64 { return float64(t.Members) }, func(t *Threat, v float64) { t.Members = int(v) },
+	{"corrupt devices", true, "cph", func(t *Threat) float64 { return t.Corrupt },
+		func(t *Threat, v float64) { t.Corrupt = v }, func(t Threat) []float64 { return percentages(t.Corrupt) }},
+	{"devices that drop", true, "cpa", func(t *Threat) float64 { return t.Drop },
+		func(t *Threat, v float64) { t.Drop = v }, func(t Threat) []float64 { return percentages(t.Drop) }},
+	{"groups", false, "sha", getGroups, setGroups, func(t Threat) []float64 { return towards(t.groups(), 1) }},
+	{"groups", false, "sr", getGroups, setGroups, func(t Threat) []float64 { return towards(t.groups(), MaxGroups) }},
+	{"members", false, "c", func(t *Threat) float64 { return float64(t.Members) },
+		func(t *Threat, v float64) { t.Members = int(v) },
 		func(t Threat) []float64 { return pinnedOnly(t, towards(t.Members, MaxMembers)) }},
-	{"corrupt members", false, func(t *Threat) float64 { return float64(t.MembersCorrupt) }, func(t *Threat, v float64) { t.MembersCorrupt = int(v) },
+	{"corrupt members", false, "c", func(t *Threat) float64 { return float64(t.MembersCorrupt) },
+		func(t *Threat, v float64) { t.MembersCorrupt = int(v) },
 		func(t Threat) []float64 { return pinnedOnly(t, towards(t.MembersCorrupt, 1)) }},
-	{"members down", true, func(t *Threat) float64 { return t.MembersDown }, func(t *Threat, v float64) { t.MembersDown = v },
+	{"members down", true, "c", func(t *Threat) float64 { return t.MembersDown },
+		func(t *Threat, v float64) { t.MembersDown = v },
 		func(t Threat) []float64 { return pinnedOnly(t, percentages(t.MembersDown)) }},
-	{"bound", false, func(t *Threat) float64 { return float64(t.Bound) }, func(t *Threat, v float64) { t.Bound = int64(v) },
-		func(t Threat) []float64 { return towards(int(t.Bound), min(1, int(t.Bound))) }},
-	{"coordinates", false, func(t *Threat) float64 { return float64(t.Dim) }, func(t *Threat, v float64) { t.Dim = int(v) },
-		func(t Threat) []float64 { return towards(t.Dim, min(1, t.Dim)) }},
+	{"bound", false, "r", func(t *Threat) float64 { return float64(t.Bound) },
+		func(t *Threat, v float64) { t.Bound = int64(v) }, func(t Threat) []float64 { return towards(int(t.Bound), 1) }},
+	{"coordinates", false, "r", func(t *Threat) float64 { return float64(t.Dim) },
+		func(t *Threat, v float64) { t.Dim = int(v) }, func(t Threat) []float64 { return towards(t.Dim, 1) }},
 }
+
+func getDevices(t *Threat) float64    { return float64(t.Devices) }
+func setDevices(t *Threat, v float64) { t.Devices = int(v) }
+func getGroups(t *Threat) float64     { return float64(t.groups()) }
+func setGroups(t *Threat, v float64)  { t.Groups = int(v) }
 
 // pinnedOnly empties the ladders that a drawn committee does not have.
 func pinnedOnly(t Threat, ladder []float64) []float64 {
@@ -85,12 +92,19 @@ func change(a, b float64) float64 {
 	return math.Abs(a-b) / math.Max(a, b)
 }
 
-// nearest mends one broken rule after the other, each by the smallest relative change of one number, or of two.
+// nearest looks for one number whose change mends everything; failing that, it mends one broken rule after the other,
+// each by the smallest change of one number, or of two.
 func nearest(t Threat, broken int) Threat {
+	if mended, ok := mend(t, broken, len(threatRules)); ok {
+		return mended
+	}
 	for broken < len(threatRules) {
-		mended, ok := mend(t, broken)
+		mended, ok := mend(t, broken, broken+1)
 		if !ok {
-			return Threat{Devices: max(1000, t.Devices), Members: 9, MembersCorrupt: 2, MembersDown: 1.0 / 3} // the default committee, and no enemy else
+			mended, ok = mendByTwo(t, broken)
+		}
+		if !ok { // the default committee, and no enemy among the devices
+			return Threat{Devices: 1000, Members: 9, MembersCorrupt: 2, MembersDown: 1.0 / 3}
 		}
 		t = mended
 		_, broken, _ = t.derive()
@@ -98,36 +112,55 @@ func nearest(t Threat, broken int) Threat {
 	return t
 }
 
-// mend looks for the nearest model that keeps the first rules, up to and with the broken one.
-func mend(t Threat, broken int) (best Threat, found bool) {
-	search := &mending{broken: broken, cost: math.Inf(1)}
-	search.single(t, 0)
-	if math.IsInf(search.cost, 1) {
-		for i := range relaxations {
-			search.pairs(t, i)
+// mending is the search for the nearest model that keeps the first `keep` rules.
+type mending struct {
+	rules string // letters of the rules to mend
+	keep  int
+	best  Threat
+	cost  float64
+}
+
+// mend changes one number so that the first `keep` rules hold, among them the broken one.
+func mend(t Threat, broken, keep int) (Threat, bool) {
+	s := &mending{rules: threatRules[broken].letter, keep: keep, cost: math.Inf(1)}
+	s.single(t, relaxations, 0)
+	return s.best, !math.IsInf(s.cost, 1)
+}
+
+// mendByTwo changes two numbers so that the broken rule and those before it hold.
+func mendByTwo(t Threat, broken int) (Threat, bool) {
+	s := &mending{rules: threatRules[broken].letter, keep: broken + 1, cost: math.Inf(1)}
+	for i, r := range relaxations {
+		if !r.canMend(s.rules) {
+			continue
+		}
+		for _, v := range r.ladder(t) {
+			spent := change(r.value(&t), v)
+			if spent >= s.cost {
+				break
+			}
+			eased := t
+			r.set(&eased, v)
+			s.single(eased, relaxations[i+1:], spent)
 		}
 	}
-	return search.best, !math.IsInf(search.cost, 1)
+	return s.best, !math.IsInf(s.cost, 1)
 }
 
-type mending struct {
-	broken int
-	best   Threat
-	cost   float64
-	spent  float64 // by the first number of a pair
-}
-
-// single tries the relaxations from the i-th on, each by itself.
-func (s *mending) single(t Threat, from int) {
-	for _, r := range relaxations[from:] {
+// single climbs each ladder to its first rung that keeps the rules, when that costs less than the best so far.
+func (s *mending) single(t Threat, from []relaxation, spent float64) {
+	for _, r := range from {
+		if !r.canMend(s.rules) {
+			continue
+		}
 		for _, v := range r.ladder(t) {
-			cost := s.spent + change(r.value(&t), v)
+			cost := spent + change(r.value(&t), v)
 			if cost >= s.cost {
 				break
 			}
 			eased := t
 			r.set(&eased, v)
-			if _, broken, _ := eased.derive(); broken > s.broken {
+			if _, broken, _ := eased.derive(); broken >= s.keep {
 				s.best, s.cost = eased, cost
 				break
 			}
@@ -135,19 +168,7 @@ func (s *mending) single(t Threat, from int) {
 	}
 }
 
-// pairs tries the i-th relaxation together with each later one.
-func (s *mending) pairs(t Threat, i int) {
-	r := relaxations[i]
-	for _, v := range r.ladder(t) {
-		if s.spent = change(r.value(&t), v); s.spent >= s.cost {
-			break
-		}
-		eased := t
-		r.set(&eased, v)
-		s.single(eased, i+1)
-	}
-	s.spent = 0
-}
+func (r *relaxation) canMend(rules string) bool { return strings.ContainsAny(r.mends, rules) }
 
 // Relaxation says in one sentence what would have to give.
 func (e *InfeasibleError) Relaxation() string {
@@ -156,15 +177,16 @@ func (e *InfeasibleError) Relaxation() string {
 	told := map[string]bool{}
 	for _, r := range relaxations {
 		was, is := r.value(&wanted), r.value(&nearest)
-		if was == is || told[r.name] {
+		follows := r.name == "devices enrolled" && wanted.Population == nearest.Population
+		if was == is || told[r.name] || follows {
 			continue
 		}
 		told[r.name] = true
-		if r.percent {
-			parts = append(parts, fmt.Sprintf("%s from %.4g %% to %.4g %%", r.name, 100*was, 100*is))
+		if r.share {
+			parts = append(parts, fmt.Sprintf("%s %.4g %% instead of %.4g %%", r.name, 100*is, 100*was))
 		} else {
-			parts = append(parts, fmt.Sprintf("%s from %.0f to %.0f", r.name, was, is))
+			parts = append(parts, fmt.Sprintf("%s %.0f instead of %.0f", r.name, is, was))
 		}
 	}
-	return "the nearest that some withstand changes " + strings.Join(parts, " and ") + "."
+	return "nearest feasible: " + strings.Join(parts, " and ")
 }

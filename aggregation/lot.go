@@ -1,7 +1,6 @@
 package aggregation
 
 import (
-	"crypto/subtle"
 	"encoding/binary"
 	"math/bits"
 )
@@ -30,10 +29,7 @@ func coinOf(seed []byte) [32]byte { return hash(labelCoinSeed, seed) }
 func commitCoin(coin [32]byte) Digest { return hash(labelCoin, coin[:]) }
 
 // Opens reports whether the coin is the one that the round key committed its member to.
-func (k RoundKey) Opens(coin [32]byte) bool {
-	commit := commitCoin(coin)
-	return subtle.ConstantTimeCompare(commit[:], k.Commit[:]) == 1
-}
+func (k RoundKey) Opens(coin [32]byte) bool { return commitCoin(coin) == k.Commit }
 
 // beacon is H(label, task, round, plan, coins in the order of the roster).
 //
