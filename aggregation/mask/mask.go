@@ -62,37 +62,54 @@ func (s *Secret) Erase() {
 // Mask writes the packed wire of x, Dim coordinates with |x_j| <= Bound, to dst of PackedLen bytes.
 // public is the seed of A; noise seeds e and is used for nothing else, not even for the same x again.
 func (p *Params) Mask(dst []byte, public [32]byte, s *Secret, noise [32]byte, x []int32) error {
+	return newWork(p, public, noise).mask(p, dst, s, x)
+}
+
+// work is what masking holds: a block of a·s, which becomes v, its noise and its words.
+type work struct {
+	expand       *expander
+	draw         *sampler
+	noise        []int64
+	block, words []uint64
+}
+
+func newWork(p *Params, public, noise [32]byte) *work {
+	w := &work{expand: newExpander(p, public), draw: newSampler(p.literal.Sigma, noise), noise: make([]int64, p.n)}
+	w.block = make([]uint64, p.blockDim())
+	w.words = w.block
+	if p.pair != nil {
+		w.words = make([]uint64, p.blockDim())
+	}
+	return w
+}
+
+func (w *work) mask(p *Params, dst []byte, s *Secret, x []int32) error {
+	defer w.erase()
 	if len(x) != p.literal.Dim || len(dst) != p.PackedLen() {
 		return fmt.Errorf("%w: %d coordinates into %d bytes", ErrDimension, len(x), len(dst))
 	}
-	expand := newExpander(p, public)
-	draw := newSampler(p.literal.Sigma, noise)
-	block := make([]uint64, p.blockDim())
-	words := block
-	if p.pair != nil {
-		words = make([]uint64, p.blockDim())
-	}
-	e := make([]int64, p.n)
-	defer func() {
-		draw.erase()
-		clear(block)
-		clear(e)
-	}()
 	width := p.WordBits()
-	blockLen := len(block) / 8 * width
+	blockLen := len(w.block) / 8 * width
 	for len(x) > 0 {
-		k := min(len(block), len(x))
-		p.maskOf(block, expand, s.ntt)
-		draw.fill(e)
+		k := min(len(w.block), len(x))
+		p.maskOf(w.block, w.expand, s.ntt)
+		w.draw.fill(w.noise)
 		if p.pair != nil {
-			p.pair.addAndSwitch(words[:k], block[:k/2], block[p.n:], e, x[:k])
+			p.pair.addAndSwitch(w.words[:k], w.block[:k/2], w.block[p.n:], w.noise, x[:k])
 		} else {
-			p.addAndSwitch(block[:k], e[:k], x[:k])
+			p.addAndSwitch(w.block[:k], w.noise[:k], x[:k])
 		}
-		pack(dst[:min(blockLen, len(dst))], words[:k], width)
+		pack(dst[:min(blockLen, len(dst))], w.words[:k], width)
 		x, dst = x[k:], dst[min(blockLen, len(dst)):]
 	}
 	return nil
+}
+
+// erase overwrites all of it but the words, which are sent.
+func (w *work) erase() {
+	w.draw.erase()
+	clear(w.block)
+	clear(w.noise)
 }
 
 // addAndSwitch turns a·s into the wire words of a·s + e + Δ·m, in place, without a branch on any of them.

@@ -201,6 +201,7 @@ func BenchmarkPaired(b *testing.B) {
 	})
 	b.Run("Unmask", func(b *testing.B) {
 		clear(sums)
+		p.Mask(dst, [32]byte{2}, s, [32]byte{3}, x)
 		p.Fold(sums, dst)
 		for b.Loop() {
 			if _, err := p.Unmask([32]byte{2}, s.coeffs, sums, 1); err != nil {

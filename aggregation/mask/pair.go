@@ -119,8 +119,8 @@ func (t *pairing) wire(y0, y1 uint64) (low, high uint64) {
 	return (hi<<(t.half&63) | lo>>(rest&63)) >> (rest & 63), hi >> (rest & 63)
 }
 
-// decode is Params.decode for pairs: as are the y of A·S. The nearest multiple of P·Δ is found in floating point, the remainder
-// in integers mod 2^128, and corrected in floating point: |u·q| < 2^160, but the remainder is less than 2^12·P·Δ <= 2^108.
+// decode is Params.decode for pairs: as are the y of A·S. A multiple of P·Δ near u·q is found in floating point, the remainder
+// in integers mod 2^128, and rounded off in floating point: |u·q| may pass 2^160, but the remainder is below 2^12·P·Δ < 2^110.
 func (t *pairing) decode(out []int64, sums, as []uint64) float64 {
 	k := len(out) / 2
 	a0, a1, sums := as[:k], as[t.n:][:k], sums[:2*k]
@@ -132,9 +132,9 @@ func (t *pairing) decode(out []int64, sums, as []uint64) float64 {
 		high += uint64(int64(low) >> t.half)
 		low &= 1<<t.half - 1
 		top := int64(high<<centre) >> centre // u = top·2^half + low in [-P/2, P/2)
-		m := int64(math.RoundToEven((float64(top)*power + float64(low)) * t.scale))
-		rest := t.remainder(top, low, m) * t.inverse
-		more := math.RoundToEven(rest)
+		m := int64((float64(top)*power + float64(low)) * t.scale)
+		rest := float64(t.remainder(top, low, m) * t.inverse)
+		more := rest + rounder - rounder
 		m += int64(more)
 		rest -= more
 		squares += rest * rest

@@ -109,9 +109,8 @@ func TestT1_6_MagnitudeIsInversion(t *testing.T) {
 	}
 }
 
-// Mean, deviation and shape over 2^22 samples. For an honest sampler and a fresh key: mean and deviation leave their
-// intervals with probability below 2^-8 (3.1 sigma) and 2^-5; the key is fixed, so the test is not flaky. The chi-square bound is
-// exceeded with probability e^-21, nominally.
+// Mean, deviation and shape over 2^22 samples. False rejection for a fresh key: the mean leaves ±0.01 (3.1 of its deviations) with
+// probability below 2^-8, the deviation (4.4 of its own) below 2^-16, chi-square its limit below e^-21; the key is fixed, so the test is not flaky.
 func TestT1_6_Distribution(t *testing.T) {
 	const n = 1 << 22
 	for _, sigma := range []Sigma{Sigma65, Sigma70} {
@@ -150,6 +149,42 @@ func TestT1_6_Distribution(t *testing.T) {
 			t.Errorf("sigma %v: chi-square %.1f over %d degrees, limit %.1f", sigma.Value(), chi, bins, limit)
 		}
 	}
+}
+
+// T1.6: the generated comparisons are straight lines. Besides declarations they hold nothing but assignments of ANDs and ORs of
+// variables and of constant places of their arguments: no branch, no loop, no call, no index that is computed.
+func TestT1_6_ComparisonsAreStraightLines(t *testing.T) {
+	for _, file := range []string{"compare65.go", "compare70.go"} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil || len(parsed.Decls) != 1 || len(parsed.Imports) != 0 {
+			t.Fatalf("%s: not a single function (%v)", file, err)
+		}
+		body := parsed.Decls[0].(*ast.FuncDecl).Body.List
+		for _, s := range body[2:] { // after the declarations of w, x, y, v and z
+			assign, ok := s.(*ast.AssignStmt)
+			if !ok || len(assign.Lhs) != 1 || len(assign.Rhs) != 1 || !straight(assign.Lhs[0]) || !straight(assign.Rhs[0]) {
+				t.Fatalf("%s: %T", file, s)
+			}
+		}
+		if len(body) < 1000 {
+			t.Errorf("%s: only %d statements", file, len(body))
+		}
+	}
+}
+
+func straight(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return true
+	case *ast.ParenExpr:
+		return straight(e.X)
+	case *ast.IndexExpr:
+		at, ok := e.Index.(*ast.BasicLit)
+		return ok && at.Kind == token.INT && straight(e.X)
+	case *ast.BinaryExpr:
+		return (e.Op == token.AND || e.Op == token.OR) && straight(e.X) && straight(e.Y)
+	}
+	return false
 }
 
 // T1.6, T2.12: the functions that touch s, e or m hold no branch but their loops, and no table index that depends on them:

@@ -54,27 +54,33 @@ func (p *Params) Unmask(public [32]byte, key []int64, sums []uint64, n int) ([]i
 
 // decode fills out with M and returns the sum of squared residuals (u - M·Δ·P/q), in wire units.
 //
-// Floating point gives u·q/(P·Δ) within 2^-10: u < 2^53, and the quotient stays below 2^(log P - 2), at most 2^52 with 10 bits
-// of margin below P. So the nearest integer is right unless the fraction is within nearHalf of a half; then integers decide.
+// |u| < 2^53, and the quotients u·q/(P·Δ) of a sum that Unmask accepts stay below 2^44 (Bound < 2^31, and 13 deviations
+// of n masks lie between T and P <= 2^54), so floating point gives them within 2^-8: the nearest integer is the right one unless the
+// fraction is within nearHalf of a half; then integers decide.
 func (p *Params) decode(out []int64, sums, as []uint64) float64 {
 	shift := 64 - p.literal.LogP
-	squares := 0.0
+	squares, scale := 0.0, p.scale
 	sums, as = sums[:len(out)], as[:len(out)]
 	for i := range out {
-		u := int64((sums[i]-p.modSwitch(as[i]))<<shift) >> shift
-		quotient := float64(u) * p.scale
-		m := int64(quotient + math.Copysign(0.5, quotient))
-		rest := float64(quotient - float64(m))
-		if math.Abs(rest) > 0.5-nearHalf {
-			m, rest = p.divide(u)
+		u := int64((sums[i]-p.modSwitch(as[i]))<<(shift&63)) >> (shift & 63)
+		quotient := float64(float64(u) * scale)
+		m := quotient + rounder - rounder
+		rest := quotient - m
+		square := rest * rest
+		out[i] = int64(m)
+		if square > (0.5-nearHalf)*(0.5-nearHalf) {
+			out[i], rest = p.divide(u)
+			square = rest * rest
 		}
-		out[i] = m
-		squares += rest * rest
+		squares += square
 	}
-	return squares / (p.scale * p.scale)
+	return squares / (scale * scale)
 }
 
-const nearHalf = 1.0 / 64
+const (
+	nearHalf = 1.0 / 64
+	rounder  = 3 << 51 // adding and subtracting it rounds |x| < 2^51 to an integer
+)
 
 // divide gives round(u·q/(P·Δ)), halves away from zero, and the rest, in integers.
 func (p *Params) divide(u int64) (int64, float64) {
