@@ -3,6 +3,7 @@ package silo
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
@@ -181,4 +182,11 @@ func (d *decoder) small() bool {
 		}
 	}
 	return true
+}
+
+// tops are the limits of the largest mixed-radix digit of an opened sum: below low or from high on.
+func (p *Params) tops() (low, high uint64) {
+	top := p.literal.Moduli[len(p.literal.Moduli)-1]
+	low = uint64(math.Ceil(float64(top) / (1 << slackBits)))
+	return low, top - low
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
@@ -149,7 +148,7 @@ func (p *Proposal) encode(cfg Digest) []byte {
 // ParseProposal reads the canonical encoding of a proposal under this configuration: both lists strictly ascending.
 func (c *Config) ParseProposal(b []byte) (*Proposal, error) {
 	const fixed = headerLen + 2*digestLen + 4
-	if len(b) < fixed || b[0] != 'T' || b[1] != 'S' || b[2] != 1 || b[3] != byte(kindProposal) || b[fixed-4-2*digestLen-2] != 0 || b[fixed-4-2*digestLen-1] != 0 {
+	if len(b) < fixed || b[0] != 'T' || b[1] != 'S' || b[2] != 1 || b[3] != byte(kindProposal) || b[headerLen-2] != 0 || b[headerLen-1] != 0 {
 		return nil, fmt.Errorf("%w: not a proposal", ErrEncoding)
 	}
 	if Digest(b[4:4+digestLen]) != c.digest {
@@ -178,11 +177,4 @@ func (c *Config) ParseProposal(b []byte) (*Proposal, error) {
 	}
 	p.digest = hash(labelProposal, b)
 	return p, nil
-}
-
-// tableOfTops are the limits of the largest mixed-radix digit of an opened sum: below low or from high on.
-func (p *Params) tops() (low, high uint64) {
-	top := p.literal.Moduli[len(p.literal.Moduli)-1]
-	low = uint64(math.Ceil(float64(top) / (1 << slackBits)))
-	return low, top - low
 }
