@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tutti/aggregation"
 	"tutti/privacy/mechanism"
 )
 
@@ -36,6 +37,20 @@ func design(t testing.TB, change func(*mechanism.Literal)) mechanism.Params {
 	return p
 }
 
+// people is a population of so many devices, on the word of key(by).
+func people(t testing.TB, n int, by byte) aggregation.Population {
+	t.Helper()
+	ids := make([]aggregation.DeviceID, n)
+	for i := range ids {
+		ids[i] = aggregation.DeviceID{byte(i), byte(i >> 8)}
+	}
+	e, err := aggregation.NewEnrolled(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Sign(key(by), "films")
+}
+
 // sample is a plan that samplePolicy accepts in sampleState.
 func sample(t testing.TB) Plan {
 	return Plan{
@@ -43,14 +58,15 @@ func sample(t testing.TB) Plan {
 		Items: sha256.Sum256([]byte("items")), Block: sha256.Sum256([]byte("block")), Window: Window{8, "0.75"},
 		Mechanism: design(t, nil), Goal: 100,
 		Committee: []ed25519.PublicKey{public(11), public(12), public(13), public(14), public(15)}, Corrupt: 1, Packing: 2,
-		Enroller: public(2), Budget: big.NewRat(1, 1), Delta: "1e-06", Checkpoint: []byte("a signed note"), Deadline: 1000,
+		Enroller: public(2), Population: people(t, 140, 2), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519,
+		Budget: big.NewRat(1, 1), Delta: "1e-06", Checkpoint: []byte("a signed note"), Deadline: 1000,
 	}
 }
 
 func samplePolicy() Policy {
 	p := Policy{
 		Task: "films", Operator: public(1), Enroller: public(2), MinMembers: 5, MinCorrupt: 1, MinCohort: 70,
-		MinColluder: big.NewRat(1, 20), MaxClip: 1, MaxRhoRound: big.NewRat(1, 5), MaxRhoTotal: big.NewRat(1, 2), MinPad: 32768,
+		MinColluder: big.NewRat(1, 20), MaxClip: 1, MinPopulation: 130, MaxRhoRound: big.NewRat(1, 5), MaxRhoTotal: big.NewRat(1, 2), MinPad: 32768,
 	}
 	for b := byte(11); b <= 20; b++ {
 		p.Committee = append(p.Committee, public(b))
@@ -109,16 +125,16 @@ func TestVector(t *testing.T) {
 	if got := hex.EncodeToString(data[:43]); got != vectorHead {
 		t.Errorf("the plan begins\n%s\nwant\n%s", got, vectorHead)
 	}
-	if got := hex.EncodeToString(data[len(data)-36:]); got != vectorTail {
+	if got := hex.EncodeToString(data[len(data)-len(vectorTail)/2:]); got != vectorTail {
 		t.Errorf("the plan ends\n%s\nwant\n%s", got, vectorTail)
 	}
 }
 
 const (
 	// domain, task, round 5, kind 2, base number 2
-	vectorHead = "0000000d" + "74757474692f706c616e2f7631" + "00000005" + "66696c6d73" + "0000000000000005" + "02" + "0000000000000002"
-	// delta, checkpoint, deadline
-	vectorTail = "2f31" + "00000005" + "31652d3036" + "0000000d" + "61207369676e6564206e6f7465" + "00000000000003e8"
+	vectorHead = "0000000d" + "74757474692f706c616e2f7632" + "00000005" + "66696c6d73" + "0000000000000005" + "02" + "0000000000000002"
+	// threshold, one group, suite 1, no norm check, budget 1/1, delta, checkpoint, deadline
+	vectorTail = "ffffffffffffffff" + "00000001" + "01" + "00" + "00000003" + "312f31" + "00000005" + "31652d3036" + "0000000d" + "61207369676e6564206e6f7465" + "00000000000003e8"
 )
 
 func TestParse(t *testing.T) {
@@ -150,6 +166,7 @@ func TestParse(t *testing.T) {
 		"no committee":            func(p *Plan) { p.Committee = nil },
 		"committee beyond bounds": func(p *Plan) { p.Committee = make([]ed25519.PublicKey, 1025) },
 		"short member key":        func(p *Plan) { p.Committee[1] = p.Committee[1][:31] },
+		"population unsigned":     func(p *Plan) { p.Population.Signature = nil },
 		"no enroller":             func(p *Plan) { p.Enroller = nil },
 		"budget 0":                func(p *Plan) { p.Budget = new(big.Rat) },
 		"budget negative":         func(p *Plan) { p.Budget = big.NewRat(-1, 2) },
@@ -200,8 +217,51 @@ func TestAggregation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if a.Literal().Norm != 0 {
+		t.Error("a norm is checked that nobody asked for")
+	}
 	if a.Dim() != p.Mechanism.PaddedDim || a.Bound() != p.Mechanism.InputBound || a.NMin() != 70 || a.NMax() != 130 || a.Members() != 5 || a.Corrupt() != 1 || a.Quorum() != 4 {
 		t.Errorf("aggregation %+v", a.Literal())
+	}
+}
+
+// TestSuites: a device that wants envelopes that last takes those, and another takes both.
+func TestSuites(t *testing.T) {
+	p := sample(t)
+	for _, suite := range []aggregation.Suite{aggregation.SuiteX25519, aggregation.SuiteMLKEM768X25519} {
+		p.Suite = suite
+		if err := samplePolicy().Check(p, sampleState()); err != nil {
+			t.Errorf("%v: %v", suite, err)
+		}
+	}
+	pol := samplePolicy()
+	pol.PostQuantum = true
+	if err := pol.Check(p, sampleState()); err != nil {
+		t.Errorf("post-quantum envelopes refused: %v", err)
+	}
+}
+
+// TestGroups: with three groups of at least 70 the plan needs three times the people, and its goal counts them all.
+func TestGroups(t *testing.T) {
+	p := sample(t)
+	p.Groups, p.Goal = 3, 300
+	p.Population = people(t, 390, 2)
+	// 19 corrupt devices, each in one group with probability 1/3: P[more than 18 in one of three] is above 2^-40
+	p.Mechanism = design(t, func(l *mechanism.Literal) { l.Colluders = 19 })
+	if err := samplePolicy().Check(p, sampleState()); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+	p.Mechanism = design(t, func(l *mechanism.Literal) { l.Colluders = 18 })
+	var r *Refusal
+	if err := samplePolicy().Check(p, sampleState()); !errors.As(err, &r) || r.Reason != ReasonColluders {
+		t.Errorf("18 of 19 corrupt devices in a group: %v", err)
+	}
+	p.Mechanism = design(t, func(l *mechanism.Literal) { l.Colluders = 19 })
+	for _, goal := range []uint32{209, 391} {
+		p.Goal = goal
+		if err := samplePolicy().Check(p, sampleState()); !errors.As(err, &r) || r.Reason != ReasonMechanism {
+			t.Errorf("goal %d: %v", goal, err)
+		}
 	}
 }
 
@@ -228,6 +288,19 @@ func TestReasons(t *testing.T) {
 		{"no corrupt member assumed", ReasonCorrupt, func(_ *Policy, p *Plan, _ *State) { p.Corrupt = 0 }},
 		{"too few corrupt members", ReasonCorrupt, func(pol *Policy, _ *Plan, _ *State) { pol.MinCorrupt = 2 }},
 		{"packing beyond the quorum", ReasonAggregation, func(_ *Policy, p *Plan, _ *State) { p.Packing = 4 }},
+		{"nobody signed the population", ReasonPopulation, func(_ *Policy, p *Plan, _ *State) { p.Population.Root[0] ^= 1 }},
+		{"someone else signed the population", ReasonPopulation, func(_ *Policy, p *Plan, _ *State) { p.Population = people(t, 140, 9) }},
+		{"a larger population than signed", ReasonPopulation, func(_ *Policy, p *Plan, _ *State) { p.Population.Size++ }},
+		{"a small population", ReasonSmallPopulation, func(_ *Policy, p *Plan, _ *State) { p.Population = people(t, 129, 2) }},
+		{"fewer enrolled than a sum holds", ReasonSmallPopulation, func(pol *Policy, p *Plan, _ *State) { pol.MinPopulation, p.Population = 0, people(t, 69, 2) }},
+		{"fewer enrolled than the groups hold", ReasonSmallPopulation, func(_ *Policy, p *Plan, _ *State) { p.Groups, p.Goal = 3, 300 }},
+		{"no groups", ReasonGroups, func(_ *Policy, p *Plan, _ *State) { p.Groups = 0 }},
+		{"too many groups", ReasonGroups, func(_ *Policy, p *Plan, _ *State) { p.Groups = aggregation.MaxGroups + 1 }},
+		{"a lot that nobody wins", ReasonThreshold, func(_ *Policy, p *Plan, _ *State) { p.Threshold = 0 }},
+		{"a lot that too few win", ReasonThreshold, func(_ *Policy, p *Plan, _ *State) { p.Threshold = aggregation.ThresholdFor(69, 140) }},
+		{"an unknown suite", ReasonSuite, func(_ *Policy, p *Plan, _ *State) { p.Suite = 3 }},
+		{"no suite", ReasonSuite, func(_ *Policy, p *Plan, _ *State) { p.Suite = 0 }},
+		{"an old suite", ReasonPostQuantum, func(pol *Policy, _ *Plan, _ *State) { pol.PostQuantum = true }},
 		{"masks off", ReasonUnmasked, func(_ *Policy, p *Plan, _ *State) { p.Unmasked = true }},
 		{"noise off", ReasonNoiseOff, mech(func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })},
 		{"less noise than the formula", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.Sigma2.Num /= 2 }},
@@ -238,6 +311,7 @@ func TestReasons(t *testing.T) {
 		{"goal above n_max", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Goal = 131 }},
 		{"cohort below the floor", ReasonCohort, mech(func(l *mechanism.Literal) { l.NMin = 69 })},
 		{"too few colluders", ReasonColluders, mech(func(l *mechanism.Literal) { l.Colluders = 6 })},
+		{"more colluders among more enrolled", ReasonColluders, func(_ *Policy, p *Plan, _ *State) { p.Population = people(t, 160, 2) }},
 		{"large clip", ReasonClip, mech(func(l *mechanism.Literal) { l.Clip = 1.5 })},
 		{"small pad", ReasonPad, func(pol *Policy, _ *Plan, _ *State) { pol.MinPad = 1 << 20 }},
 		{"delta too large", ReasonDelta, func(_ *Policy, p *Plan, _ *State) { p.Delta = "2e-06" }},

@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"math/big"
 	"slices"
+
+	"tutti/aggregation"
 )
 
 // Policy is what a device accepts, fixed by the app and its user before any plan arrives. Its keys are pinned: they
@@ -18,12 +20,15 @@ type Policy struct {
 	MinMembers  int      // smallest committee
 	MinCorrupt  int      // smallest number of members assumed to collude with the server
 	MinCohort   int      // smallest n_min
-	MinColluder *big.Rat // smallest t_c as a share of n_max; nil: any
+	MinColluder *big.Rat // share of all enrolled devices that may collude: t_c covers as many of a sum; nil: any t_c
 	MaxClip     float64  // largest clip; 0: any
 	MaxRhoRound *big.Rat // most that one round may cost; nil refuses every round with noise
 	MaxRhoTotal *big.Rat // most that the device spends in all; nil refuses every round with noise
 	MinPad      int      // fewest coordinates that carry noise only
-	Population  int      // devices of the task, for the rule on delta; the plan's n_max if that is larger
+	Population  int      // devices of the task, for the rule on delta; what the plan says if that is more
+
+	MinPopulation int  // fewest devices that the enroller vouched for, of which the lot chooses
+	PostQuantum   bool // envelopes that a quantum computer does not open
 
 	AllowNoiseOff bool // tests and comparisons only
 	AllowUnmasked bool // tests and comparisons only
@@ -63,7 +68,7 @@ func (p Policy) Open(s Signed) (Plan, error) {
 // rule is the one that is named: who asks, then who guards the sum, then how it is noised, then what it costs, then
 // when.
 func (p Policy) Check(pl Plan, st State) error {
-	for _, rule := range []func(Plan, State) *Refusal{p.checkParties, p.checkCommittee, p.checkMechanism, p.checkCost, p.checkTurn} {
+	for _, rule := range []func(Plan, State) *Refusal{p.checkParties, p.checkPopulation, p.checkCommittee, p.checkMechanism, p.checkCost, p.checkTurn} {
 		if r := rule(pl, st); r != nil {
 			return r
 		}
@@ -82,6 +87,33 @@ func (p Policy) checkParties(pl Plan, _ State) *Refusal {
 	return nil
 }
 
+// checkPopulation: the devices are those that the pinned enroller vouched for, enough of them for the sums that are
+// asked of them, and the lot leaves enough (rules 1 and 11 of the secure sum's design).
+func (p Policy) checkPopulation(pl Plan, _ State) *Refusal {
+	if !pl.Population.Verify(p.Enroller, pl.Task) {
+		return refuse(ReasonPopulation, "%d devices", pl.Population.Size)
+	}
+	if pl.Groups < 1 || pl.Groups > aggregation.MaxGroups {
+		return refuse(ReasonGroups, "%d groups", pl.Groups)
+	}
+	needed := max(int64(p.MinPopulation), int64(pl.Groups)*int64(max(pl.Mechanism.NMin, 1)))
+	if int64(pl.Population.Size) < needed {
+		return refuse(ReasonSmallPopulation, "%d devices, at least %d wanted", pl.Population.Size, needed)
+	}
+	if pl.Threshold == 0 || admitted(pl) < float64(pl.Groups)*float64(pl.Mechanism.NMin) {
+		return refuse(ReasonThreshold, "%.1f of %d devices for %d sums over %d", admitted(pl), pl.Population.Size, pl.Groups, pl.Mechanism.NMin)
+	}
+	return nil
+}
+
+// admitted is how many devices the plan's threshold makes eligible, on average.
+func admitted(pl Plan) float64 {
+	if pl.Threshold == aggregation.EveryDevice {
+		return float64(pl.Population.Size)
+	}
+	return float64(pl.Population.Size) * (float64(pl.Threshold) + 1) / (1 << 64)
+}
+
 // checkCommittee: known members, enough of them, not too much trust in them, masks on, and a sum that can be built.
 func (p Policy) checkCommittee(pl Plan, _ State) *Refusal {
 	same := func(key ed25519.PublicKey) func(ed25519.PublicKey) bool {
@@ -98,6 +130,12 @@ func (p Policy) checkCommittee(pl Plan, _ State) *Refusal {
 	if int64(pl.Corrupt) < int64(max(1, p.MinCorrupt)) {
 		return refuse(ReasonCorrupt, "%d members assumed to collude, at least %d wanted", pl.Corrupt, p.MinCorrupt)
 	}
+	if !pl.Suite.Valid() {
+		return refuse(ReasonSuite, "%v", pl.Suite)
+	}
+	if p.PostQuantum && pl.Suite != aggregation.SuiteMLKEM768X25519 {
+		return refuse(ReasonPostQuantum, "%v", pl.Suite)
+	}
 	if pl.Unmasked && !p.AllowUnmasked {
 		return refuse(ReasonUnmasked, "")
 	}
@@ -113,16 +151,16 @@ func (p Policy) checkMechanism(pl Plan, _ State) *Refusal {
 	if err := m.Validate(); err != nil {
 		return refuse(ReasonMechanism, "%v", err)
 	}
-	if int64(pl.Goal) < int64(m.NMin) || int64(pl.Goal) > int64(m.NMax) {
-		return refuse(ReasonMechanism, "goal %d outside %d to %d", pl.Goal, m.NMin, m.NMax)
+	if groups := int64(pl.Groups); int64(pl.Goal) < groups*int64(m.NMin) || int64(pl.Goal) > groups*int64(m.NMax) {
+		return refuse(ReasonMechanism, "goal %d outside %d times %d to %d", pl.Goal, groups, m.NMin, m.NMax)
 	}
 	if m.NMin < p.MinCohort {
 		return refuse(ReasonCohort, "n_min %d, at least %d wanted", m.NMin, p.MinCohort)
 	}
 	if p.MinColluder != nil {
-		least := new(big.Rat).Mul(p.MinColluder, big.NewRat(int64(m.NMax), 1))
-		if big.NewRat(int64(m.Colluders), 1).Cmp(least) < 0 {
-			return refuse(ReasonColluders, "t_c %d of n_max %d", m.Colluders, m.NMax)
+		share, _ := p.MinColluder.Float64()
+		if least := Colluders(m.NMax, int(pl.Population.Size), share, pl.Threshold, int(pl.Groups)); m.Colluders < least {
+			return refuse(ReasonColluders, "t_c %d, at least %d wanted in sums over %d from %d devices", m.Colluders, least, m.NMax, pl.Population.Size)
 		}
 	}
 	if p.MaxClip > 0 && !(m.Clip <= p.MaxClip) {
@@ -143,7 +181,7 @@ func (p Policy) checkCost(pl Plan, st State) *Refusal {
 	if !pl.Mechanism.Noise {
 		return nil // allowed by the policy above; no finite cost exists
 	}
-	if !deltaFits(pl.Delta, max(pl.Mechanism.NMax, p.Population)) {
+	if !deltaFits(pl.Delta, max(pl.Mechanism.NMax, p.Population, int(pl.Population.Size))) {
 		return refuse(ReasonDelta, "delta %s", pl.Delta)
 	}
 	rho := pl.Rho()

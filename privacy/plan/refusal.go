@@ -7,29 +7,35 @@ type Reason uint8
 
 // The reasons.
 const (
-	Accepted          Reason = iota
-	ReasonOperator           // not signed by the pinned operator, or not readable
-	ReasonTask               // for another task
-	ReasonEnroller           // another enroller vouches for the devices
-	ReasonMember             // a committee member is unknown, or stands twice
-	ReasonCommittee          // the committee is too small
-	ReasonCorrupt            // too few members are assumed to collude
-	ReasonAggregation        // the secure sum cannot be built from the plan's numbers
-	ReasonUnmasked           // uploads would not be masked
-	ReasonNoiseOff           // noise is off
-	ReasonMechanism          // the numbers of clip and noise do not hold together
-	ReasonCohort             // too few devices would be in the sum
-	ReasonColluders          // too few devices are assumed to hide their noise
-	ReasonClip               // the clip is too large
-	ReasonPad                // too few coordinates measure the noise
-	ReasonDelta              // delta is too large for so many devices
-	ReasonRoundCost          // one round costs more than the device allows
-	ReasonBudget             // the device's budget would be exceeded
-	ReasonDeadline           // the round is over
-	ReasonRepeated           // the device already took part in this round or a later one
-	ReasonOldBase            // the round starts from a model older than the one the device has
-	ReasonLogMissing         // the plan brings no checkpoint that verifies
-	ReasonLogForked          // the operator's log contradicts what the device saw
+	Accepted              Reason = iota
+	ReasonOperator               // not signed by the pinned operator, or not readable
+	ReasonTask                   // for another task
+	ReasonEnroller               // another enroller vouches for the devices
+	ReasonMember                 // a committee member is unknown, or stands twice
+	ReasonCommittee              // the committee is too small
+	ReasonCorrupt                // too few members are assumed to collude
+	ReasonAggregation            // the secure sum cannot be built from the plan's numbers
+	ReasonUnmasked               // uploads would not be masked
+	ReasonNoiseOff               // noise is off
+	ReasonMechanism              // the numbers of clip and noise do not hold together
+	ReasonCohort                 // too few devices would be in the sum
+	ReasonColluders              // too few devices are assumed to hide their noise
+	ReasonClip                   // the clip is too large
+	ReasonPad                    // too few coordinates measure the noise
+	ReasonDelta                  // delta is too large for so many devices
+	ReasonRoundCost              // one round costs more than the device allows
+	ReasonBudget                 // the device's budget would be exceeded
+	ReasonDeadline               // the round is over
+	ReasonRepeated               // the device already took part in this round or a later one
+	ReasonOldBase                // the round starts from a model older than the one the device has
+	ReasonLogMissing             // the plan brings no checkpoint that verifies
+	ReasonLogForked              // the operator's log contradicts what the device saw
+	ReasonPopulation             // the enroller did not sign the population for the task
+	ReasonSmallPopulation        // too few devices are enrolled
+	ReasonGroups                 // no groups, or too many
+	ReasonThreshold              // the lot leaves too few devices, or nobody
+	ReasonSuite                  // envelopes that this program does not know
+	ReasonPostQuantum            // envelopes that a quantum computer would open
 	reasonCount
 )
 
@@ -63,29 +69,35 @@ var reasons = [reasonCount]struct {
 	label, sentence string
 	retry           Retry
 }{
-	Accepted:          {"accepted", "The plan keeps to this device's rules.", RetryNone},
-	ReasonOperator:    {"operator", "The plan does not come from the operator that this app trusts. Nothing was sent.", RetryAlarm},
-	ReasonTask:        {"task", "The plan is for another task. Nothing was sent.", RetryOperator},
-	ReasonEnroller:    {"enroller", "Someone unknown to this app vouches for the devices of this round. Nothing was sent.", RetryAlarm},
-	ReasonMember:      {"member", "The committee has a member that this app does not know, or one that counts twice. Nothing was sent.", RetryAlarm},
-	ReasonCommittee:   {"committee", "The committee that keeps the sum sealed is too small. Nothing was sent.", RetryOperator},
-	ReasonCorrupt:     {"corrupt", "The plan trusts too many of its committee members. Nothing was sent.", RetryOperator},
-	ReasonAggregation: {"aggregation", "The numbers of the sealed sum do not fit together. Nothing was sent.", RetryOperator},
-	ReasonUnmasked:    {"unmasked", "Uploads of this round would be readable by the server. Nothing was sent.", RetryOperator},
-	ReasonNoiseOff:    {"noise_off", "This round would add no noise, so the result could give single people away. Nothing was sent.", RetryOperator},
-	ReasonMechanism:   {"mechanism", "The plan's noise is weaker than it says. Nothing was sent.", RetryOperator},
-	ReasonCohort:      {"cohort", "Too few devices would be added up to hide this one. Nothing was sent.", RetryOperator},
-	ReasonColluders:   {"colluders", "The plan trusts too many of the other devices. Nothing was sent.", RetryOperator},
-	ReasonClip:        {"clip", "The plan lets one device count for too much. Nothing was sent.", RetryOperator},
-	ReasonPad:         {"pad", "The plan leaves no room to measure whether the noise is real. Nothing was sent.", RetryOperator},
-	ReasonDelta:       {"delta", "The plan's promise is too weak for so many devices. Nothing was sent.", RetryOperator},
-	ReasonRoundCost:   {"round_cost", "This round would cost more privacy than one round may cost. Nothing was sent.", RetryRound},
-	ReasonBudget:      {"budget", "This device's privacy budget is spent. It still recommends, and sends nothing more.", RetryNone},
-	ReasonDeadline:    {"deadline", "The round is over. Another one will come.", RetryRound},
-	ReasonRepeated:    {"repeated", "This device has already taken part in this round or a later one.", RetryRound},
-	ReasonOldBase:     {"old_base", "The round starts from an older model than the one on this device. Nothing was sent.", RetryRound},
-	ReasonLogMissing:  {"log_missing", "The plan does not show the public log of earlier rounds. Nothing was sent.", RetryRound},
-	ReasonLogForked:   {"log_forked", "The public log contradicts what this device saw earlier. Nothing was sent; please tell the auditor.", RetryAlarm},
+	Accepted:              {"accepted", "The plan keeps to this device's rules.", RetryNone},
+	ReasonOperator:        {"operator", "The plan does not come from the operator that this app trusts. Nothing was sent.", RetryAlarm},
+	ReasonTask:            {"task", "The plan is for another task. Nothing was sent.", RetryOperator},
+	ReasonEnroller:        {"enroller", "Someone unknown to this app vouches for the devices of this round. Nothing was sent.", RetryAlarm},
+	ReasonMember:          {"member", "The committee has a member that this app does not know, or one that counts twice. Nothing was sent.", RetryAlarm},
+	ReasonCommittee:       {"committee", "The committee that keeps the sum sealed is too small. Nothing was sent.", RetryOperator},
+	ReasonCorrupt:         {"corrupt", "The plan trusts too many of its committee members. Nothing was sent.", RetryOperator},
+	ReasonAggregation:     {"aggregation", "The numbers of the sealed sum do not fit together. Nothing was sent.", RetryOperator},
+	ReasonUnmasked:        {"unmasked", "Uploads of this round would be readable by the server. Nothing was sent.", RetryOperator},
+	ReasonNoiseOff:        {"noise_off", "This round would add no noise, so the result could give single people away. Nothing was sent.", RetryOperator},
+	ReasonMechanism:       {"mechanism", "The plan's noise is weaker than it says. Nothing was sent.", RetryOperator},
+	ReasonCohort:          {"cohort", "Too few devices would be added up to hide this one. Nothing was sent.", RetryOperator},
+	ReasonColluders:       {"colluders", "The plan trusts too many of the other devices. Nothing was sent.", RetryOperator},
+	ReasonClip:            {"clip", "The plan lets one device count for too much. Nothing was sent.", RetryOperator},
+	ReasonPad:             {"pad", "The plan leaves no room to measure whether the noise is real. Nothing was sent.", RetryOperator},
+	ReasonDelta:           {"delta", "The plan's promise is too weak for so many devices. Nothing was sent.", RetryOperator},
+	ReasonRoundCost:       {"round_cost", "This round would cost more privacy than one round may cost. Nothing was sent.", RetryRound},
+	ReasonBudget:          {"budget", "This device's privacy budget is spent. It still recommends, and sends nothing more.", RetryNone},
+	ReasonDeadline:        {"deadline", "The round is over. Another one will come.", RetryRound},
+	ReasonRepeated:        {"repeated", "This device has already taken part in this round or a later one.", RetryRound},
+	ReasonOldBase:         {"old_base", "The round starts from an older model than the one on this device. Nothing was sent.", RetryRound},
+	ReasonLogMissing:      {"log_missing", "The plan does not show the public log of earlier rounds. Nothing was sent.", RetryRound},
+	ReasonPopulation:      {"population", "The list of devices of this round is not the one that someone independent vouched for. Nothing was sent.", RetryAlarm},
+	ReasonSmallPopulation: {"small_population", "Too few devices are enrolled to hide this one among them. Nothing was sent.", RetryRound},
+	ReasonGroups:          {"groups", "The round is split into a number of groups that cannot be. Nothing was sent.", RetryOperator},
+	ReasonThreshold:       {"threshold", "The lot of this round would leave too few devices to hide this one. Nothing was sent.", RetryOperator},
+	ReasonSuite:           {"suite", "The round seals its keys in a way that this app does not know; update the app. Nothing was sent.", RetryOperator},
+	ReasonPostQuantum:     {"post_quantum", "A later quantum computer could open what this round seals. Nothing was sent.", RetryOperator},
+	ReasonLogForked:       {"log_forked", "The public log contradicts what this device saw earlier. Nothing was sent; please tell the auditor.", RetryAlarm},
 }
 
 // String is the reason's metric label.

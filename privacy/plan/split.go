@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"strconv"
 
+	"tutti/aggregation"
 	"tutti/privacy/accounting"
 )
 
@@ -69,7 +70,11 @@ type Wish struct {
 	Items   int     // size of the catalogue: no block is larger
 	Dim     int     // numbers of the model's trainable part; 0: there is none
 	Rounds  int     // model rounds; 0: the planner's own number
-	Model   Choice
+
+	Population int    // devices that will be enrolled, of which the lot chooses; 0: no more than a sum takes
+	Threshold  uint64 // of the lot; 0: aggregation.EveryDevice
+	Groups     int    // sums that a round is split into; 0: one
+	Model      Choice
 }
 
 // Advice is the planner's expectation. The set is closed.
@@ -100,7 +105,9 @@ func (a Advice) String() string {
 
 // Split is how a task's budget is spent. All rho are exact and add up to Rho.
 type Split struct {
-	Goal, NMin, NMax, Colluders int // per round: n_max = ceil(1.3 goal), n_min = ceil(0.7 goal), t_c = ceil(0.05 n_max)
+	Goal                  int // devices wanted in a round, over all of its groups
+	NMin, NMax, Colluders int // of one group: for a single one n_max = ceil(1.3 goal), n_min = ceil(0.7 goal); t_c by Colluders
+	Groups                int // at least 1
 
 	Delta string
 	Rho   *big.Rat // the whole budget
@@ -142,30 +149,41 @@ func mustFloat(s string) float64 {
 	return x
 }
 
-// Cohort returns n_min, n_max and t_c of a round that wants goal devices.
+// CorruptShare is the share of the enrolled devices that the planner assumes to collude with the server.
+const CorruptShare = 0.05
+
+// Cohort returns n_min, n_max and t_c of a round of one group that wants goal devices, of no more than n_max enrolled ones.
 func Cohort(goal int) (nMin, nMax, colluders int) {
-	ceil := func(x, num, den int) int { return (x*num + den - 1) / den }
-	nMax = ceil(goal, 13, 10)
-	return ceil(goal, 7, 10), nMax, ceil(nMax, 5, 100)
+	nMin, nMax = aggregation.Cohort(goal, 1)
+	return nMin, nMax, Colluders(nMax, 0, CorruptShare, aggregation.EveryDevice, 1)
+}
+
+// Colluders is t_c of one group: devices in its sum whose noise the server may know. It is the given share of n_max,
+// rounded up, or more where the server has more corrupt devices to choose from than that: the upper 2^-40 quantile of
+// the corrupt among all that the lot admits to one group (rule 1 of the secure sum's design), since the server may leave
+// out every honest device beyond n_min. Without a lot it is the share of the whole population.
+func Colluders(nMax, population int, share float64, threshold uint64, groups int) int {
+	least := int(math.Ceil(share*float64(nMax) - 1e-9))
+	return max(least, aggregation.CorruptQuantile(population, share, threshold, groups))
 }
 
 // PlanSplit plans how the budget of a task is spent: a little on telemetry, 2.25 to 20 % of rho on popularity, and the rest
 // on transitions; where the model's trainable part is small enough for so many devices and so much budget that its
 // rounds are expected to help, they get what 65 % for transitions leave.
 func PlanSplit(w Wish) (Split, error) {
-	s := Split{Goal: w.Goal, Delta: w.Delta}
-	if w.Goal < 1 || w.Goal > 1<<20 || w.Items < 1 || w.Dim < 0 || w.Rounds < 0 || !(w.Epsilon > 0 && w.Epsilon <= 100) {
+	s := Split{Goal: w.Goal, Delta: w.Delta, Groups: max(1, w.Groups)}
+	if w.Goal < 1 || w.Goal > 1<<20 || w.Population < 0 || w.Population > aggregation.MaxPopulation || w.Groups < 0 || w.Groups > aggregation.MaxGroups || w.Items < 1 || w.Dim < 0 || w.Rounds < 0 || !(w.Epsilon > 0 && w.Epsilon <= 100) {
 		return Split{}, fmt.Errorf("%w: goal %d, epsilon %g, %d items, %d numbers, %d rounds", ErrSplit, w.Goal, w.Epsilon, w.Items, w.Dim, w.Rounds)
 	}
-	s.NMin, s.NMax, s.Colluders = Cohort(w.Goal)
-	if s.NMin-s.Colluders < 2 {
-		return Split{}, fmt.Errorf("%w: %d devices leave fewer than two honest ones in the smallest sum", ErrSplit, w.Goal)
+	if err := s.seat(w); err != nil {
+		return Split{}, err
 	}
+	people := max(s.NMax, w.Population)
 	if s.Delta == "" {
-		s.Delta = DefaultDelta(s.NMax)
+		s.Delta = DefaultDelta(people)
 	}
-	if !deltaFits(s.Delta, s.NMax) {
-		return Split{}, fmt.Errorf("%w: delta %q is not a decimal of at most min(1e-6, 1/(10*%d))", ErrSplit, s.Delta, s.NMax)
+	if !deltaFits(s.Delta, people) {
+		return Split{}, fmt.Errorf("%w: delta %q is not a decimal of at most min(1e-6, 1/(10*%d))", ErrSplit, s.Delta, people)
 	}
 	var err error
 	if s.Rho, err = accounting.RhoForEpsilon(w.Epsilon, mustFloat(s.Delta)); err != nil {
@@ -179,6 +197,26 @@ func PlanSplit(w Wish) (Split, error) {
 	return s, nil
 }
 
+// seat says how many devices a sum holds, and how many of them may collude.
+func (s *Split) seat(w Wish) error {
+	threshold := w.Threshold
+	if threshold == 0 {
+		threshold = aggregation.EveryDevice
+	}
+	s.NMin, s.NMax = aggregation.Cohort(w.Goal, s.Groups)
+	s.Colluders = Colluders(s.NMax, w.Population, CorruptShare, threshold, s.Groups)
+	switch {
+	case w.Population > 0 && w.Population < s.Groups*s.NMin:
+		return fmt.Errorf("%w: %d devices for %d sums over at least %d", ErrSplit, w.Population, s.Groups, s.NMin)
+	case s.NMin-s.Colluders < 2 && s.Groups == 1 && w.Population <= s.NMax:
+		return fmt.Errorf("%w: %d devices leave fewer than two honest ones in the smallest sum", ErrSplit, w.Goal)
+	case s.NMin-s.Colluders < 2:
+		return fmt.Errorf("%w: up to %d colluding devices among the %d of the smallest sum leave fewer than two honest ones: want more of the %d enrolled devices in a round, fewer groups, or a lot that admits fewer",
+			ErrSplit, s.Colluders, s.NMin, w.Population)
+	}
+	return nil
+}
+
 // muOf is the Gaussian-DP parameter of rho-zCDP's Gaussian.
 func muOf(rho *big.Rat) float64 {
 	x, _ := rho.Float64()
@@ -189,6 +227,13 @@ func muOf(rho *big.Rat) float64 {
 // shares are sized for n_min - t_c, so more of them bring more noise.
 func (s Split) effective(rho *big.Rat) float64 {
 	return muOf(rho) * math.Sqrt(float64(s.NMin-s.Colluders)/float64(s.Goal))
+}
+
+// groupCost is how much noisier the mean of all devices is than it would be with one group: about the square root of
+// the number of groups.
+func (s Split) groupCost(goal int) float64 {
+	nMin, _, colluders := Cohort(goal)
+	return math.Sqrt(float64(nMin-colluders) / float64(s.NMin-s.Colluders))
 }
 
 // Threshold is the strength from which rounds over dim numbers are expected to help: the study's, scaled by the square
@@ -285,6 +330,13 @@ func (s *Split) explain(w Wish) {
 	say("Epsilon %g at delta %s is a budget of rho %.4f in all; every release is charged to it.", w.Epsilon, s.Delta, rho)
 	say("Noise is sized for the %d honest devices that the smallest opened sum of %d holds; when all %d come, it is as in a central release of mu %.3f instead of %.3f.",
 		s.NMin-s.Colluders, s.NMin, s.Goal, s.Effective, s.Mu)
+	if w.Population > s.NMax {
+		say("Of %d enrolled devices, up to %d may be in one sum and hide their noise from it; with no more enrolled than a sum takes it would be %d.",
+			w.Population, s.Colluders, Colluders(s.NMax, 0, CorruptShare, aggregation.EveryDevice, 1))
+	}
+	if s.Groups > 1 {
+		say("Each of %d groups carries the noise of a sum of its own: the mean of all is %.1f times as noisy as that of one sum.", s.Groups, s.groupCost(w.Goal))
+	}
 	switch s.Advice {
 	case AdvicePopularity:
 		say("With %d devices this budget reaches a strength of %.0f; below %d, item transitions fall behind plain popularity, so popularity is the best use of it.", s.Goal, s.Strength, popularityOnly)

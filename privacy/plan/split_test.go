@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"tutti/aggregation"
 	"tutti/privacy/accounting"
 )
 
@@ -199,5 +200,68 @@ func TestPopularityShare(t *testing.T) {
 			t.Fatalf("strength %v: from %d to %d", s, last, next)
 		}
 		last = next
+	}
+}
+
+// TestColluders: t_c is 5 % of n_max, and more where more corrupt devices are enrolled than that, as rule 1 counts them.
+func TestColluders(t *testing.T) {
+	const every = aggregation.EveryDevice
+	lot := func(asked, population uint32) uint64 { return aggregation.ThresholdFor(asked, population) }
+	for _, c := range []struct {
+		name             string
+		nMax, population int
+		threshold        uint64
+		groups, want     int
+	}{
+		{"population unknown", 793, 0, every, 1, 40},
+		{"everybody asked, as in the demo", 793, 610, every, 1, 40},
+		{"as many as n_max", 793, 793, every, 1, 40},
+		{"twice the goal enrolled, no lot", 130, 200, every, 1, 10},
+		{"half of them by lot", 130, 200, lot(100, 200), 1, 10}, // 2^-10 that all ten come is far from 2^-40
+		{"1,300 of a million by lot", 1300, 1_000_000, lot(1300, 1_000_000), 1, 129},
+		{"10 groups of 10,000", 1200, 10_000, every, 10, 106},
+	} {
+		if got := Colluders(c.nMax, c.population, CorruptShare, c.threshold, c.groups); got != c.want {
+			t.Errorf("%s: t_c %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestSplitPopulation: what rule 1 costs. Where no more are enrolled than a sum takes it costs nothing.
+func TestSplitPopulation(t *testing.T) {
+	w := Wish{Goal: 610, Epsilon: 8, Items: 500, Dim: 4000}
+	alone := split(t, w)
+	w.Population = 610
+	if same := split(t, w); same.Colluders != alone.Colluders || same.Effective != alone.Effective {
+		t.Errorf("610 enrolled of 610 wanted: t_c %d, was %d", same.Colluders, alone.Colluders)
+	}
+	w.Population = 1220
+	twice := split(t, w)
+	if cost := alone.Effective / twice.Effective; twice.Colluders != 61 || math.Abs(cost-math.Sqrt(float64(427-40)/(427-61))) > 1e-12 {
+		t.Errorf("twice as many enrolled: t_c %d, noise times %.4f", twice.Colluders, cost)
+	}
+	w.Population = 10_000 // 500 corrupt ones: without a lot they could be all of the smallest sum
+	if _, err := PlanSplit(w); !errors.Is(err, ErrSplit) {
+		t.Errorf("10,000 enrolled and no lot: %v", err)
+	}
+	w.Threshold = aggregation.ThresholdFor(793, 10_000)
+	if lot := split(t, w); lot.Colluders <= 40 || lot.NMin-lot.Colluders < 300 {
+		t.Errorf("10,000 enrolled with a lot: t_c %d of %d", lot.Colluders, lot.NMin)
+	}
+	w.Population = 100
+	if _, err := PlanSplit(w); !errors.Is(err, ErrSplit) {
+		t.Errorf("100 enrolled for a goal of 610: %v", err)
+	}
+}
+
+// TestSplitGroups: the mean's noise grows by about the square root of the number of groups.
+func TestSplitGroups(t *testing.T) {
+	one := split(t, Wish{Goal: 10_000, Epsilon: 8, Items: 500, Dim: 4000})
+	ten := split(t, Wish{Goal: 10_000, Epsilon: 8, Items: 500, Dim: 4000, Groups: 10, Population: 10_000})
+	if cost := one.Effective / ten.Effective; ten.Groups != 10 || cost < math.Sqrt(10) || cost > 1.25*math.Sqrt(10) || math.Abs(ten.groupCost(10_000)-cost) > 1e-9 {
+		t.Errorf("10 groups of %d to %d, t_c %d: noise times %.3f", ten.NMin, ten.NMax, ten.Colluders, cost)
+	}
+	if !strings.Contains(strings.Join(ten.Sentences, " "), "Each of 10 groups") {
+		t.Errorf("nothing said about the groups: %q", ten.Sentences)
 	}
 }
