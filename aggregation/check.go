@@ -1,6 +1,7 @@
 package aggregation
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,8 +27,29 @@ type CheckAnswer struct {
 // envelopes, hence all that chi is to test, and has one challenge for ever, so that no order of requests, no restart and no
 // second batch can make a member answer two. A device that looks for a challenge which forgives its shares does so offline,
 // and CheckWords is chosen for that: each try passes with p^-CheckWords <= 2^-92.
+//
+// It is Field.Draw of that stream, taken in one piece as long as no word has to be drawn again: a member does it for every upload.
 func challenge(cfg Digest, digest Digest, field share.Field, dst []uint64) error {
-	return field.Draw(newKeyStream(hash(labelCheck, cfg[:], digest[:])), dst)
+	seed := hash(labelCheck, cfg[:], digest[:])
+	if field.Bits() != 31 {
+		return field.Draw(newKeyStream(seed), dst)
+	}
+	var piece [4096]byte
+	stream := newKeyStream(seed)
+	for rest := dst; len(rest) > 0; {
+		b := piece[:min(4*len(rest), len(piece))]
+		if _, err := stream.Read(b); err != nil {
+			return err
+		}
+		for i := range len(b) / 4 {
+			v := uint64(binary.LittleEndian.Uint32(b[4*i:]) & (1<<31 - 1))
+			if rest[i] = v; v >= field.Modulus() {
+				return field.Draw(newKeyStream(seed), dst)
+			}
+		}
+		rest = rest[len(b)/4:]
+	}
+	return nil
 }
 
 // checkWords are a member's answers: word b is blind_b + Σ_w chi_{b,w}·share_w. For an honest device each is the member's value
