@@ -60,6 +60,9 @@ func (s *Scheme) Field() Field { return s.field }
 // Members is m.
 func (s *Scheme) Members() int { return s.m }
 
+// Rho is ρ.
+func (s *Scheme) Rho() int { return s.rho }
+
 // Need is c+ρ.
 func (s *Scheme) Need() int { return s.c + s.rho }
 

@@ -1,0 +1,2 @@
+// Package validity proves that a masked vector is well formed and bounded in norm.
+package validity
