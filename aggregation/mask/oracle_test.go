@@ -83,6 +83,9 @@ func (p *Params) pairPlaintext(theirs rlwe.Parameters, x []int32) *rlwe.Plaintex
 func (p *Params) pairDecode(theirs rlwe.Parameters, pt *rlwe.Plaintext) []int64 {
 	theirs.RingQ().INTT(pt.Value, pt.Value)
 	coefficients := make([]*big.Int, p.n)
+	for i := range coefficients {
+		coefficients[i] = new(big.Int)
+	}
 	theirs.RingQ().PolyToBigintCentered(pt.Value, 1, coefficients)
 	out := make([]int64, 0, 2*p.n)
 	delta := new(big.Int).SetUint64(p.delta)
