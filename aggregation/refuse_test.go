@@ -169,7 +169,7 @@ func TestT3_15_ReleaseWithoutSigning(t *testing.T) {
 }
 
 // Rule 7: after a restart shares are gone; the member says so, gets the headers again, and answers as if nothing had happened.
-func TestT3_15_SharesAreRebuiltAfterARestart(t *testing.T) {
+func TestRule7_SharesAreRebuiltAfterARestart(t *testing.T) {
 	w := newWorld(t, testParams(64, 2, 10), 4)
 	ups := w.sealUnits()
 	w.acceptAll(all(5), ups)
@@ -197,7 +197,7 @@ func TestT3_15_SharesAreRebuiltAfterARestart(t *testing.T) {
 }
 
 // Rule 4: a member signs a set or abandons, never both; a quorum of abandonments is a certificate that excludes the other one.
-func TestAbandonExcludesASet(t *testing.T) {
+func TestRule4_AbandonExcludesASet(t *testing.T) {
 	w := newWorld(t, testParams(64, 2, 10), 3)
 	ups := w.sealUnits()
 	w.acceptAll(all(5), ups)
@@ -292,7 +292,7 @@ func TestT3_16_SplitView(t *testing.T) {
 }
 
 // Binding rule 6 and the pins: what a member asks of a configuration before it begins.
-func TestBeginRefuses(t *testing.T) {
+func TestRule6_WhatMembersAskOfAConfiguration(t *testing.T) {
 	w := newWorld(t, testParams(64, 5, 10), 1)
 	stranger := newKey(w.random)
 	fresh := func() *Member {

@@ -242,7 +242,7 @@ func dropDevices(w *world, rng *rand.Rand) (map[int]bool, []*Upload) {
 }
 
 // Rule 8: partial sums are exact under any order of adding, taking out, merging, storing and loading.
-func TestAccumulatorAlgebra(t *testing.T) {
+func TestRule8_PartialSumsAreExact(t *testing.T) {
 	w := newWorld(t, testParams(301, 2, 100), 8)
 	ups := w.sealUnits()
 	direct := w.sumOf(ups[2:])
