@@ -4,7 +4,10 @@
 //	v = a·s + e + Δ·m mod q        w = round(v·P/q) mod P
 //
 // with a public uniform a, a secret s that is one for all blocks, and fresh noise e. The sum of wires w decodes to the sum of
-// the m once the sum of the s is known. NTT and Montgomery arithmetic are lattigo's; expander, sampler and codec are ours.
+// the m once the sum of the s is known. Profile Paired puts two coordinates into every m and sends w in two halves. NTT and Montgomery
+// arithmetic are lattigo's; expander, sampler and codec are ours.
+//
+// Params.Security gives the estimate that a parameter set rests on; the table behind it is recomputed by a test.
 package mask
 
 import (
@@ -19,7 +22,7 @@ import (
 
 // Errors of Choose and NewParams, before any key is made.
 var (
-	ErrDimension = errors.New("mask: dimension")           // outside [1, MaxDim], or beyond the smoothing bound of rule 5
+	ErrDimension = errors.New("mask: dimension")           // outside [1, MaxDim], beyond the smoothing bound of rule 5, or odd for Paired
 	ErrOverflow  = errors.New("mask: sum domain overflow") // Count·Bound > T/2-1, or no T is large enough
 	ErrModulus   = errors.New("mask: modulus")             // not prime, not NTT-friendly, or beyond the security table
 	ErrMargin    = errors.New("mask: decoding margin")     // fewer than 13 standard deviations

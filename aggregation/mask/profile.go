@@ -12,12 +12,16 @@ import (
 type Profile uint8
 
 const (
-	Standard Profile = 1 // N = 2048, log q <= 53
-	High     Profile = 2 // N = 4096, q of 60 bits
+	// Standard is N = 2048, log q <= 53: 148 bits at n = 2^14 and 16-bit inputs, 131 at n = 2^16. Beyond that the estimate falls below 128,
+	// to 121 at the n = 2^20 of rule 13.
+	Standard Profile = 1
+
+	// High is N = 4096, q of 60 bits: at least 240 bits at the bandwidth of Standard.
+	High Profile = 2
 
 	// Paired is N = 4096 with two coordinates in every coefficient, m = x_2i + T·x_(2i+1), under a q of two primes, log q <= 84.
 	// They share one noise and one rounding margin: 35 bits a coordinate instead of 40 at n = 2^14 and 16-bit inputs, half of the
-	// sampler's work, and a larger lattice. It takes an even Dim, log T <= 32 and inputs whose products stay below 2^61.
+	// sampler's work, and 183 bits of security; the key is twice as long. It takes an even Dim, log T <= 32 and inputs whose products stay below 2^61.
 	//
 	// Three coordinates (106 bits, 33.4 each, 5 % less than two) would leave 135 - 14 = 121 bits at N = 4096, below 128, and
 	// N = 8192 doubles the key that is shared: with m = 9, c = rho = 2 that is 147 kB. Moduli T and P that are no powers of two would win
