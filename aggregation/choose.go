@@ -60,7 +60,7 @@ func Choose(t Threat) (ParamsLiteral, error) {
 	if err := t.check(); err != nil {
 		return ParamsLiteral{}, err
 	}
-	l, broken, err := t.derive()
+	l, broken, err := t.derive(SizeCommittee)
 	if err != nil {
 		return ParamsLiteral{}, &InfeasibleError{Wanted: t, Nearest: nearest(t, broken), Because: err}
 	}
@@ -88,9 +88,9 @@ const maxDevices = 1 << 31
 // threatRules fill in the literal and check it, in this order; each assumes the ones before.
 var threatRules = []struct {
 	letter string
-	apply  func(Threat, *ParamsLiteral) error
+	apply  func(Threat, *ParamsLiteral) error // nil: seatCommittee
 }{
-	{"c", Threat.seatCommittee},
+	{"c", nil},
 	{"s", Threat.splitCohort},
 	{"p", Threat.fillPopulation},
 	{"h", Threat.keepHonest},
@@ -99,23 +99,29 @@ var threatRules = []struct {
 }
 
 // derive applies the rules one after the other; broken is the place of the first that does not hold.
-func (t Threat) derive() (l ParamsLiteral, broken int, err error) {
+func (t Threat) derive(draw sizer) (l ParamsLiteral, broken int, err error) {
 	l = ParamsLiteral{Dim: t.Dim, Bound: t.Bound, Profile: mask.Standard}
-	for i, rule := range threatRules {
+	if err := t.seatCommittee(&l, draw); err != nil {
+		return ParamsLiteral{}, 0, err
+	}
+	for i, rule := range threatRules[1:] {
 		if err := rule.apply(t, &l); err != nil {
-			return ParamsLiteral{}, i, err
+			return ParamsLiteral{}, i + 1, err
 		}
 	}
 	return l, len(threatRules), nil
 }
 
-func (t Threat) seatCommittee(l *ParamsLiteral) error {
+// sizer is SizeCommittee, or one that remembers what it gave.
+type sizer func(corrupt, down float64) (CommitteeSize, error)
+
+func (t Threat) seatCommittee(l *ParamsLiteral, draw sizer) error {
 	var s CommitteeSize
 	var err error
 	if t.Members > 0 {
 		s, err = FixedCommittee(t.Members, t.MembersCorrupt, t.MembersDown)
 	} else {
-		s, err = SizeCommittee(t.Corrupt, t.Drop)
+		s, err = draw(t.Corrupt, t.Drop)
 	}
 	l.Members, l.Corrupt, l.Rho = s.Members, s.Corrupt, s.Rho
 	return err
@@ -143,8 +149,8 @@ func (t Threat) fillPopulation(l *ParamsLiteral) error {
 }
 
 func (t Threat) keepHonest(l *ParamsLiteral) error {
-	if colluders := t.Colluders(); l.NMin-colluders < 2 {
-		return fmt.Errorf("%w: up to %d colluding devices in a sum over %d leave fewer than two honest ones", ErrCohort, colluders, l.NMin)
+	if n, p, level := corruptLot(t.population(), t.Corrupt, t.threshold(), t.groups()); above(n, p, l.NMin-2) >= level {
+		return fmt.Errorf("%w: up to %d colluding devices in a sum over %d leave fewer than two honest ones", ErrCohort, t.Colluders(), l.NMin)
 	}
 	return nil
 }
@@ -163,6 +169,9 @@ func (t Threat) fitRing(l *ParamsLiteral) error {
 	}
 	chosen, err := mask.Choose(l.Profile, l.Dim, l.NMax, l.Bound)
 	if err != nil {
+		return err
+	}
+	if _, err := mask.NewParams(chosen); err != nil {
 		return err
 	}
 	return checkKeySum(l.NMax, chosen.Sigma, shareModulus(*l, chosen.Q))
@@ -186,9 +195,10 @@ func (t Threat) Asked() int {
 
 // Colluders is t_c of one group, under the threshold that admits Asked devices of the population.
 func (t Threat) Colluders() int {
-	threshold := ThresholdFor(uint32(t.Asked()), uint32(t.population()))
-	return CorruptQuantile(t.population(), t.Corrupt, threshold, t.groups())
+	return CorruptQuantile(t.population(), t.Corrupt, t.threshold(), t.groups())
 }
+
+func (t Threat) threshold() uint64 { return ThresholdFor(uint32(t.Asked()), uint32(t.population())) }
 
 // Cohort gives n_min and n_max of one group when a round over `goal` devices is split by lot into `groups`.
 // One group: 0.7 and 1.3 times the goal, rounded up. More: whenever 0.7 goal devices arrive, every group holds at
@@ -221,11 +231,14 @@ func GroupBounds(devices, groups int) (low, high int) {
 // at 2^-40/groups. It counts every eligible id, not those in U, since the server may leave out any honest device.
 // A beacon that the last to reveal throws away gives it another try: after 2^20 of them the level is still 2^-20.
 func CorruptQuantile(population int, share float64, threshold uint64, groups int) int {
-	corrupt := int(math.Floor(share*float64(population) + 1e-9))
-	p := 1.0
+	return upperQuantile(corruptLot(population, share, threshold, max(1, groups)))
+}
+
+// corruptLot is the number of corrupt ids, the probability that one of them is admitted to a given group, and the level.
+func corruptLot(population int, share float64, threshold uint64, groups int) (n int, p, level float64) {
+	p = 1
 	if threshold != EveryDevice {
 		p = (float64(threshold) + 1) / (1 << 64)
 	}
-	groups = max(1, groups)
-	return upperQuantile(corrupt, p/float64(groups), privacyLevel/float64(groups))
+	return int(math.Floor(share*float64(population) + 1e-9)), p / float64(groups), privacyLevel / float64(groups)
 }

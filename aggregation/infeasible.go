@@ -34,10 +34,10 @@ var relaxations = []relaxation{
 	{"groups", false, "sr", getGroups, setGroups, func(t Threat) []float64 { return towards(t.groups(), MaxGroups) }},
 	{"members", false, "c", func(t *Threat) float64 { return float64(t.Members) },
 		func(t *Threat, v float64) { t.Members = int(v) },
-		func(t Threat) []float64 { return pinnedOnly(t, towards(t.Members, MaxMembers)) }},
+		func(t Threat) []float64 { return pinnedOnly(t, counted(t.Members, MaxMembers)) }},
 	{"corrupt members", false, "c", func(t *Threat) float64 { return float64(t.MembersCorrupt) },
 		func(t *Threat, v float64) { t.MembersCorrupt = int(v) },
-		func(t Threat) []float64 { return pinnedOnly(t, towards(t.MembersCorrupt, 1)) }},
+		func(t Threat) []float64 { return pinnedOnly(t, counted(t.MembersCorrupt, 1)) }},
 	{"members down", true, "c", func(t *Threat) float64 { return t.MembersDown },
 		func(t *Threat, v float64) { t.MembersDown = v },
 		func(t Threat) []float64 { return pinnedOnly(t, percentages(t.MembersDown)) }},
@@ -60,11 +60,25 @@ func pinnedOnly(t Threat, ladder []float64) []float64 {
 	return ladder
 }
 
-// towards gives the whole numbers after `from` to `to`, in steps of one up to 50 and of a fiftieth beyond.
+// counted gives every whole number after `from` to `to`.
+func counted(from, to int) []float64 {
+	var values []float64
+	for v := from; v != to; {
+		if v < to {
+			v++
+		} else {
+			v--
+		}
+		values = append(values, float64(v))
+	}
+	return values
+}
+
+// towards gives whole numbers after `from` to `to`, in steps of one up to 16 and of an eighth beyond.
 func towards(from, to int) []float64 {
 	var values []float64
 	for v := from; v != to; {
-		step := max(1, v/50)
+		step := max(1, v/8)
 		if v < to {
 			v = min(v+step, to)
 		} else {
@@ -95,25 +109,44 @@ func change(a, b float64) float64 {
 // nearest looks for one number whose change mends everything; failing that, it mends one broken rule after the other,
 // each by the smallest change of one number, or of two.
 func nearest(t Threat, broken int) Threat {
-	if mended, ok := mend(t, broken, len(threatRules)); ok {
+	draw := remember(SizeCommittee)
+	if mended, ok := mend(t, draw, broken, len(threatRules)); ok {
 		return mended
 	}
 	for broken < len(threatRules) {
-		mended, ok := mend(t, broken, broken+1)
+		mended, ok := mend(t, draw, broken, broken+1)
 		if !ok {
-			mended, ok = mendByTwo(t, broken)
+			mended, ok = mendByTwo(t, draw, broken)
 		}
 		if !ok { // the default committee, and no enemy among the devices
 			return Threat{Devices: 1000, Members: 9, MembersCorrupt: 2, MembersDown: 1.0 / 3}
 		}
 		t = mended
-		_, broken, _ = t.derive()
+		_, broken, _ = t.derive(draw)
 	}
 	return t
 }
 
+// remember keeps what draw gave: the search comes back to the same shares thousands of times.
+func remember(draw sizer) sizer {
+	type answer struct {
+		size CommitteeSize
+		err  error
+	}
+	known := make(map[[2]float64]answer)
+	return func(corrupt, down float64) (CommitteeSize, error) {
+		a, ok := known[[2]float64{corrupt, down}]
+		if !ok {
+			a.size, a.err = draw(corrupt, down)
+			known[[2]float64{corrupt, down}] = a
+		}
+		return a.size, a.err
+	}
+}
+
 // mending is the search for the nearest model that keeps the first `keep` rules.
 type mending struct {
+	draw  sizer
 	rules string // letters of the rules to mend
 	keep  int
 	best  Threat
@@ -121,15 +154,15 @@ type mending struct {
 }
 
 // mend changes one number so that the first `keep` rules hold, among them the broken one.
-func mend(t Threat, broken, keep int) (Threat, bool) {
-	s := &mending{rules: threatRules[broken].letter, keep: keep, cost: math.Inf(1)}
+func mend(t Threat, draw sizer, broken, keep int) (Threat, bool) {
+	s := &mending{draw: draw, rules: threatRules[broken].letter, keep: keep, cost: math.Inf(1)}
 	s.single(t, relaxations, 0)
 	return s.best, !math.IsInf(s.cost, 1)
 }
 
-// mendByTwo changes two numbers so that the broken rule and those before it hold.
-func mendByTwo(t Threat, broken int) (Threat, bool) {
-	s := &mending{rules: threatRules[broken].letter, keep: broken + 1, cost: math.Inf(1)}
+// mendByTwo changes two numbers so that the broken rule and those before it hold; the first is as coarse as its ladder.
+func mendByTwo(t Threat, draw sizer, broken int) (Threat, bool) {
+	s := &mending{draw: draw, rules: threatRules[broken].letter, keep: broken + 1, cost: math.Inf(1)}
 	for i, r := range relaxations {
 		if !r.canMend(s.rules) {
 			continue
@@ -147,25 +180,48 @@ func mendByTwo(t Threat, broken int) (Threat, bool) {
 	return s.best, !math.IsInf(s.cost, 1)
 }
 
-// single climbs each ladder to its first rung that keeps the rules, when that costs less than the best so far.
+// single climbs each ladder to its first rung that keeps the rules, and takes the least value from there that does, when it
+// costs less than the best so far.
 func (s *mending) single(t Threat, from []relaxation, spent float64) {
 	for _, r := range from {
 		if !r.canMend(s.rules) {
 			continue
 		}
+		before := r.value(&t)
 		for _, v := range r.ladder(t) {
-			cost := spent + change(r.value(&t), v)
-			if cost >= s.cost {
+			if spent+change(r.value(&t), before) >= s.cost {
 				break
 			}
-			eased := t
-			r.set(&eased, v)
-			if _, broken, _ := eased.derive(); broken >= s.keep {
-				s.best, s.cost = eased, cost
+			if s.keeps(t, r, v) {
+				v = s.refine(t, r, before, v)
+				if cost := spent + change(r.value(&t), v); cost < s.cost {
+					s.cost, s.best = cost, t
+					r.set(&s.best, v)
+				}
 				break
 			}
+			before = v
 		}
 	}
+}
+
+// keeps reports whether the rules hold with the number at v.
+func (s *mending) keeps(t Threat, r relaxation, v float64) bool {
+	r.set(&t, v)
+	_, broken, _ := t.derive(s.draw)
+	return broken >= s.keep
+}
+
+// refine looks between a rung that does not keep the rules and one that does; percentages stay whole.
+func (s *mending) refine(t Threat, r relaxation, bad, good float64) float64 {
+	for !r.share && math.Abs(good-bad) > 1 {
+		if v := math.Floor((bad + good) / 2); s.keeps(t, r, v) {
+			good = v
+		} else {
+			bad = v
+		}
+	}
+	return good
 }
 
 func (r *relaxation) canMend(rules string) bool { return strings.ContainsAny(r.mends, rules) }

@@ -23,7 +23,7 @@ func above(n int, p float64, k int) float64 {
 	i := k + 1
 	term := math.Exp(logChoose(n, i) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
 	sum := term
-	for odds := p / (1 - p); i < n && term > sum*0x1p-60; i++ {
+	for odds := p / (1 - p); i < n && term > sum*0x1p-50; i++ {
 		term *= float64(n-i) / float64(i+1) * odds
 		sum += term
 	}
@@ -36,6 +36,14 @@ func below(n int, p float64, k int) float64 { return above(n, 1-p, n-k) }
 // upperQuantile is the smallest t with P[X > t] < level.
 func upperQuantile(n int, p, level float64) int {
 	low, high := -1, n // P[X > low] >= level, P[X > high] = 0
+	mean, step := float64(n)*p, 1+int(math.Sqrt(float64(n)*p*(1-p)))
+	for t := int(mean) + step; t < n; t += step { // the tail is sought by strides of one standard deviation
+		if above(n, p, t) < level {
+			high = t
+			break
+		}
+		low = t
+	}
 	for high-low > 1 {
 		if t := (low + high) / 2; above(n, p, t) < level {
 			high = t
