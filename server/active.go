@@ -24,7 +24,8 @@ type active struct {
 	signed plan.Signed
 	plan   plan.Plan
 	params *aggregation.Params
-	nodes  []*committee.Client // in the order of the plan's committee
+	people *aggregation.Enrolled // the plan's population
+	nodes  []*committee.Client   // in the order of the plan's committee
 	ctx    context.Context
 	cancel context.CancelFunc
 	mail   *mailbox[letter]
@@ -43,8 +44,9 @@ type active struct {
 	err      error // why run ended before the round did
 	finish   *finish
 	batches  map[int]*batch
-	reported time.Time // of the last Progress
-	staged   int       // uploads when the round was abandoned
+	words    map[round.ID][]aggregation.CheckAnswer // of the sharing check, while the collection lasts
+	reported time.Time                              // of the last Progress
+	staged   int                                    // uploads when the round was abandoned
 
 	mu     sync.Mutex
 	stored round.Durable // as it is on disk
@@ -176,6 +178,8 @@ func (a *active) do(w round.Work) {
 	switch {
 	case w.Fold != nil:
 		a.folder.fold(w.Fold)
+	case w.Check != nil:
+		a.check(*w.Check)
 	case w.Assemble != nil:
 		a.folder.assemble(w.Assemble)
 	case w.Unmask:
@@ -203,8 +207,12 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 	if err != nil {
 		return nil, err
 	}
-	a := &active{s: s, key: key, began: began, signed: signed, plan: p, params: params, mail: newMailbox[letter](),
-		done: make(chan struct{}), opened: make(chan struct{}), batches: map[int]*batch{}}
+	people, err := s.population(p.Population)
+	if err != nil {
+		return nil, err
+	}
+	a := &active{s: s, key: key, began: began, signed: signed, plan: p, params: params, people: people, mail: newMailbox[letter](),
+		done: make(chan struct{}), opened: make(chan struct{}), batches: map[int]*batch{}, words: map[round.ID][]aggregation.CheckAnswer{}}
 	for i, identity := range p.Committee {
 		for j, peer := range s.cfg.Committee {
 			if peer.Identity.Equal(identity) {

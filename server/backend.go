@@ -101,7 +101,7 @@ func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now
 	a.mu.Lock()
 	o, in := a.offer, a.intake
 	a.mu.Unlock()
-	if o == nil {
+	if o == nil || !a.invites(in.cfg, id) {
 		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
 	}
 	hold := max(time.Unix(a.plan.Deadline, 0).Sub(a.began)/4, 10*time.Second)
@@ -117,6 +117,12 @@ func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now
 	}
 	answer.Offer = &wire.Offer{Plan: a.signed.Bytes, PlanSignature: a.signed.Signature, Config: o.config, Consistency: proof}
 	return answer, nil
+}
+
+// invites says whether a device is one of the round's: enrolled when its population was frozen, and drawn.
+func (a *active) invites(cfg *aggregation.Config, id round.ID) bool {
+	_, enrolled := a.people.Path(id)
+	return enrolled && cfg.Eligible(id)
 }
 
 // wait spreads devices out: +-25 %. This randomness is no secret.
@@ -224,6 +230,8 @@ func (b backend) Receipt(ctx context.Context, task string, number uint64, device
 		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
 	case store.RefusedUpload:
 		return wire.Receipt{State: wire.Rejected, Reason: round.DropCommittee}, nil
+	case store.UnsoundUpload:
+		return wire.Receipt{State: wire.Rejected, Reason: round.DropSharing}, nil
 	}
 	return wire.Receipt{State: wire.Staged}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"tutti/aggregation"
 	"tutti/server/committee"
 	wire "tutti/server/grpc"
 	"tutti/server/keys"
@@ -26,10 +27,12 @@ type Config struct {
 	Task    string // 1 to 64 of a-z 0-9 . _ -
 	Purpose string // why the task exists, in words; logged once
 
-	Committee  []committee.Peer // all nodes, each with its pinned identity
-	Corrupt    int              // c, nodes that may collude with the server [1]
-	Packing    int              // key words in one share polynomial [2]
-	MinMembers int              // fewest nodes that a round opens with [the quorum of all: as many may be missing at the opening as later]
+	Committee  []committee.Peer  // all nodes, each with its pinned identity
+	Corrupt    int               // c, nodes that may collude with the server [1]
+	Packing    int               // key words in one share polynomial [2]
+	Suite      aggregation.Suite // of the envelopes [SuiteMLKEM768X25519: a recording of them opens to no quantum computer]
+	Enrolled   int               // fewest devices that are enrolled before a round opens [the round's goal]
+	MinMembers int               // fewest nodes that a round opens with [the quorum of all: as many may be missing at the opening as later]
 
 	Budget *big.Rat // rho of the whole task; nil: no bound is claimed (noise off)
 	Delta  string   // decimal, of the claim
@@ -60,6 +63,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Packing == 0 {
 		c.Packing = 2
+	}
+	if c.Suite == 0 {
+		c.Suite = aggregation.SuiteMLKEM768X25519
 	}
 	if c.MinMembers == 0 {
 		c.MinMembers = (len(c.Committee)+c.Corrupt)/2 + 1
@@ -97,6 +103,9 @@ func (c Config) check() error {
 	}
 	if c.Task == "" || len(c.Task) > 64 || strings.Trim(c.Task, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || strings.Trim(c.Task, ".") == "" {
 		return fmt.Errorf("server: the task's name %q is not 1 to 64 of a-z 0-9 . _ -", c.Task)
+	}
+	if !c.Suite.Valid() {
+		return fmt.Errorf("server: there is no suite %v", c.Suite)
 	}
 	if c.Budget != nil && c.Budget.Sign() <= 0 {
 		return fmt.Errorf("server: a budget of rho %s", c.Budget.RatString())

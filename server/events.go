@@ -83,7 +83,15 @@ type (
 	NodeDoubted struct {
 		Node       string
 		Complaints int
+		Wrong      int // of them: uploads on which its words contradict the other nodes'
 	}
+	// NodeWrong: a committee node answered a wrong sum of shares; the others' answers corrected it.
+	NodeWrong struct {
+		Round uint64
+		Node  string
+	}
+	// Waiting: too few devices are enrolled to open a round.
+	Waiting struct{ Enrolled, Want int }
 	// Failing: the server cannot go on; Resume continues when the cause is removed.
 	Failing struct {
 		Round uint64
@@ -104,6 +112,8 @@ func (Lost) event()        {}
 func (NodeAway) event()    {}
 func (NodeBack) event()    {}
 func (NodeDoubted) event() {}
+func (NodeWrong) event()   {}
+func (Waiting) event()     {}
 func (Failing) event()     {}
 
 func (e Opened) String() string {
@@ -177,7 +187,18 @@ func (e Lost) String() string {
 func (e NodeAway) String() string { return fmt.Sprintf("Committee node %s does not answer", e.Node) }
 func (e NodeBack) String() string { return fmt.Sprintf("Committee node %s answers again", e.Node) }
 func (e NodeDoubted) String() string {
+	if e.Wrong > 0 {
+		return fmt.Sprintf("Committee node %s contradicts all others about the key shares of %d uploads and is left out of this round", e.Node, e.Wrong)
+	}
 	return fmt.Sprintf("Committee node %s alone complains about %d uploads and is left out of this round", e.Node, e.Complaints)
+}
+
+func (e NodeWrong) String() string {
+	return fmt.Sprintf("Round %d: committee node %s answered a wrong sum of key shares; the other nodes' answers corrected it", e.Round, e.Node)
+}
+
+func (e Waiting) String() string {
+	return fmt.Sprintf("Waiting for devices: %d of %d are enrolled", e.Enrolled, e.Want)
 }
 
 func (e Failing) String() string {

@@ -70,8 +70,8 @@ func TestHostileDevices(t *testing.T) {
 	if _, err := liar.sendRaw(number, good, vector[:n/2], n); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a truncated vector: %v", err)
 	}
-	if _, err := liar.sendRaw(number, make([]byte, 65<<10), vector, n); status.Code(err) != codes.InvalidArgument {
-		t.Errorf("a header of 65 KiB: %v", err)
+	if _, err := liar.sendRaw(number, make([]byte, 257<<10), vector, n); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a header of 257 KiB: %v", err)
 	}
 
 	// the same bytes twice are one upload; a second seal is a conflict
@@ -159,21 +159,26 @@ func TestTokensEnrolOnce(t *testing.T) {
 	}
 }
 
-// TestUnenrolledUpload: a header whose enrolment the enroller did not sign is not staged.
+// TestUnenrolledUpload: a device that enrolled after the round's population was frozen waits for the next round, and what
+// it uploads all the same is not staged.
 func TestUnenrolledUpload(t *testing.T) {
 	w := newWorld(t, nil)
 	r := w.start(w.spec(3, 3, 8))
 	d := w.device()
 	d.await()
-	d.seal(5)
-	h := *d.sealed.Header
-	h.Enrolment = make([]byte, 64)
-	raw, err := h.Marshal()
-	w.must(err)
-	got, err := d.sendRaw(d.round(), raw, d.sealed.Vector, uint64(len(d.sealed.Vector)))
-	if err != nil || got.GetReason() != api.RejectReason_REJECT_REASON_NOT_ENROLLED {
+	late := w.enrol(1)[0]
+	if a, err := late.checkIn(); err != nil || a.GetWait().GetReason() != api.WaitReason_WAIT_REASON_NO_ROUND {
+		t.Errorf("enrolled after the freeze: %v %v", a, err)
+	}
+	late.offer = d.offer
+	late.seal(5)
+	if got, err := late.send(); err != nil || got.GetReason() != api.RejectReason_REJECT_REASON_NOT_ENROLLED {
 		t.Errorf("not enrolled: %v %v", got, err)
 	}
+	w.server.Abandon()
+	r.wait(t)
+	r = w.start(w.spec(3, 3, 8))
+	late.await()
 	w.server.Abandon()
 	r.wait(t)
 }

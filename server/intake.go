@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"math"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -64,10 +65,11 @@ func (a *active) openIntake(staged []store.Staged) error {
 	return nil
 }
 
-// headerCap is the room for the member headers of one upload: each has the same envelope and a path of at most
-// log2(m)+1 digests.
+// headerCap is the room for the member headers of one upload: each has the same envelope, a path of at most log2(m)+1
+// digests to the device's signature, and one to the population's root.
 func (a *active) headerCap() int {
 	path := int(math.Ceil(math.Log2(float64(a.params.Members())))) + 1
+	path += bits.Len(uint(a.plan.Population.Size)) // to the population's root
 	one := 4 + 512 + a.params.EnvelopeLen(a.cfg.Suite()) + 32*path
 	return a.params.Members() * one
 }
@@ -173,6 +175,8 @@ func dropOf(err error) round.DropReason {
 		return round.DropConfig
 	case aggregation.ReasonEnrolment, aggregation.ReasonIdentity:
 		return round.DropNotEnrolled
+	case aggregation.ReasonNotEligible, aggregation.ReasonShard:
+		return round.DropNotEligible
 	case aggregation.ReasonVector:
 		return round.DropVector
 	}

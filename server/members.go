@@ -14,13 +14,9 @@ import (
 )
 
 // packHeaders cuts a header into what each member is shown, one behind the other, each behind its length.
-func packHeaders(h *aggregation.Header) ([]byte, error) {
+func packHeaders(h *aggregation.Header, path aggregation.EnrolmentPath) ([]byte, error) {
 	var out []byte
-	for j := range h.Envelopes {
-		m, err := h.ForMember(uint16(j + 1))
-		if err != nil {
-			return nil, err
-		}
+	for _, m := range h.ForMembers(path) {
 		b, err := m.Marshal()
 		if err != nil {
 			return nil, err
@@ -108,12 +104,18 @@ func (a *active) judgedBy(number int) {
 func (a *active) ask(r round.Request) {
 	node := a.nodes[r.Member]
 	cfg, set, cert := a.cfg, a.set, a.cert
+	var keys [][]byte
+	if r.Ask == round.AskReveal {
+		for _, k := range a.m.Durable().Keys {
+			keys = append(keys, k.Bytes)
+		}
+	}
 	var b *batch
 	if r.Ask == round.AskJudge {
 		b = a.batchOf(r)
 	}
 	a.spawn(func() {
-		in, err := a.request(node, r, b, cfg, set, cert)
+		in, err := a.request(node, r, b, keys, cfg, set, cert)
 		if err == nil {
 			a.mail.put(letter{in: in})
 			return
@@ -128,14 +130,14 @@ func (a *active) ask(r round.Request) {
 	})
 }
 
-func (a *active) request(node *committee.Client, r round.Request, b *batch, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) (round.Input, error) {
+func (a *active) request(node *committee.Client, r round.Request, b *batch, keys [][]byte, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) (round.Input, error) {
 	switch r.Ask {
 	case round.AskOpen:
-		key, err := node.OpenRound(a.ctx, a.signed)
-		if err == nil {
-			_, err = committee.ParseKey(key)
-		}
+		key, err := a.keyOf(node, r.Member)
 		return round.Opened{Member: r.Member, Key: key}, err
+	case round.AskReveal:
+		coin, err := a.coinOf(node, r.Member, keys)
+		return round.Revealed{Member: r.Member, Coin: coin}, err
 	case round.AskBegin:
 		return round.Begun{Member: r.Member}, node.BeginRound(a.ctx, cfg)
 	case round.AskJudge:
@@ -159,23 +161,52 @@ func (a *active) request(node *committee.Client, r round.Request, b *batch, cfg 
 	return nil, fmt.Errorf("no such request: %v", r.Ask)
 }
 
+// keyOf asks for a member's key of the round and verifies that the member signed it.
+func (a *active) keyOf(node *committee.Client, member int) ([]byte, error) {
+	b, err := node.OpenRound(a.ctx, a.signed)
+	if err != nil {
+		return nil, err
+	}
+	key, err := committee.ParseKey(b)
+	if err == nil && (key.Suite != a.plan.Suite || !key.Verify(a.plan.Committee[member], a.id(), a.signed.Digest(), uint16(member+1))) {
+		err = errors.New("its round key does not hold")
+	}
+	return b, err
+}
+
+// coinOf shows a member all keys and asks for its coin, which its key must have committed it to.
+func (a *active) coinOf(node *committee.Client, member int, keys [][]byte) ([]byte, error) {
+	coin, err := node.Reveal(a.ctx, a.id(), keys)
+	if err != nil {
+		return nil, err
+	}
+	key, err := committee.ParseKey(keys[member])
+	if err == nil && (len(coin) != 32 || !key.Opens([32]byte(coin))) {
+		err = errors.New("its coin is not the one that it committed to")
+	}
+	return coin, err
+}
+
 func (a *active) judge(node *committee.Client, r round.Request, b *batch) (round.Input, error) {
 	<-b.ready
 	if b.err != nil {
 		return nil, b.err
 	}
-	reasons, err := node.SubmitShares(a.ctx, a.id(), memberColumn(b.headers, r.Member))
+	verdicts, err := node.SubmitShares(a.ctx, a.id(), memberColumn(b.headers, r.Member))
 	if err != nil {
 		return nil, err
 	}
-	judged := round.Judged{Member: r.Member, Batch: r.Batch, Accepted: make([]bool, len(reasons))}
-	for i, reason := range reasons {
-		judged.Accepted[i] = reason == aggregation.Accepted
-		if reason != aggregation.Accepted {
-			a.s.log.Debug("committee refuses an upload", "round", a.key.Round, "node", node.Address(), "reason", reason.String())
+	judged := round.Judged{Member: r.Member, Batch: r.Batch, Accepted: make([]bool, len(verdicts))}
+	for i, v := range verdicts {
+		judged.Accepted[i] = v.Reason == aggregation.Accepted
+		if v.Reason != aggregation.Accepted {
+			a.s.log.Debug("committee refuses an upload", "round", a.key.Round, "node", node.Address(), "reason", v.Reason.String())
 		}
 	}
-	a.mail.put(letter{do: func() { a.judgedBy(r.Batch) }})
+	a.mail.put(letter{do: func() { // before the verdicts that follow it
+		a.judgedBy(r.Batch)
+		a.hear(r, verdicts)
+	}})
 	return judged, nil
 }
 

@@ -53,7 +53,7 @@ func (a *active) change(t *round.Transition) (store.Change, error) {
 	c := store.Change{Key: a.key, Transition: *t}
 	switch t.To {
 	case round.Collecting:
-		cfg, err := a.configure(t.Durable.Keys)
+		cfg, err := a.configure(t.Durable.Keys, t.Durable.Coins)
 		if err != nil {
 			return c, fmt.Errorf("%w: %w", errConfig, err)
 		}
@@ -64,6 +64,7 @@ func (a *active) change(t *round.Transition) (store.Change, error) {
 			return c, err
 		}
 		a.set, c.Drops = set, a.drops()
+		a.words = nil
 	case round.Certified:
 		cert, err := a.certify(t.Durable.Signed)
 		if err != nil {
@@ -132,18 +133,21 @@ func (a *active) clean() {
 	}
 }
 
-// configure makes the round's one configuration from the plan and the members' keys.
-func (a *active) configure(keys []round.Said) (*aggregation.Config, error) {
+// configure makes the round's one configuration from the plan and the members' keys and coins.
+func (a *active) configure(keys, coins []round.Said) (*aggregation.Config, error) {
 	l := aggregation.ConfigLiteral{
 		Round: a.id(), Plan: a.signed.Digest(), Bases: []aggregation.Digest{a.plan.Base},
 		Params: a.params.Literal(), Enroller: a.plan.Enroller,
+		Population: a.plan.Population, Threshold: a.plan.Threshold, Groups: a.plan.Groups,
 	}
-	for _, k := range keys {
+	for i, k := range keys {
 		parsed, err := committee.ParseKey(k.Bytes)
 		if err != nil {
 			return nil, err
 		}
-		l.Roster = append(l.Roster, aggregation.MemberKey{Index: uint16(k.Member + 1), Identity: a.plan.Committee[k.Member], Key: parsed})
+		m := aggregation.MemberKey{Index: uint16(k.Member + 1), Identity: a.plan.Committee[k.Member], Key: parsed}
+		copy(m.Coin[:], coins[i].Bytes)
+		l.Roster = append(l.Roster, m)
 	}
 	cfg, err := aggregation.NewConfig(l)
 	if err != nil {

@@ -38,7 +38,10 @@ func (a *active) report(e round.Event) {
 	case round.MemberBack:
 		s.observe(NodeBack{Node: a.nodes[e.Member].Address()})
 	case round.MemberDoubted:
-		s.observe(NodeDoubted{Node: a.nodes[e.Member].Address(), Complaints: e.Count})
+		s.observe(NodeDoubted{Node: a.nodes[e.Member].Address(), Complaints: e.Count, Wrong: e.Wrong})
+	case round.MemberWrong:
+		s.log.Warn("a committee node's answer was wrong and is corrected", "round", number, "node", a.nodes[e.Member].Address())
+		s.observe(NodeWrong{Round: number, Node: a.nodes[e.Member].Address()})
 	}
 }
 

@@ -114,7 +114,7 @@ func (a *active) reviveConfig(r store.Round, staged []store.Staged) (err error) 
 	if r.Durable.State == round.Certified {
 		return nil
 	}
-	if a.result, err = a.openSum(r.Durable.Answers); err != nil {
+	if a.result, _, err = a.openSum(r.Durable.Answers); err != nil {
 		return err
 	}
 	a.once.Do(func() { close(a.opened) })

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"tutti/aggregation"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 	"tutti/server/committee"
@@ -38,6 +39,7 @@ type RoundResult struct {
 	Rho       *big.Rat          // what it cost every device in it; nil: noise was off
 	Aggregate [32]byte          // digest of the opened integer sum
 	Took      time.Duration     // since the round opened
+	Wrong     []string          // committee nodes whose answers were wrong and were corrected by the others'
 	Counters  Counters
 }
 
@@ -94,9 +96,18 @@ func (e *CommitteeError) Error() string {
 // *CommitteeError, *AbandonedError or *LostError says why there is none; after any other error the round stays as it is
 // on disk and Resume continues it. So it does when ctx ends first.
 //
+// A round opens only when enough devices are enrolled; RunRound waits for them. Its population is frozen then: whoever
+// enrols later takes part in the next one.
+//
 // A node that dies while the round opens ends it before any device has seen it; RunRound then opens another one without
 // that node, a few times.
 func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, error) {
+	if s.cfg.Offline {
+		return nil, ErrOffline
+	}
+	if err := s.awaitDevices(ctx, spec); err != nil {
+		return nil, err
+	}
 	for attempt := 1; ; attempt++ {
 		a, err := s.openRound(ctx, spec)
 		if err != nil {
@@ -262,6 +273,10 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	people, err := s.freeze(ctx)
+	if err != nil {
+		return plan.Plan{}, err
+	}
 	checkpoint, err := s.Ledger().Checkpoint()
 	if err != nil {
 		return plan.Plan{}, err
@@ -269,6 +284,7 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 	p := plan.Plan{
 		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
 		Mechanism: spec.Mechanism, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.Packing),
+		Population: people, Threshold: aggregation.EveryDevice, Groups: 1, Suite: s.cfg.Suite,
 		Enroller: s.Enroller(), Budget: s.cfg.Budget, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
 	}
 	if v := s.latest(); v != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"tutti/aggregation"
 	"tutti/privacy/ledger"
 	"tutti/server/committee"
 	wire "tutti/server/grpc"
@@ -38,6 +39,7 @@ type Server struct {
 	mu       sync.Mutex
 	round    *active // the round under way or not yet published; nil if none
 	version  *store.SignedVersion
+	people   *aggregation.Enrolled // of the newest population
 	finished bool
 	closed   bool
 	proofs   map[[2]uint64][][]byte

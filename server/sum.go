@@ -16,11 +16,11 @@ import (
 // unmask opens and decodes the sum with the answers so far. Only what the sum itself says can void the round: where the
 // server cannot read or write, or is closed, the round stands still and is resumed from what is stored.
 func (a *active) unmask(answers []round.Said) {
-	result, err := a.openSum(answers)
+	result, wrong, err := a.openSum(answers)
 	switch {
 	case err == nil:
 		a.mail.put(letter{do: func() { a.result = result }})
-		a.tell(round.Unmasked{})
+		a.tell(round.Unmasked{Wrong: wrong})
 	case errors.Is(err, aggregation.ErrTooFew), errors.Is(err, aggregation.ErrInconsistent):
 		a.s.log.Error("answers disagree", "round", a.key.Round, "answers", len(answers), "error", err)
 		a.tell(round.Unmasked{Fault: round.Disagreement})
@@ -33,49 +33,55 @@ func (a *active) unmask(answers []round.Said) {
 }
 
 // openSum makes the result from what is durable: the partial sum and the answers.
-func (a *active) openSum(said []round.Said) (*RoundResult, error) {
+// wrong are the members, from 0, whose answers the others corrected.
+func (a *active) openSum(said []round.Said) (result *RoundResult, wrong []int, err error) {
 	b, err := a.s.st.Partial(a.key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	partial, err := aggregation.ParseAccumulator(a.cfg, b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	answers := make([]aggregation.Answer, len(said))
 	for i, x := range said {
 		parsed, err := aggregation.ParseAnswer(x.Bytes)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		answers[i] = *parsed
 	}
-	sum, err := aggregation.Unmask(a.cfg, a.set, partial, answers)
+	sum, liars, err := aggregation.Unmask(a.cfg, a.set, partial, answers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	codec, err := mechanism.NewCodec(a.plan.Mechanism)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	decoded, err := codec.DecodeSum(sum, a.set.Len())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	opened := SumBytes(sum)
 	if a.s.cfg.KeepSums {
 		if _, err := a.s.st.PutBlob(opened); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	counters, err := a.s.counters(a.ctx, a.key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &RoundResult{
+	result = &RoundResult{
 		Round: a.key.Round, Plan: a.plan, N: a.set.Len(), Sum: decoded, Rho: a.plan.Rho(), Aggregate: sha256.Sum256(opened),
 		Took: a.s.cfg.Clock().Sub(a.began), Counters: counters,
-	}, nil
+	}
+	for _, member := range liars {
+		wrong = append(wrong, int(member)-1)
+		result.Wrong = append(result.Wrong, a.nodes[member-1].Address())
+	}
+	return result, wrong, nil
 }
 
 // SumBytes is the canonical form of an opened sum, whose digest the log holds: "tutti/sum/v1", the number of
@@ -109,7 +115,7 @@ func (s *Server) counters(ctx context.Context, k store.Key) (Counters, error) {
 			c.UploadMillis = append(c.UploadMillis, float64(u.Millis))
 		case store.LateUpload:
 			c.Late++
-		case store.RefusedUpload:
+		case store.RefusedUpload, store.UnsoundUpload:
 			c.Refused++
 		}
 	}

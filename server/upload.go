@@ -32,7 +32,8 @@ func (in *intake) begin(ctx context.Context, raw []byte, vectorBytes uint64) (*u
 	if err != nil {
 		return nil, in.rejected(round.ID{}, round.DropHeader), nil
 	}
-	if err := aggregation.VerifyHeader(in.cfg, h); err != nil {
+	path, _ := in.a.people.Path(h.ID) // the zero path of a stranger leads nowhere
+	if err := aggregation.VerifyHeader(in.cfg, h, path); err != nil {
 		return nil, in.rejected(h.ID, dropOf(err)), nil
 	}
 	if vectorBytes != uint64(in.vectorLen) {
@@ -40,7 +41,7 @@ func (in *intake) begin(ctx context.Context, raw []byte, vectorBytes uint64) (*u
 	}
 	u := &upload{in: in, entry: h.Entry(), check: aggregation.NewVectorCheck(in.cfg, h), began: in.a.s.cfg.Clock(),
 		left: make(chan struct{}), gone: make(chan struct{}), outcome: make(chan error, 1)}
-	if u.headers, err = packHeaders(h); err != nil {
+	if u.headers, err = packHeaders(h, path); err != nil {
 		return nil, wire.Receipt{}, err
 	}
 	for {

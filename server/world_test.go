@@ -48,6 +48,7 @@ type world struct {
 	mu     sync.Mutex
 	events []Event
 	conn   *grpc.ClientConn
+	spare  []*device // enrolled before any round, so that each of them may take part in all
 }
 
 // testNode is one committee node that can die and come back with its directory.
@@ -109,6 +110,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		change(&w.cfg)
 	}
 	w.open()
+	w.spare = w.enrol(enrolledAtOnce)
 	t.Cleanup(w.close)
 	return w
 }
@@ -234,16 +236,41 @@ type device struct {
 	sealed    *aggregation.Upload
 }
 
+// enrolledAtOnce is how many devices a world has from its beginning.
+const enrolledAtOnce = 24
+
+// device is one of the world's devices; when all are taken, a new one, which the rounds under way do not know.
 func (w *world) device() *device {
 	w.t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	w.must(err)
-	d := &device{w: w, key: key, rpc: api.NewDevicesClient(w.conn)}
-	tokens, err := w.server.Tokens(context.Background(), 1)
-	w.must(err)
-	d.enrolment, err = d.enrol(tokens[0])
-	w.must(err)
+	if len(w.spare) == 0 {
+		w.spare = w.enrol(1)
+	}
+	d := w.spare[0]
+	w.spare = w.spare[1:]
 	return d
+}
+
+// enrol makes devices and enrols them.
+func (w *world) enrol(n int) []*device {
+	w.t.Helper()
+	tokens, err := w.server.Tokens(context.Background(), n)
+	w.must(err)
+	devices := make([]*device, n)
+	var all sync.WaitGroup
+	for i := range devices {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		w.must(err)
+		d := &device{w: w, key: key, rpc: api.NewDevicesClient(w.conn)}
+		devices[i] = d
+		all.Go(func() {
+			var err error
+			if d.enrolment, err = d.enrol(tokens[i]); err != nil {
+				w.t.Errorf("enrolment: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	return devices
 }
 
 func (d *device) public() ed25519.PublicKey { return d.key.Public().(ed25519.PublicKey) }
@@ -289,7 +316,7 @@ func (d *device) seal(i int) {
 	if p.Mechanism.Noise {
 		x = d.w.noised(p.Mechanism, i)
 	}
-	client := aggregation.Client{Key: d.key, Enrolment: d.enrolment, Pins: aggregation.Pins{Enroller: d.w.keys.Enroller.Public().(ed25519.PublicKey), Roster: p.Committee}}
+	client := aggregation.Client{Key: d.key, Pins: aggregation.Pins{Enroller: d.w.keys.Enroller.Public().(ed25519.PublicKey), Roster: p.Committee}}
 	d.sealed, err = client.Seal(rand.Reader, cfg, p.Base, x, cfg.Params().Bound())
 	d.w.must(err)
 }

@@ -21,8 +21,10 @@ type bench struct {
 	cfg                Config
 	node               *Node
 	rest               []*aggregation.Member // members 2 to 5
+	others             []ed25519.PrivateKey  // their identities
 	roster             []ed25519.PublicKey
 	devices            []aggregation.Client
+	people             *aggregation.Enrolled
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -50,21 +52,25 @@ func newBench(t *testing.T) *bench {
 	own, err := Key(dir)
 	b.must(err)
 	b.roster = append(b.roster, public(own))
-	others := make([]ed25519.PrivateKey, 4)
-	for i := range others {
-		others[i] = newKey(t)
-		b.roster = append(b.roster, public(others[i]))
+	b.others = make([]ed25519.PrivateKey, 4)
+	for i := range b.others {
+		b.others[i] = newKey(t)
+		b.roster = append(b.roster, public(b.others[i]))
 	}
 	pins := aggregation.Pins{Enroller: public(b.enroller), Roster: b.roster}
-	for i, key := range others {
+	for i, key := range b.others {
 		m, err := aggregation.NewMember(aggregation.MemberSetup{Identity: key, Index: uint16(i + 2), Pins: pins, Floor: 2})
 		b.must(err)
 		b.rest = append(b.rest, m)
 	}
+	var ids []aggregation.DeviceID
 	for range 3 {
 		key := newKey(t)
-		b.devices = append(b.devices, aggregation.Client{Key: key, Enrolment: aggregation.Enrol(b.enroller, "test", public(key)), Pins: pins})
+		b.devices = append(b.devices, aggregation.Client{Key: key, Pins: pins})
+		ids = append(ids, aggregation.IDOf(public(key)))
 	}
+	b.people, err = aggregation.NewEnrolled(ids)
+	b.must(err)
 	b.cfg = Config{Dir: dir, Operator: public(b.operator), Enroller: public(b.enroller), Roster: b.roster, Floor: 3, AllowNoiseOff: true}
 	b.open()
 	t.Cleanup(func() { b.node.Close() })
@@ -92,7 +98,8 @@ func (b *bench) plan(round uint64) plan.Plan {
 	m, err := mechanism.Design(mechanism.Literal{Dim: 16, Clip: 1, NMin: 3, NMax: 4})
 	b.must(err)
 	return plan.Plan{Task: "test", Round: round, Kind: plan.Popularity, Items: sha256.Sum256([]byte("items")), Mechanism: m, Goal: 3,
-		Committee: b.roster, Corrupt: 1, Packing: 2, Enroller: public(b.enroller), Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 2e9}
+		Committee: b.roster, Corrupt: 1, Packing: 2,
+		Population: b.people.Sign(b.enroller, "test"), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteMLKEM768X25519, Enroller: public(b.enroller), Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 2e9}
 }
 
 func (b *bench) sign(p plan.Plan) plan.Signed {
@@ -109,20 +116,40 @@ func (b *bench) openRound(s plan.Signed) *api.OpenRoundResponse {
 	return r
 }
 
-// literal is the configuration of a round that all members have opened.
+func (b *bench) reveal(id aggregation.RoundID, keys []aggregation.RoundKey) *api.RevealResponse {
+	b.t.Helper()
+	q := &api.RevealRequest{Task: id.Task, Round: id.Round}
+	for _, k := range keys {
+		q.RoundKeys = append(q.RoundKeys, marshalKey(k))
+	}
+	r, err := b.service().Reveal(context.Background(), q)
+	b.must(err)
+	return r
+}
+
+// literal is the configuration of a round that all members have opened and revealed their coins for.
 func (b *bench) literal(p plan.Plan, s plan.Signed) aggregation.ConfigLiteral {
 	b.t.Helper()
 	params, err := plan.Aggregation(p)
 	b.must(err)
 	l := aggregation.ConfigLiteral{Round: aggregation.RoundID{Task: p.Task, Round: p.Round}, Plan: s.Digest(), Bases: []aggregation.Digest{p.Base},
-		Params: params.Literal(), Enroller: p.Enroller}
+		Params: params.Literal(), Enroller: p.Enroller, Population: p.Population, Threshold: p.Threshold, Groups: p.Groups}
 	own, err := ParseKey(b.openRound(s).GetRoundKey())
 	b.must(err)
 	l.Roster = append(l.Roster, aggregation.MemberKey{Index: 1, Identity: b.roster[0], Key: own})
 	for i, m := range b.rest {
-		key, _, err := m.OpenRound(rand.Reader, l.Round, l.Plan)
+		key, _, err := m.OpenRound(rand.Reader, l.Round, l.Plan, p.Suite)
 		b.must(err)
 		l.Roster = append(l.Roster, aggregation.MemberKey{Index: uint16(i + 2), Identity: b.roster[i+1], Key: key})
+	}
+	keys := make([]aggregation.RoundKey, len(l.Roster))
+	for i := range keys {
+		keys[i] = l.Roster[i].Key
+	}
+	l.Roster[0].Coin = [32]byte(b.reveal(l.Round, keys).GetCoin())
+	for i, m := range b.rest {
+		l.Roster[i+1].Coin, _, err = m.Reveal(l.Round, keys)
+		b.must(err)
 	}
 	return l
 }

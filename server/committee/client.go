@@ -102,29 +102,47 @@ func (c *Client) OpenRound(ctx context.Context, p plan.Signed) ([]byte, error) {
 	return r.GetRoundKey(), c.answer(r.GetRefusal(), r.GetDetail(), err)
 }
 
+// Reveal shows the keys of all members, as OpenRound answered them, and asks for the coin that the node's own commits to;
+// the caller verifies it with the configuration.
+func (c *Client) Reveal(ctx context.Context, id aggregation.RoundID, keys [][]byte) ([]byte, error) {
+	ctx, cancel := c.within(ctx)
+	defer cancel()
+	r, err := c.rpc.Reveal(ctx, &api.RevealRequest{Task: id.Task, Round: id.Round, RoundKeys: keys})
+	return r.GetCoin(), c.answer(r.GetRefusal(), r.GetDetail(), err)
+}
+
 // BeginRound hands over the configuration.
 func (c *Client) BeginRound(ctx context.Context, cfg *aggregation.Config) error {
 	ctx, cancel := c.within(ctx)
 	defer cancel()
 	id := cfg.Round()
-	r, err := c.rpc.BeginRound(ctx, &api.BeginRoundRequest{Task: id.Task, Round: id.Round, Config: cfg.Marshal()})
+	r, err := c.rpc.BeginRound(ctx, &api.BeginRoundRequest{Task: id.Task, Round: id.Round, Shard: id.Shard, Config: cfg.Marshal()})
 	return c.answer(r.GetRefusal(), r.GetDetail(), err)
 }
 
+// Verdict is what a node says of one header.
+type Verdict struct {
+	Reason aggregation.Reason
+	Check  []uint64 // when accepted: its words of the sharing check
+}
+
 // SubmitShares shows a batch of the member's headers and returns a verdict for each.
-func (c *Client) SubmitShares(ctx context.Context, id aggregation.RoundID, headers [][]byte) ([]aggregation.Reason, error) {
+func (c *Client) SubmitShares(ctx context.Context, id aggregation.RoundID, headers [][]byte) ([]Verdict, error) {
 	ctx, cancel := c.within(ctx)
 	defer cancel()
-	r, err := c.rpc.SubmitShares(ctx, &api.SubmitSharesRequest{Task: id.Task, Round: id.Round, Headers: headers})
+	r, err := c.rpc.SubmitShares(ctx, &api.SubmitSharesRequest{Task: id.Task, Round: id.Round, Shard: id.Shard, Headers: headers})
 	if err := c.answer(r.GetRefusal(), r.GetDetail(), err); err != nil {
 		return nil, err
 	}
-	if len(r.GetVerdicts()) != len(headers) {
-		return nil, fmt.Errorf("committee node %s: %d verdicts on %d headers", c.peer.Address, len(r.GetVerdicts()), len(headers))
+	if len(r.GetVerdicts()) != len(headers) || len(r.GetChecks()) != len(headers) {
+		return nil, fmt.Errorf("committee node %s: %d verdicts with %d checks on %d headers", c.peer.Address, len(r.GetVerdicts()), len(r.GetChecks()), len(headers))
 	}
-	out := make([]aggregation.Reason, len(headers))
+	out := make([]Verdict, len(headers))
 	for i, v := range r.GetVerdicts() {
-		out[i] = aggregation.Reason(min(v, 255))
+		out[i].Reason = aggregation.Reason(min(v, 255))
+		if out[i].Check, err = parseWords(r.GetChecks()[i]); err != nil {
+			return nil, fmt.Errorf("committee node %s: %w", c.peer.Address, err)
+		}
 	}
 	return out, nil
 }
@@ -135,7 +153,7 @@ func (c *Client) SignSet(ctx context.Context, cfg *aggregation.Config, member ui
 	defer cancel()
 	id := cfg.Round()
 	proposal := &aggregation.Proposal{Cfg: cfg.Digest(), Set: set}
-	r, err := c.rpc.SignSet(ctx, &api.SignSetRequest{Task: id.Task, Round: id.Round, Set: proposal.Marshal()})
+	r, err := c.rpc.SignSet(ctx, &api.SignSetRequest{Task: id.Task, Round: id.Round, Shard: id.Shard, Set: proposal.Marshal()})
 	if err := c.answer(r.GetRefusal(), r.GetDetail(), err); err != nil {
 		return nil, err
 	}
@@ -150,7 +168,7 @@ func (c *Client) SignSet(ctx context.Context, cfg *aggregation.Config, member ui
 func (c *Client) SignAbandon(ctx context.Context, id aggregation.RoundID) ([]byte, error) {
 	ctx, cancel := c.within(ctx)
 	defer cancel()
-	r, err := c.rpc.SignAbandon(ctx, &api.SignAbandonRequest{Task: id.Task, Round: id.Round})
+	r, err := c.rpc.SignAbandon(ctx, &api.SignAbandonRequest{Task: id.Task, Round: id.Round, Shard: id.Shard})
 	return r.GetSignature(), c.answer(r.GetRefusal(), r.GetDetail(), err)
 }
 
@@ -159,7 +177,7 @@ func (c *Client) Release(ctx context.Context, cfg *aggregation.Config, certifica
 	ctx, cancel := c.within(ctx)
 	defer cancel()
 	id := cfg.Round()
-	r, err := c.rpc.Release(ctx, &api.ReleaseRequest{Task: id.Task, Round: id.Round, Certificate: certificate.Marshal()})
+	r, err := c.rpc.Release(ctx, &api.ReleaseRequest{Task: id.Task, Round: id.Round, Shard: id.Shard, Certificate: certificate.Marshal()})
 	if err := c.answer(r.GetRefusal(), r.GetDetail(), err); err != nil {
 		return nil, err
 	}

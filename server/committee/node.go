@@ -37,6 +37,8 @@ type Config struct {
 	MinMembers    int      // smallest committee that this node sits on; 0: a quorum of Roster with one corrupt node
 	MinCorrupt    int      // fewest corrupt members that a plan must bear; 0: 1
 	Floor         int      // fewest devices in a sum that this node ever helps open; 0: 2
+	MinPopulation int      // fewest devices that the enroller must have vouched for before a round; 0: Floor
+	PostQuantum   bool     // refuse rounds whose envelopes a quantum computer could open later
 	AllowNoiseOff bool     // tests and comparisons: open sums without noise
 	Random        io.Reader
 	Log           hclog.Logger
@@ -112,6 +114,9 @@ func (c Config) complete(own ed25519.PublicKey) (Config, error) {
 	if c.Floor == 0 {
 		c.Floor = 2
 	}
+	if c.MinPopulation == 0 {
+		c.MinPopulation = c.Floor
+	}
 	switch {
 	case len(c.Operator) != ed25519.PublicKeySize || len(c.Enroller) != ed25519.PublicKeySize:
 		return c, errors.New("committee: the operator's and the enroller's public keys are needed")
@@ -181,6 +186,12 @@ func (n *Node) check(p plan.Plan) error {
 		return refuse(aggregation.RefusePins, "%d members that bear %d corrupt ones, this node wants %d and %d", len(p.Committee), p.Corrupt, c.MinMembers, c.MinCorrupt)
 	case p.Mechanism.NMin < c.Floor:
 		return refuse(aggregation.RefuseFloor, "sums over %d devices, this node's floor is %d", p.Mechanism.NMin, c.Floor)
+	case !p.Population.Verify(c.Enroller, p.Task):
+		return refuse(aggregation.RefusePins, "the enroller did not sign the population")
+	case int64(p.Population.Size) < int64(c.MinPopulation):
+		return refuse(aggregation.RefuseFloor, "a population of %d devices, this node wants %d", p.Population.Size, c.MinPopulation)
+	case !p.Suite.Valid() || c.PostQuantum && p.Suite != aggregation.SuiteMLKEM768X25519:
+		return refuse(aggregation.RefusePlan, "this node makes no keys of suite %v", p.Suite)
 	case !p.Mechanism.Noise && !c.AllowNoiseOff:
 		return refuse(aggregation.RefusePlan, "the plan adds no noise")
 	case p.Unmasked:

@@ -46,6 +46,10 @@ func TestPolicyOnPlans(t *testing.T) {
 		{"without this node", func(p *plan.Plan) { p.Committee = b.roster[1:] }, aggregation.RefusePins},
 		{"a stranger", func(p *plan.Plan) { p.Committee = append([]ed25519.PublicKey{stranger}, b.roster...) }, aggregation.RefusePins},
 		{"one member twice", func(p *plan.Plan) { p.Committee = append([]ed25519.PublicKey{b.roster[1]}, b.roster...) }, aggregation.RefusePins},
+		{"a population that the enroller did not sign", func(p *plan.Plan) { p.Population = b.people.Sign(newKey(t), "test") }, aggregation.RefusePins},
+		{"a population of another task", func(p *plan.Plan) { p.Population = b.people.Sign(b.enroller, "else") }, aggregation.RefusePins},
+		{"more devices than the enroller signed for", func(p *plan.Plan) { p.Population.Size++ }, aggregation.RefusePins},
+		{"the older suite", func(p *plan.Plan) { p.Suite = aggregation.SuiteX25519 }, 0},
 		{"nobody is corrupt", func(p *plan.Plan) { p.Corrupt = 0 }, aggregation.RefusePins},
 	}
 	for i, c := range cases {
@@ -91,13 +95,19 @@ func TestConfigurationMustBeThePlans(t *testing.T) {
 	p := b.plan(1)
 	l := b.literal(p, b.sign(p))
 	cases := map[string]func(*aggregation.ConfigLiteral){
-		"a lower minimum":      func(l *aggregation.ConfigLiteral) { l.Params.NMin = 2 },
-		"a larger bound":       func(l *aggregation.ConfigLiteral) { l.Params.Bound++ },
-		"another base":         func(l *aggregation.ConfigLiteral) { l.Bases = []aggregation.Digest{{9}} },
-		"a second base":        func(l *aggregation.ConfigLiteral) { l.Bases = append(l.Bases, aggregation.Digest{9}) },
-		"another enroller":     func(l *aggregation.ConfigLiteral) { l.Enroller = public(newKey(t)) },
+		"a lower minimum":  func(l *aggregation.ConfigLiteral) { l.Params.NMin = 2 },
+		"a larger bound":   func(l *aggregation.ConfigLiteral) { l.Params.Bound++ },
+		"another base":     func(l *aggregation.ConfigLiteral) { l.Bases = []aggregation.Digest{{9}} },
+		"a second base":    func(l *aggregation.ConfigLiteral) { l.Bases = append(l.Bases, aggregation.Digest{9}) },
+		"another enroller": func(l *aggregation.ConfigLiteral) { l.Enroller = public(newKey(t)) },
+		"another population": func(l *aggregation.ConfigLiteral) {
+			more, err := aggregation.NewEnrolled([]aggregation.DeviceID{{1}, {2}, {3}, {4}})
+			b.must(err)
+			l.Population = more.Sign(b.enroller, "test")
+		},
+		"another threshold":    func(l *aggregation.ConfigLiteral) { l.Threshold-- },
 		"another plan":         func(l *aggregation.ConfigLiteral) { l.Plan[0] ^= 1 },
-		"another shard's name": func(l *aggregation.ConfigLiteral) { l.Round.Shard = 1 },
+		"another round's name": func(l *aggregation.ConfigLiteral) { l.Round.Round = 2 },
 	}
 	for name, change := range cases {
 		wrong := b.config(l).Literal()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"reflect"
 	"testing"
 
 	"tutti/aggregation"
@@ -21,18 +22,22 @@ func (b *bench) through(cfg *aggregation.Config, abandon bool) {
 		up, err := b.devices[i].Seal(rand.Reader, cfg, aggregation.Digest{}, x, cfg.Params().Bound())
 		b.must(err)
 		entries = append(entries, up.Header.Entry())
-		h, err := up.Header.ForMember(1)
+		path, _ := b.people.Path(up.Header.ID)
+		h, err := up.Header.ForMember(1, path)
 		b.must(err)
 		raw, err := h.Marshal()
 		b.must(err)
 		headers = append(headers, raw)
 		for j, m := range b.rest {
-			h, err := up.Header.ForMember(uint16(j + 2))
+			h, err := up.Header.ForMember(uint16(j+2), path)
 			b.must(err)
-			_, _, err = m.Accept(id, []*aggregation.MemberHeader{h})
+			judge, err := m.Judge(id)
+			b.must(err)
+			_, _, err = m.Accept(id, judge.Open([]*aggregation.MemberHeader{h}))
 			b.must(err)
 		}
 	}
+	var words [][]byte
 	show := func() {
 		r, err := b.service().SubmitShares(ctx, &api.SubmitSharesRequest{Task: id.Task, Round: id.Round, Headers: headers})
 		b.must(err)
@@ -40,6 +45,12 @@ func (b *bench) through(cfg *aggregation.Config, abandon bool) {
 			if v != 0 || r.GetRefusal() != 0 || len(r.GetVerdicts()) != len(headers) {
 				t.Fatalf("verdicts %v, refusal %d", r.GetVerdicts(), r.GetRefusal())
 			}
+		}
+		if words == nil {
+			words = r.GetChecks()
+		}
+		if !reflect.DeepEqual(words, r.GetChecks()) || len(words) != len(headers) || len(words[0]) != 8*cfg.Params().CheckWords() {
+			t.Fatalf("check words %x, before %x", r.GetChecks(), words)
 		}
 	}
 	show()
@@ -142,6 +153,9 @@ func TestPromisesSurviveRestarts(t *testing.T) {
 			p := b.plan(1)
 			cfg := b.config(b.literal(p, b.sign(p)))
 			b.restart()
+			if r := b.reveal(cfg.Round(), keysOf(cfg)); [32]byte(r.GetCoin()) != cfg.Coins()[0] {
+				t.Errorf("the coin changed over a restart: %v", r)
+			}
 			for _, m := range b.rest {
 				_, err := m.Begin(cfg)
 				b.must(err)
@@ -155,5 +169,69 @@ func TestPromisesSurviveRestarts(t *testing.T) {
 			}
 			b.through(cfg, abandon)
 		})
+	}
+}
+
+func keysOf(cfg *aggregation.Config) []aggregation.RoundKey {
+	roster := cfg.Literal().Roster
+	keys := make([]aggregation.RoundKey, len(roster))
+	for i, m := range roster {
+		keys[i] = m.Key
+	}
+	return keys
+}
+
+// TestOneListOfKeys: whoever was shown one list of keys shows its coin for no other, also after a restart, and takes no
+// configuration with another list or before it has shown its coin: neither server nor corrupt member chooses the beacon.
+func TestOneListOfKeys(t *testing.T) {
+	b := newBench(t)
+	p := b.plan(1)
+	l := b.literal(p, b.sign(p))
+	cfg := b.config(l)
+	twin, err := aggregation.NewMember(aggregation.MemberSetup{Identity: b.others[3], Index: 5, Floor: 2,
+		Pins: aggregation.Pins{Enroller: public(b.enroller), Roster: b.roster}})
+	b.must(err)
+	key, _, err := twin.OpenRound(rand.Reader, cfg.Round(), l.Plan, p.Suite)
+	b.must(err)
+	other := keysOf(cfg)
+	other[4] = key
+	b.restart()
+	if r := b.reveal(cfg.Round(), other); aggregation.Refusal(r.GetRefusal()) != aggregation.RefuseOtherKeys || len(r.GetCoin()) > 0 {
+		t.Errorf("a second list of keys: %v", r)
+	}
+	coin, _, err := twin.Reveal(cfg.Round(), other)
+	b.must(err)
+	second := cfg.Literal()
+	second.Roster[4].Key, second.Roster[4].Coin = key, coin
+	if got := b.begin(b.config(second)); got != aggregation.RefuseOtherKeys {
+		t.Errorf("a configuration with another list: %v", got)
+	}
+	if got := b.begin(cfg); got != 0 {
+		t.Errorf("the configuration of the list: %v", got)
+	}
+
+	p = b.plan(2)
+	s := b.sign(p)
+	own, err := ParseKey(b.openRound(s).GetRoundKey())
+	b.must(err)
+	id := aggregation.RoundID{Task: p.Task, Round: p.Round}
+	keys := []aggregation.RoundKey{own}
+	for _, m := range b.rest {
+		k, _, err := m.OpenRound(rand.Reader, id, s.Digest(), p.Suite)
+		b.must(err)
+		keys = append(keys, k)
+	}
+	forged := append([]aggregation.RoundKey{}, keys...)
+	forged[2].Commit[0] ^= 1
+	for name, list := range map[string][]aggregation.RoundKey{"a forged commitment": forged, "a missing member": keys[:4], "no keys": nil} {
+		if r := b.reveal(id, list); aggregation.Refusal(r.GetRefusal()) != aggregation.RefusePins {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+	if r := b.reveal(id, keys); r.GetRefusal() != 0 {
+		t.Errorf("the first whole list: %v", r)
+	}
+	if r := b.reveal(aggregation.RoundID{Task: p.Task, Round: 9}, keys); aggregation.Refusal(r.GetRefusal()) != aggregation.RefuseNoRound {
+		t.Errorf("a round that was not opened: %v", r)
 	}
 }

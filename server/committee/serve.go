@@ -50,19 +50,40 @@ func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 // Stop ends the requests under way and stops answering.
 func (s *Server) Stop() { s.grpc.Stop() }
 
-// A round key on the wire: suite, length of the public key (big-endian), public key, signature.
+// A round key on the wire: suite, length of the public key (big-endian), public key, commitment to the coin, signature.
 func marshalKey(k aggregation.RoundKey) []byte {
 	b := append([]byte{byte(k.Suite)}, binary.BigEndian.AppendUint16(nil, uint16(len(k.Public)))...)
-	return append(append(b, k.Public...), k.Signature...)
-}
-
-func parseKey(b []byte) (aggregation.RoundKey, error) {
-	if len(b) < 3 || len(b) != 3+int(binary.BigEndian.Uint16(b[1:]))+ed25519.SignatureSize {
-		return aggregation.RoundKey{}, fmt.Errorf("committee: a round key of %d bytes", len(b))
-	}
-	end := len(b) - ed25519.SignatureSize
-	return aggregation.RoundKey{Suite: aggregation.Suite(b[0]), Public: bytes.Clone(b[3:end]), Signature: bytes.Clone(b[end:])}, nil
+	return append(append(append(b, k.Public...), k.Commit[:]...), k.Signature...)
 }
 
 // ParseKey reads a round key as OpenRound answers it.
-func ParseKey(b []byte) (aggregation.RoundKey, error) { return parseKey(b) }
+func ParseKey(b []byte) (aggregation.RoundKey, error) {
+	var k aggregation.RoundKey
+	if len(b) < 3 || len(b) != 3+int(binary.BigEndian.Uint16(b[1:]))+len(k.Commit)+ed25519.SignatureSize {
+		return k, fmt.Errorf("committee: a round key of %d bytes", len(b))
+	}
+	end := len(b) - ed25519.SignatureSize
+	k.Suite, k.Public, k.Signature = aggregation.Suite(b[0]), bytes.Clone(b[3:end-len(k.Commit)]), bytes.Clone(b[end:])
+	copy(k.Commit[:], b[end-len(k.Commit):])
+	return k, nil
+}
+
+// Check words on the wire: 8 bytes each, big-endian.
+func marshalWords(words []uint64) []byte {
+	b := make([]byte, 0, 8*len(words))
+	for _, w := range words {
+		b = binary.BigEndian.AppendUint64(b, w)
+	}
+	return b
+}
+
+func parseWords(b []byte) ([]uint64, error) {
+	if len(b)%8 != 0 {
+		return nil, fmt.Errorf("committee: check words of %d bytes", len(b))
+	}
+	words := make([]uint64, len(b)/8)
+	for i := range words {
+		words[i] = binary.BigEndian.Uint64(b[8*i:])
+	}
+	return words, nil
+}

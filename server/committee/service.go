@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"database/sql"
 	"errors"
+	"runtime"
+	"sync"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -70,7 +72,7 @@ func (n *Node) openRound(ctx context.Context, signed plan.Signed) (aggregation.R
 	if err != nil {
 		return aggregation.RoundKey{}, err
 	}
-	key, records, err := m.OpenRound(n.cfg.Random, aggregation.RoundID{Task: p.Task, Round: p.Round}, b.digest)
+	key, records, err := m.OpenRound(n.cfg.Random, aggregation.RoundID{Task: p.Task, Round: p.Round}, b.digest, p.Suite)
 	if err != nil {
 		return aggregation.RoundKey{}, err
 	}
@@ -83,14 +85,26 @@ func (n *Node) openRound(ctx context.Context, signed plan.Signed) (aggregation.R
 	})
 	if err == nil {
 		n.rounds[k] = b
-		n.log.Info("opened a round", "task", p.Task, "round", p.Round, "kind", p.Kind.String(), "members", len(p.Committee), "n_min", p.Mechanism.NMin)
+		n.log.Info("opened a round", "task", p.Task, "round", p.Round, "kind", p.Kind.String(), "members", len(p.Committee),
+			"n_min", p.Mechanism.NMin, "population", p.Population.Size, "groups", p.Groups, "suite", p.Suite.String())
 	}
 	return key, err
 }
 
+// shardOf is what names a shard of a round in every request.
+type shardOf interface {
+	GetTask() string
+	GetRound() uint64
+	GetShard() uint32
+}
+
+func (n *Node) of(r shardOf) (*aggregation.Member, boundRound, aggregation.RoundID, error) {
+	return n.at(r.GetTask(), r.GetRound(), r.GetShard())
+}
+
 // at finds the machine of a round that was opened here.
-func (n *Node) at(task string, round uint64) (*aggregation.Member, boundRound, aggregation.RoundID, error) {
-	id := aggregation.RoundID{Task: task, Round: round}
+func (n *Node) at(task string, round uint64, shard uint32) (*aggregation.Member, boundRound, aggregation.RoundID, error) {
+	id := aggregation.RoundID{Task: task, Round: round, Shard: shard}
 	b, known := n.rounds[roundKey{task, round}]
 	if !known {
 		if round < n.horizon[task] {
@@ -100,6 +114,44 @@ func (n *Node) at(task string, round uint64) (*aggregation.Member, boundRound, a
 	}
 	m, err := n.member(b.committee, b.plan.Committee)
 	return m, b, id, err
+}
+
+// Reveal binds the node to one list of round keys and answers its coin.
+func (s service) Reveal(ctx context.Context, r *api.RevealRequest) (*api.RevealResponse, error) {
+	if len(r.GetRoundKeys()) > aggregation.MaxMembers {
+		return nil, status.Errorf(codes.InvalidArgument, "%d round keys", len(r.GetRoundKeys()))
+	}
+	keys := make([]aggregation.RoundKey, len(r.GetRoundKeys()))
+	for i, b := range r.GetRoundKeys() {
+		k, err := ParseKey(b)
+		if err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		keys[i] = k
+	}
+	n := s.n
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	coin, err := n.reveal(ctx, r, keys)
+	if refusal, detail, err := split(err); err != nil {
+		return nil, err
+	} else if refusal != 0 {
+		n.refused("reveal", refusal, detail)
+		return &api.RevealResponse{Refusal: refusal, Detail: detail}, nil
+	}
+	return &api.RevealResponse{Coin: coin[:]}, nil
+}
+
+func (n *Node) reveal(ctx context.Context, r *api.RevealRequest, keys []aggregation.RoundKey) ([32]byte, error) {
+	m, b, id, err := n.at(r.GetTask(), r.GetRound(), 0)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	coin, records, err := m.Reveal(id, keys)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return coin, n.save(ctx, b.committee, records, nil)
 }
 
 // BeginRound fixes the configuration, which must be the one that the plan describes.
@@ -113,7 +165,7 @@ func (s service) BeginRound(ctx context.Context, r *api.BeginRoundRequest) (*api
 }
 
 func (n *Node) beginRound(ctx context.Context, r *api.BeginRoundRequest) error {
-	m, b, id, err := n.at(r.GetTask(), r.GetRound())
+	m, b, id, err := n.of(r)
 	if err != nil {
 		return err
 	}
@@ -143,6 +195,8 @@ func fits(cfg *aggregation.Config, b boundRound, id aggregation.RoundID) error {
 		return &Refused{aggregation.RefuseNoRound, "the configuration is of " + cfg.Round().String()}
 	case cfg.Plan() != b.digest || l.Params != want.Literal() || !bytes.Equal(l.Enroller, b.plan.Enroller):
 		return &Refused{aggregation.RefusePlan, "the configuration is not what the plan says"}
+	case l.Population.Size != b.plan.Population.Size || l.Population.Root != b.plan.Population.Root || l.Threshold != b.plan.Threshold || l.Groups != b.plan.Groups:
+		return &Refused{aggregation.RefusePlan, "the configuration draws from other devices than the plan"}
 	case len(l.Bases) != 1 || l.Bases[0] != b.plan.Base:
 		return &Refused{aggregation.RefusePlan, "the configuration takes another base version than the plan"}
 	}
@@ -163,35 +217,68 @@ func (s service) SubmitShares(ctx context.Context, r *api.SubmitSharesRequest) (
 		batch[i] = h
 	}
 	n := s.n
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	verdicts, err := n.accept(ctx, r.GetTask(), r.GetRound(), batch)
+	verdicts, err := n.judge(ctx, r, batch)
 	if refusal, detail, err := split(err); err != nil {
 		return nil, err
 	} else if refusal != 0 {
 		n.refused("judge", refusal, detail)
 		return &api.SubmitSharesResponse{Refusal: refusal, Detail: detail}, nil
 	}
-	out := &api.SubmitSharesResponse{Verdicts: make([]uint32, len(verdicts))}
+	out := &api.SubmitSharesResponse{Verdicts: make([]uint32, len(verdicts)), Checks: make([][]byte, len(verdicts))}
 	for i, v := range verdicts {
-		out.Verdicts[i] = uint32(v.Reason)
+		out.Verdicts[i], out.Checks[i] = uint32(v.Reason), marshalWords(v.Check)
 	}
 	return out, nil
 }
 
-func (n *Node) accept(ctx context.Context, task string, round uint64, batch []*aggregation.MemberHeader) ([]aggregation.Verdict, error) {
-	m, b, id, err := n.at(task, round)
+// judge opens a batch on all cores without holding the node, then settles it in one step. What happens to the round
+// meanwhile, Accept notices: it knows the configuration that the batch was opened under.
+func (n *Node) judge(ctx context.Context, r shardOf, batch []*aggregation.MemberHeader) ([]aggregation.Verdict, error) {
+	judge, err := n.judgeOf(r)
 	if err != nil {
 		return nil, err
 	}
-	verdicts, records, err := m.Accept(id, batch)
+	opened := openAll(judge, batch)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m, b, id, err := n.of(r)
+	if err != nil {
+		return nil, err
+	}
+	verdicts, records, err := m.Accept(id, opened)
 	if err != nil {
 		return nil, err
 	}
 	return verdicts, n.save(ctx, b.committee, records, nil)
 }
 
-// SignSet signs one set per round, ever.
+func (n *Node) judgeOf(r shardOf) (*aggregation.Judge, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m, _, id, err := n.of(r)
+	if err != nil {
+		return nil, err
+	}
+	return m.Judge(id)
+}
+
+// leastTogether is how many headers a core opens together at the least: signatures are cheaper by the dozen.
+const leastTogether = 16
+
+// openAll spreads a batch over the cores.
+func openAll(judge *aggregation.Judge, batch []*aggregation.MemberHeader) []aggregation.Opened {
+	parts := max(1, min(runtime.GOMAXPROCS(0), len(batch)/leastTogether))
+	opened := make([]aggregation.Opened, len(batch))
+	var wg sync.WaitGroup
+	for i := range parts {
+		from, to := i*len(batch)/parts, (i+1)*len(batch)/parts
+		wg.Go(func() { copy(opened[from:to], judge.Open(batch[from:to])) })
+	}
+	wg.Wait()
+	return opened
+}
+
+// SignSet signs one set per round and shard, ever.
 func (s service) SignSet(ctx context.Context, r *api.SignSetRequest) (*api.SignSetResponse, error) {
 	proposal, err := aggregation.ParseProposal(r.GetSet())
 	if err != nil {
@@ -200,7 +287,7 @@ func (s service) SignSet(ctx context.Context, r *api.SignSetRequest) (*api.SignS
 	n := s.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m, b, id, err := n.at(r.GetTask(), r.GetRound())
+	m, b, id, err := n.of(r)
 	var signature aggregation.SetSignature
 	var records []aggregation.Record
 	if err == nil {
@@ -223,7 +310,7 @@ func (s service) SignAbandon(ctx context.Context, r *api.SignAbandonRequest) (*a
 	n := s.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m, b, id, err := n.at(r.GetTask(), r.GetRound())
+	m, b, id, err := n.of(r)
 	var signature aggregation.AbandonSignature
 	var records []aggregation.Record
 	if err == nil {
@@ -250,7 +337,7 @@ func (s service) Release(ctx context.Context, r *api.ReleaseRequest) (*api.Relea
 	n := s.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m, b, id, err := n.at(r.GetTask(), r.GetRound())
+	m, b, id, err := n.of(r)
 	var answer *aggregation.Answer
 	var records []aggregation.Record
 	if err == nil {

@@ -18,14 +18,26 @@ var schema = []string{
 		task TEXT NOT NULL, round INTEGER NOT NULL, plan BLOB NOT NULL,
 		PRIMARY KEY (task, round)) STRICT, WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS horizon (task TEXT PRIMARY KEY, round INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
+	`INSERT OR IGNORE INTO meta SELECT 'format', CASE WHEN EXISTS (SELECT 1 FROM rounds) THEN '1' ELSE '2' END`,
 	`PRAGMA secure_delete = ON`, // an erased round key is overwritten
 }
+
+// format of a node's directory; 1 had neither coins nor shards.
+const format = "2"
 
 // restore reads what the node promised.
 func (n *Node) restore(ctx context.Context) error {
 	n.members = map[plan.Digest]*aggregation.Member{}
 	n.rounds = map[roundKey]boundRound{}
 	n.horizon = map[string]uint64{}
+	var version string
+	if _, err := n.db.Row(ctx, `SELECT value FROM meta WHERE name = 'format'`, nil, &version); err != nil {
+		return err
+	}
+	if version != format {
+		return fmt.Errorf("the node's directory has format %s, this program reads format %s: let the program that wrote it finish its rounds, and start this one in a fresh directory with the same identity.pem", version, format)
+	}
 	err := n.db.Query(ctx, `SELECT task, round, plan FROM rounds`, nil, func(rows *sql.Rows) error {
 		var k roundKey
 		var number int64

@@ -20,7 +20,7 @@ const (
 	maxTask    = 64
 	maxToken   = 256
 	maxKey     = 64
-	maxHeader  = 64 << 10 // the backend narrows it to what the round's committee makes of it
+	maxHeader  = maxChunk // the backend narrows it to what the round's committee makes of it
 	maxMessage = maxChunk + 4<<10
 )
 
@@ -226,4 +226,6 @@ var drops = map[round.DropReason]api.RejectReason{
 	round.DropVector:      api.RejectReason_REJECT_REASON_VECTOR,
 	round.DropCommittee:   api.RejectReason_REJECT_REASON_COMMITTEE,
 	round.DropSpent:       api.RejectReason_REJECT_REASON_SPENT,
+	round.DropSharing:     api.RejectReason_REJECT_REASON_SHARING,
+	round.DropNotEligible: api.RejectReason_REJECT_REASON_NOT_ELIGIBLE,
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"tutti/server/round"
@@ -52,9 +53,30 @@ func (s *Store) Enrol(ctx context.Context, now time.Time, task string, hash [32]
 		if _, err := tx.Exec(`UPDATE tokens SET device = ? WHERE hash = ?`, id[:], hash[:]); err != nil {
 			return err
 		}
-		_, err = tx.Exec(`INSERT OR IGNORE INTO devices VALUES (?, ?, ?, ?)`, task, id[:], public, now.Unix())
+		_, err = tx.Exec(`INSERT OR IGNORE INTO devices SELECT ?, ?, ?, ?, 1 + coalesce(max(place), 0) FROM devices WHERE task = ?`, task, id[:], public, now.Unix(), task)
 		return err
 	})
+}
+
+// EnrolledIDs are the first n devices of a task, in the order in which they enrolled: a population that was frozen at n
+// devices is found again whoever enrolled since.
+func (s *Store) EnrolledIDs(ctx context.Context, task string, n int) ([]round.ID, error) {
+	ids := make([]round.ID, 0, n)
+	err := s.db.Query(ctx, `SELECT device FROM devices WHERE task = ? AND place <= ? ORDER BY place`, []any{task, n}, func(rows *sql.Rows) error {
+		var b []byte
+		if err := rows.Scan(&b); err != nil {
+			return err
+		}
+		if len(b) != len(round.ID{}) {
+			return fmt.Errorf("device: %w", ErrCorrupt)
+		}
+		ids = append(ids, round.ID(b))
+		return nil
+	})
+	if err == nil && len(ids) != n {
+		err = fmt.Errorf("%d devices of %d: %w", len(ids), n, ErrCorrupt)
+	}
+	return ids, err
 }
 
 // Enrolled is the number of devices of a task.

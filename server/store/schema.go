@@ -1,9 +1,9 @@
 package store
 
-// schema is version 1 of the database. WITHOUT ROWID keeps the rows of a round together.
+// schema is version 2 of the database. WITHOUT ROWID keeps the rows of a round together.
 var schema = []string{
 	`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
-	`INSERT OR IGNORE INTO meta VALUES ('schema', '1')`,
+	`INSERT OR IGNORE INTO meta VALUES ('schema', '2')`,
 
 	// state and version repeat what durable holds, for compare-and-set and for people.
 	`CREATE TABLE IF NOT EXISTS rounds (
@@ -39,6 +39,7 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS tokens (
 		hash BLOB PRIMARY KEY, task TEXT NOT NULL, created INTEGER NOT NULL, device BLOB) STRICT, WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS devices (
-		task TEXT NOT NULL, device BLOB NOT NULL, public BLOB NOT NULL, enrolled INTEGER NOT NULL,
+		task TEXT NOT NULL, device BLOB NOT NULL, public BLOB NOT NULL, enrolled INTEGER NOT NULL, place INTEGER NOT NULL,
 		PRIMARY KEY (task, device)) STRICT, WITHOUT ROWID`,
+	`CREATE UNIQUE INDEX IF NOT EXISTS devices_by_place ON devices (task, place)`,
 }

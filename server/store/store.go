@@ -67,8 +67,8 @@ func (s *Store) start() error {
 	if _, err := s.db.Row(ctx, `SELECT value FROM meta WHERE name = 'schema'`, nil, &version); err != nil {
 		return err
 	}
-	if version != "1" {
-		return fmt.Errorf("%s: the data directory has format %s, this program reads format 1: use the program that wrote it", s.dir, version)
+	if version != "2" {
+		return fmt.Errorf("%s: the data directory has format %s, this program reads format 2: use the program that wrote it", s.dir, version)
 	}
 	err := s.rebuild(func(query string, scan func(*sql.Rows) error) error { return s.db.Query(ctx, query, nil, scan) })
 	if err != nil {

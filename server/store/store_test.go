@@ -79,7 +79,7 @@ func TestRoundLives(t *testing.T) {
 	s := withTask(t)
 	rho := big.NewRat(1, 3)
 	must(t, begin(t, s, 1, rho))
-	us := []Staged{upload(1), upload(2), upload(3), upload(4)}
+	us := []Staged{upload(1), upload(2), upload(3), upload(4), upload(5)}
 	must(t, s.Stage(ctx, key(1), us))
 	if err := s.Stage(ctx, key(1), us[:1]); err == nil {
 		t.Error("an upload was staged twice")
@@ -87,14 +87,14 @@ func TestRoundLives(t *testing.T) {
 	set := []round.Upload{us[0].Upload, us[1].Upload}
 	must(t, s.Move(ctx, now, move(round.Created, round.Collecting, 1, func(c *Change) { c.Config = []byte("cfg") })))
 	must(t, s.Move(ctx, now, move(round.Collecting, round.Frozen, 2, func(c *Change) {
-		c.Transition.Durable.Set, c.Transition.Refused, c.Drops = set, []round.ID{us[2].ID}, map[string]int{"died": 2}
+		c.Transition.Durable.Set, c.Transition.Refused, c.Drops = set, []round.Refusal{{ID: us[2].ID, Reason: round.DropCommittee}, {ID: us[3].ID, Reason: round.DropSharing}}, map[string]int{"died": 2}
 	})))
 	must(t, s.Move(ctx, now, move(round.Frozen, round.Certified, 3, func(c *Change) {
 		c.Transition.Charge, c.Certificate, c.Transition.Durable.Set = true, []byte("cert"), set
 	})))
 	uploads, err := s.Uploads(ctx, key(1))
 	must(t, err)
-	for i, want := range []UploadState{CountedUpload, CountedUpload, RefusedUpload, LateUpload} {
+	for i, want := range []UploadState{CountedUpload, CountedUpload, RefusedUpload, UnsoundUpload, LateUpload} {
 		if uploads[i].State != want || uploads[i].Upload != us[i].Upload || uploads[i].Slot != us[i].Slot {
 			t.Errorf("upload %d is %+v, want state %d", i, uploads[i], want)
 		}
