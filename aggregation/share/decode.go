@@ -33,7 +33,7 @@ func (f Field) Decode(points, values []uint64, degree int) (Poly, []int, error) 
 	for _, x := range points {
 		whole = f.timesLinear(whole, x)
 	}
-	found, ok := f.gao(whole, f.through(points, values), n, k)
+	found, ok := f.gao(whole, f.through(whole, points, values), n, k)
 	var wrong []int
 	for i, x := range points {
 		if ok && f.Eval(found, x) != values[i] {
@@ -70,19 +70,15 @@ func (f Field) timesLinear(a Poly, x uint64) Poly {
 	return out
 }
 
-// through is Newton's interpolation: the polynomial of degree below len(points) with these values.
-func (f Field) through(points, values []uint64) Poly {
-	divided := slices.Clone(values)
-	for level := 1; level < len(points); level++ {
-		for i := len(points) - 1; i >= level; i-- {
-			span := f.Inverse(f.Minus(points[i], points[i-level]))
-			divided[i] = f.Mul(f.Minus(divided[i], divided[i-1]), span)
+// through is Lagrange's interpolation: the polynomial of degree below len(points) with these values. whole is Π(X - points_i).
+func (f Field) through(whole Poly, points, values []uint64) Poly {
+	out := make(Poly, len(points))
+	for i, weight := range f.interpolate(points).weights {
+		scale, c := f.Mul(values[i], weight), uint64(0)
+		for k := len(points) - 1; k >= 0; k-- { // the coefficients of whole/(X - points_i), by Horner's division
+			c = f.Plus(f.Mul(c, points[i]), whole[k+1])
+			out[k] = f.Plus(out[k], f.Mul(scale, c))
 		}
-	}
-	var out Poly
-	for i := len(points) - 1; i >= 0; i-- {
-		out = f.timesLinear(out, points[i])
-		out[0] = f.Plus(out[0], divided[i])
 	}
 	return trim(out)
 }

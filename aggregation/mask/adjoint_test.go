@@ -1,0 +1,125 @@
+package mask
+
+import (
+	"errors"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+)
+
+func opened(t *testing.T, dim int, x []int32) (*Params, []int64, *Secret, [32]byte, []byte) {
+	t.Helper()
+	chosen, err := Choose(Standard, dim, 10_000, 1<<15)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewParams(chosen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := [32]byte{1, byte(dim)}
+	s := NewSecret(p, [32]byte{2})
+	packed := make([]byte, p.PackedLen())
+	if err := p.Mask(packed, public, s, [32]byte{3}, x); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]int64, dim)
+	if err := p.Open(got, public, s, packed); err != nil {
+		t.Fatal(err)
+	}
+	return p, got, s, public, packed
+}
+
+// What Open leaves is Δ·m, noise within its tail, and the rounding of the wire.
+func TestOpenIsTheMessageAndNoise(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	x := make([]int32, 5000)
+	for i := range x {
+		x[i] = int32(rng.IntN(1<<16+1) - 1<<15)
+	}
+	p, got, s, public, packed := opened(t, len(x), x)
+	limit := int64(p.literal.Sigma.Tail()) + int64(p.literal.Q>>p.literal.LogP)/2 + 2
+	for i, v := range got {
+		if d := v - int64(p.delta)*int64(x[i]); d > limit || d < -limit {
+			t.Fatalf("coordinate %d: %d over %d·%d", i, d, p.delta, x[i])
+		}
+	}
+	if err := p.Open(got[1:], public, s, packed); !errors.Is(err, ErrPacking) {
+		t.Errorf("a coordinate short: %v", err)
+	}
+}
+
+func TestLiftRoundsToNearest(t *testing.T) {
+	p, _, _, _, packed := opened(t, 3000, make([]int32, 3000))
+	words, lifted := make([]uint64, 3000), make([]uint64, 3000)
+	if err := errors.Join(p.Fold(words, packed), p.Lift(lifted, packed)); err != nil {
+		t.Fatal(err)
+	}
+	q := new(big.Int).SetUint64(p.literal.Q)
+	for i, w := range words {
+		v := new(big.Int).Mul(new(big.Int).SetUint64(w), q)
+		v.Rsh(v.Add(v, big.NewInt(1<<(p.literal.LogP-1))), uint(p.literal.LogP))
+		if lifted[i] != v.Uint64() {
+			t.Fatalf("%d became %d, want %v", w, lifted[i], v)
+		}
+		if p.modSwitch(lifted[i]) != w {
+			t.Fatalf("%d does not come back", w)
+		}
+	}
+}
+
+// <r, A·s> = <Aᵀ·r, s>, with A·s taken from what Open removes.
+func TestAdjoint(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, dim := range []int{1, 2047, 2048, 2049, 6000} {
+		p, x, s, public, packed := opened(t, dim, make([]int32, dim))
+		lifted := make([]uint64, dim)
+		if err := p.Lift(lifted, packed); err != nil {
+			t.Fatal(err)
+		}
+		rows := [][]uint64{make([]uint64, dim), make([]uint64, dim)}
+		for _, row := range rows {
+			for i := range row {
+				row[i] = rng.Uint64N(p.literal.Q)
+			}
+		}
+		adjoint, err := p.NewAdjoint(public, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 0; at < dim; at += p.n {
+			end := min(at+p.n, dim)
+			adjoint.Add([][]uint64{rows[0][at:end], rows[1][at:end]})
+		}
+		q := new(big.Int).SetUint64(p.literal.Q)
+		for k, alpha := range adjoint.Sums() {
+			left, right := new(big.Int), new(big.Int)
+			for i, r := range rows[k] {
+				left.Add(left, new(big.Int).Mul(new(big.Int).SetUint64(r), big.NewInt(int64(lifted[i])-x[i])))
+			}
+			for i, c := range s.Coefficients() {
+				right.Add(right, new(big.Int).Mul(new(big.Int).SetUint64(alpha[i]), big.NewInt(c)))
+			}
+			if left.Sub(left, right).Mod(left, q).Sign() != 0 {
+				t.Errorf("dimension %d, row %d", dim, k)
+			}
+		}
+	}
+}
+
+func TestAdjointRefusesPairs(t *testing.T) {
+	chosen, err := Choose(Paired, 4096, 100, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewParams(chosen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.NewAdjoint([32]byte{}, 1); !errors.Is(err, ErrModulus) {
+		t.Error(err)
+	}
+	if err := p.Lift(make([]uint64, 4096), make([]byte, p.PackedLen())); !errors.Is(err, ErrModulus) {
+		t.Error(err)
+	}
+}
