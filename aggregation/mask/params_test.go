@@ -84,6 +84,7 @@ func TestT3_22_NewParamsRefuses(t *testing.T) {
 		"13-sigma rule, n":         {func(l *Literal) { l.Count, l.Bound = 1<<14+200, 1<<14 }, ErrMargin},
 		"13-sigma rule, P":         {func(l *Literal) { l.LogP = 39 }, ErrMargin},
 		"13-sigma rule, T":         {func(l *Literal) { l.LogT = 31 }, ErrMargin},
+		"a second prime":           {func(l *Literal) { l.Q2 = 274877816833 }, ErrModulus},
 		"no coordinate":            {func(l *Literal) { l.Dim = 0 }, ErrDimension},
 		"too many devices for any": {func(l *Literal) { l.Count = MaxCount + 1 }, ErrCount},
 	} {

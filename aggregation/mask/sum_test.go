@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -88,15 +89,17 @@ func TestSumsAreExact(t *testing.T) {
 
 // T3.20, the part that fits a unit test: as many devices as the round allows, all at the bound.
 func TestT3_20_FullCohortAtTheBound(t *testing.T) {
-	p := params(t, Standard, 64, 1<<11, 1<<18-1) // NMax·Bound = 2^29 - 2^11
-	if p.literal.LogT != 30 {
-		t.Fatal("not at the edge of the sum domain")
-	}
-	for sign := int32(-1); sign <= 1; sign += 2 {
-		key, sums, want := cohort(t, p, 1<<11, func(_, _ int) int32 { return sign * (1<<18 - 1) })
-		got, err := p.Unmask([32]byte{9}, key, sums, 1<<11)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("sign %d: %v", sign, err)
+	for profile, signs := range map[Profile][][2]int32{Standard: {{1, 1}, {-1, -1}}, Paired: {{-1, -1}, {-1, 1}}} {
+		p := params(t, profile, 64, 1<<11, 1<<18-1) // NMax·Bound = 2^29 - 2^11
+		if p.literal.LogT != 30 {
+			t.Fatal("not at the edge of the sum domain")
+		}
+		for _, sign := range signs {
+			key, sums, want := cohort(t, p, 1<<11, func(_, j int) int32 { return sign[j%2] * (1<<18 - 1) })
+			got, err := p.Unmask([32]byte{9}, key, sums, 1<<11)
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("profile %d, sign %d: %v", profile, sign, err)
+			}
 		}
 	}
 }
@@ -209,7 +212,13 @@ func checkSameMask(t *testing.T, p *Params, public [32]byte, s *Secret, ct *rlwe
 
 // A sum never comes out wrong: a lost or doubled wire, another public seed, a wrong key word, a vector that was never masked.
 func TestUnmaskRefusesGarbledSums(t *testing.T) {
-	p := params(t, Standard, 4096, 100, 1000)
+	for _, profile := range []Profile{Standard, High, Paired} {
+		testGarbledSums(t, params(t, profile, 4096, 100, 1000))
+	}
+}
+
+func testGarbledSums(t *testing.T, p *Params) {
+	t.Helper()
 	key, sums, want := cohort(t, p, 10, func(i, j int) int32 { return int32(i * j % 1000) })
 	if got, err := p.Unmask([32]byte{9}, key, sums, 10); err != nil || !slices.Equal(got, want) {
 		t.Fatal(err)
@@ -224,6 +233,8 @@ func TestUnmaskRefusesGarbledSums(t *testing.T) {
 		"other public seed":    func(_ []int64, _ []uint64, public *[32]byte) { public[0]++ },
 		"one key word off":     func(key []int64, _ []uint64, _ *[32]byte) { key[77]++ },
 		"a key word too large": func(key []int64, _ []uint64, _ *[32]byte) { key[0] = 10*87 + 1 },
+		"a key word too small": func(key []int64, _ []uint64, _ *[32]byte) { key[0] = -10*87 - 1 },
+		"a sum beyond n·Bound": func(_ []int64, sums []uint64, _ *[32]byte) { sums[0] += uint64(float64(10_001-want[0]) / p.scale) },
 	} {
 		k, s, public := slices.Clone(key), slices.Clone(sums), [32]byte{9}
 		change(k, s, &public)
@@ -280,4 +291,20 @@ func TestPackFoldUnfold(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What Fold takes, Pack gives back: every vector has one encoding.
+func FuzzFold(f *testing.F) {
+	f.Add(uint8(0), []byte{1, 2, 3})
+	f.Add(uint8(1), bytes.Repeat([]byte{255}, 35))
+	f.Add(uint8(2), bytes.Repeat([]byte{255}, 13))
+	all := []*Params{params(f, Standard, 1, 2, 1), params(f, Paired, 8, 1<<14, 1<<15-1), params(f, Paired, 4, 3, 1)}
+	f.Fuzz(func(t *testing.T, which uint8, packed []byte) {
+		p := all[int(which)%len(all)]
+		sums, again := make([]uint64, p.literal.Dim), make([]byte, p.PackedLen())
+		err := p.Fold(sums, packed)
+		if p.Pack(again, sums); err == nil && !bytes.Equal(again, packed) || err != nil && slices.Max(sums) > 0 {
+			t.Fatalf("%d: %x comes back as %x (%v)", which, packed, again, err)
+		}
+	})
 }
