@@ -5,44 +5,97 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 )
 
+// stage is what a lying server has in hand against one member: two lists of keys, two configurations of each of two shards, and
+// for each shard headers, sets and certificates with the signatures of everybody else.
+type stage struct {
+	w      *world
+	id     RoundID
+	lists  [][]RoundKey
+	shards []*shardStage
+}
+
+type shardStage struct {
+	cfg, other *Config // other: the same shard from another base version
+	headers    []*MemberHeader
+	sets       []*Set
+	certs      []*Certificate
+}
+
+func newStage(t *testing.T) *stage {
+	w := newCast(t, testParams(16, 2, 10), 14, SuiteX25519, 2, EveryDevice)
+	st := &stage{w: w, id: w.cfg.Round(), lists: [][]RoundKey{keysOf(w.literal.Roster), keysOf(w.literal.Roster)}}
+	st.lists[1][2] = w.foreignRoster(st.id, w.literal.Plan)[2].Key
+	for k := range uint32(2) {
+		s := &shardStage{cfg: w.shard(k)}
+		l := w.literal
+		l.Round.Shard, l.Bases = k, []Digest{{77}}
+		s.other = w.config(l)
+		in := w.in(s.cfg)
+		ups := in.sealShard()
+		second := in.force(in.deviceOf(ups[0].Header.ID), s.cfg) // another attempt of the first device
+		for _, h := range append(headersOf(ups), second) {
+			s.headers = append(s.headers, in.cut(h, 0))
+		}
+		last := ups[len(ups)-1]
+		s.sets = []*Set{setOf(t, ups), setOf(t, ups[1:]), setOf(t, ups[:len(ups)-1]), setOf(t, []*Upload{{Header: second}, last})}
+		for _, set := range s.sets { // a server with a quorum of corrupt members could make these: the member must still keep to one
+			s.certs = append(s.certs, &Certificate{Cfg: s.cfg.Digest(), Set: set, Signatures: in.forgeQuorum(set)})
+		}
+		st.shards = append(st.shards, s)
+	}
+	return st
+}
+
+func (w *world) deviceOf(id DeviceID) int {
+	return slices.IndexFunc(w.devices, func(c *Client) bool { return IDOf(publicOf(c.Key)) == id })
+}
+
+func headersOf(ups []*Upload) (list []*Header) {
+	for _, up := range ups {
+		list = append(list, up.Header)
+	}
+	return list
+}
+
 // TestMemberOperationLists drives one member by random lists of operations, restarts among them, and a lying server; whatever
-// happens it signs at most one set, never a set and an abandonment, answers one set only, and repeats itself byte for byte.
-// A list is its seed: a failing one is frozen by adding the seed to the loop.
+// happens it shows its coin for one list of keys, begins one configuration of a shard, accepts one attempt of a device and answers
+// one check on it, signs at most one set of a shard, never a set and an abandonment, answers one set only, and repeats itself byte
+// for byte. A list is its seed: a failing one is frozen by adding the seed to the loop.
 func TestMemberOperationLists(t *testing.T) {
-	w := newWorld(t, testParams(16, 2, 10), 6)
-	ups := w.sealUnits()
-	again := w.seal(0, w.unit(0)) // a second attempt of device 0
-	var headers []*MemberHeader
-	for _, up := range append(ups, again) {
-		headers = append(headers, w.cut(up.Header, 0))
-	}
-	sets := []*Set{setOf(t, ups), setOf(t, ups[:4]), setOf(t, ups[1:]), setOf(t, append(ups[1:5:5], again))}
-	certs := make([]*Certificate, len(sets))
-	for i, s := range sets { // a server with a quorum of corrupt members could make these: the member must still keep to one
-		certs[i] = &Certificate{Cfg: w.cfg.Digest(), Set: s, Signatures: w.forgeQuorum(s)}
-	}
-	start := cloneStore(w.nodes[0].store)
-	for seed := range uint64(150) {
+	st := newStage(t)
+	key := recordKey(kindKey, st.id)
+	start := map[string][]byte{key: st.w.nodes[0].store[key]} // the round is opened, nothing was shown
+	reached := map[string]int{}
+	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		n := &node{setup: w.nodes[0].setup, store: cloneStore(start)}
+		n := &node{setup: st.w.nodes[0].setup, store: cloneStore(start)}
 		n.restart(t)
 		promises := map[string][]byte{}
 		promise := func(kind string, b []byte) {
 			if before, ok := promises[kind]; ok && !bytes.Equal(before, b) {
 				t.Fatalf("seed %d: two different %s", seed, kind)
 			}
-			promises[kind] = b
+			promises[kind] = bytes.Clone(b)
+			reached[strings.Fields(kind)[0]]++
 		}
-		for range 25 {
-			operate(t, w, n, rng, headers, sets, certs, promise)
+		for range 50 {
+			st.operate(t, n, rng, promise)
 		}
-		_, set := promises["signature"]
-		_, answer := promises["answer"]
-		if _, abandoned := promises["abandonment"]; abandoned && (set || answer) {
-			t.Fatalf("seed %d: abandoned, and signed (%v) or answered (%v)", seed, set, answer)
+		for k := range st.shards {
+			_, set := promises[fmt.Sprint("set ", k)]
+			if _, abandoned := promises[fmt.Sprint("abandonment ", k)]; abandoned && set {
+				t.Fatalf("seed %d, shard %d: abandoned, and signed or answered", seed, k)
+			}
+		}
+	}
+	for _, kind := range []string{"list", "coin", "configuration", "acceptance", "check", "signature", "set", "answer", "abandonment"} {
+		if reached[kind] < 20 {
+			t.Errorf("only %d times %s: the lists do not get anywhere", reached[kind], kind)
 		}
 	}
 }
@@ -59,41 +112,65 @@ func (w *world) forgeQuorum(s *Set) []SetSignature {
 }
 
 // operate does one random thing to the node and records what it promised.
-func operate(t *testing.T, w *world, n *node, rng *rand.Rand, headers []*MemberHeader, sets []*Set, certs []*Certificate, promise func(string, []byte)) {
-	id := w.cfg.Round()
+func (st *stage) operate(t *testing.T, n *node, rng *rand.Rand, promise func(string, []byte)) {
+	k := rng.IntN(len(st.shards))
+	s := st.shards[k]
+	id := s.cfg.Round()
+	in := func(kind string) string { return fmt.Sprint(kind, " ", k) }
 	var records []Record
 	var err error
-	switch op := rng.IntN(12); op {
+	set := min(rng.IntN(len(s.sets)), rng.IntN(len(s.sets))) // the first is the likeliest, or no list would get to a release
+	switch op := rng.IntN(18); op {
 	case 0:
 		n.restart(t)
 	case 1:
 		var sig AbandonSignature
-		if rng.IntN(4) == 0 { // rare, or no list would get anywhere
+		if rng.IntN(6) == 0 { // rare, or no list would get anywhere
 			if sig, records, err = n.member.Abandon(id); err == nil {
-				promise("abandonment", sig.Signature)
+				promise(in("abandonment"), sig.Signature)
 			}
 		}
 	case 2, 3:
 		var sig SetSignature
-		if sig, records, err = n.member.Sign(id, &Proposal{Cfg: w.cfg.Digest(), Set: sets[rng.IntN(len(sets))]}); err == nil {
-			promise("signature", append(sig.SetDigest[:], sig.Signature...))
-			promise("set", sig.SetDigest[:])
+		if sig, records, err = n.member.Sign(id, &Proposal{Cfg: s.cfg.Digest(), Set: s.sets[set]}); err == nil {
+			promise(in("signature"), append(sig.SetDigest[:], sig.Signature...))
+			promise(in("set"), sig.SetDigest[:])
 		}
-	case 4:
+	case 4, 16, 17:
 		var answer *Answer
-		if answer, records, err = n.member.Release(id, certs[rng.IntN(len(certs))]); err == nil {
-			promise("answer", answer.Marshal())
-			promise("set", answer.SetDigest[:])
+		if answer, records, err = n.member.Release(id, s.certs[set]); err == nil {
+			promise(in("answer"), answer.Marshal())
+			promise(in("set"), answer.SetDigest[:])
 		}
-	case 5:
-		_, err = n.member.Begin(w.cfg)
+	case 5, 6:
+		cfg := s.cfg
+		if rng.IntN(8) == 0 {
+			cfg = s.other
+		}
+		if records, err = n.member.Begin(cfg); err == nil {
+			d := cfg.Digest()
+			promise(in("configuration"), d[:])
+		}
+	case 7:
+		list := min(rng.IntN(6), 1) ^ 1 // the second list one time in six
+		var coin [32]byte
+		if coin, records, err = n.member.Reveal(st.id, st.lists[list]); err == nil {
+			promise("coin", coin[:])
+			promise("list", []byte{byte(list)})
+		}
+	case 8:
+		var key RoundKey
+		if key, records, err = n.member.OpenRound(st.w.random, st.id, st.w.literal.Plan, st.w.suite); err == nil {
+			promise("key", append(key.Public, key.Signature...))
+		}
 	default:
-		from := rng.IntN(len(headers))
+		from := rng.IntN(len(s.headers))
 		var verdicts []Verdict
-		verdicts, records, err = n.judge(id, headers[from:from+rng.IntN(len(headers)-from)+1]...)
+		verdicts, records, err = n.judge(id, s.headers[from:from+rng.IntN(len(s.headers)-from)+1]...)
 		for _, v := range verdicts {
 			if v.Reason == Accepted {
 				promise(fmt.Sprint("acceptance of ", v.Entry.ID), v.Entry.Digest[:])
+				promise(fmt.Sprint("check of ", v.Entry.ID), fmt.Append(nil, v.Check))
 			}
 		}
 	}
@@ -105,6 +182,69 @@ func operate(t *testing.T, w *world, n *node, rng *rand.Rand, headers []*MemberH
 		t.Fatalf("a refusal with records: %v", err)
 	}
 	n.write(records)
+}
+
+// TestRoundOperationLists plays whole rounds by their seeds: device i submits e_i, some devices share garbage with one member or
+// with all, one member lies in checks or in its answer, members restart at any time, and the server follows rule 8. The sum is the
+// 0/1 indicator of U, and U holds every honest device.
+func TestRoundOperationLists(t *testing.T) {
+	for seed := range uint64(25) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld(t, testParams(16, 2, 20), 12)
+		liar := rng.IntN(5)
+		pestered := func() { // any member may lose its memory at any time
+			if rng.IntN(4) == 0 {
+				w.nodes[rng.IntN(5)].restart(t)
+			}
+		}
+		var kept []*Upload
+		counted := map[int]bool{}
+		for i, up := range w.sealUnits() {
+			cheat := rng.IntN(6)
+			if cheat < 2 {
+				at := rng.IntN(5) + 1
+				w.reshare(up, i, func(m int, words []uint64) {
+					if cheat == 0 || m == at {
+						w.garbage(words)
+					}
+				})
+			}
+			pestered()
+			answers := w.checks(up.Header, rng.Perm(5))
+			if rng.IntN(2) == 0 && cheat >= 2 { // a lie about a cheat may be one too many to name anybody
+				at := slices.IndexFunc(answers, func(a CheckAnswer) bool { return int(a.Member) == liar+1 })
+				answers[at].Words = slices.Clone(answers[at].Words)
+				w.garbage(answers[at].Words)
+			}
+			wrong, err := CheckShares(w.cfg, up.Header, nil, answers)
+			switch {
+			case cheat >= 2 && (err != nil || len(wrong) > 1 || len(wrong) == 1 && wrong[0] != uint16(liar+1)):
+				t.Fatalf("seed %d: honest device %d: %d, %v", seed, i, wrong, err)
+			case cheat < 2 && err == nil && len(wrong) == 0:
+				t.Fatalf("seed %d: device %d passes with garbage", seed, i)
+			case cheat >= 2:
+				kept, counted[i] = append(kept, up), true
+			}
+		}
+		set := setOf(t, kept)
+		pestered()
+		cert := w.certify(all(5), set)
+		pestered()
+		for j := range w.nodes {
+			if len(w.nodes[j].member.Missing(w.cfg.Round(), set)) > 0 {
+				w.acceptAll([]int{j}, kept)
+			}
+		}
+		answers := w.answers(rng.Perm(5), cert)
+		at := slices.IndexFunc(answers, func(a Answer) bool { return int(a.Member) == liar+1 })
+		w.garbage(answers[at].Words)
+		answers[at].sign(w.nodes[liar].setup.Identity)
+		sum, wrong, err := Unmask(w.cfg, set, w.sumOf(kept), answers)
+		if err != nil || !slices.Equal(wrong, []uint16{uint16(liar + 1)}) {
+			t.Fatalf("seed %d: %d named, %v", seed, wrong, err)
+		}
+		checkIndicator(t, sum, counted)
+	}
 }
 
 // A crash between a method and its write loses the promise unsent, and nothing else: for every write of a round, the node restarts
