@@ -3,7 +3,6 @@ package silo
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
@@ -118,75 +117,69 @@ func (o *Opening) Combine() ([]int64, error) {
 	return sum[:p.literal.Length], nil
 }
 
-// decoder turns an opened ciphertext into centred integers.
+// decoder turns an opened ciphertext into centred integers, and checks the noise on the way, which lattigo's does not.
 type decoder struct {
 	params  *Params
-	encoder *bgv.Encoder
 	ct      *rlwe.Ciphertext
 	scaled  ring.Poly
-	plain   ring.Poly
 	inverse [maxPrimes][maxPrimes]uint64 // inverse[i][j] = q_i^-1 mod q_j
+	weight  [maxPrimes + 1]uint64        // weight[j] = q_0···q_(j-1) mod t; the last is Q mod t
 }
 
 func newDecoder(p *Params) *decoder {
-	d := &decoder{
-		params: p, encoder: bgv.NewEncoder(p.bgv), ct: bgv.NewCiphertext(p.bgv, 1, p.bgv.MaxLevel()),
-		scaled: p.bgv.RingQ().NewPoly(), plain: p.bgv.RingT().NewPoly(),
-	}
+	d := &decoder{params: p, ct: bgv.NewCiphertext(p.bgv, 1, p.bgv.MaxLevel()), scaled: p.bgv.RingQ().NewPoly()}
+	t := p.literal.Plaintext
+	d.weight[0] = 1
 	for j, q := range p.literal.Moduli {
 		for i := range j {
 			d.inverse[i][j] = ring.ModExp(p.literal.Moduli[i]%q, q-2, q)
 		}
+		d.weight[j+1] = mulMod(d.weight[j], q%t, t)
 	}
 	return d
 }
 
+// open returns the N coordinates of one ciphertext. Its phase is x = sum/t + noise mod Q; t·x = sum + t·noise is an integer far
+// below Q, and the sum is its residue modulo t.
 func (d *decoder) open(cks mhe.KeySwitchProtocol, sum *rlwe.Ciphertext, share mhe.KeySwitchShare) ([]int64, error) {
-	ringQ, p := d.params.bgv.RingQ(), d.params
+	ringQ, t := d.params.bgv.RingQ(), d.params.literal.Plaintext
 	cks.KeySwitch(sum, share, d.ct)
 	ringQ.INTT(d.ct.Value[0], d.ct.Value[0])
-	ringQ.MulScalar(d.ct.Value[0], p.literal.Plaintext, d.scaled)
+	ringQ.MulScalar(d.ct.Value[0], t, d.scaled)
 	ringQ.Reduce(d.scaled, d.scaled)
-	if !d.small() {
-		return nil, ErrNoise
-	}
-	d.encoder.RingQ2T(p.bgv.MaxLevel(), true, d.ct.Value[0], d.plain)
-	values := make([]int64, p.degree())
-	half := p.literal.Plaintext / 2
-	for i, v := range d.plain.Coeffs[0] {
-		if values[i] = int64(v); v > half {
-			values[i] -= int64(p.literal.Plaintext)
+	values := make([]int64, d.params.degree())
+	for i := range values {
+		v, ok := d.residue(i)
+		if !ok {
+			return nil, ErrNoise
+		}
+		if values[i] = int64(v); v > t/2 {
+			values[i] -= int64(t)
 		}
 	}
 	return values, nil
 }
 
-// small reports whether every coefficient of t·noise + sum is within Q/2^slackBits of zero: its largest mixed-radix digit is at
-// the edge of its range. Partial decryptions that do not fit each other leave uniform residues, which fail this at once:
-// a ring of 2^12 coefficients passes by chance with probability below 2^-12000.
-func (d *decoder) small() bool {
-	moduli := d.params.literal.Moduli
-	low, high := d.params.tops()
+// residue is coefficient i modulo t, if it lies within about Q/2^slackBits of zero: then its largest mixed-radix digit is at an end of
+// its range. Partial decryptions that do not fit each other leave uniform residues, and a ring of 2^12 of those passes by chance
+// with probability below 2^-12000.
+func (d *decoder) residue(i int) (v uint64, ok bool) {
+	moduli, t := d.params.literal.Moduli, d.params.literal.Plaintext
 	var digits [maxPrimes]uint64
-	for i := range d.params.degree() {
-		for j, q := range moduli {
-			v := d.scaled.Coeffs[j][i]
-			for k := range j {
-				// v = (v - digit_k) / q_k mod q_j
-				v = mulMod(v+q-digits[k]%q, d.inverse[k][j], q)
-			}
-			digits[j] = v
+	for j, q := range moduli {
+		x := d.scaled.Coeffs[j][i]
+		for k := range j {
+			x = mulMod(x+q-digits[k]%q, d.inverse[k][j], q) // (x - digit_k) / q_k
 		}
-		if top := digits[len(moduli)-1]; top >= low && top < high {
-			return false
-		}
+		digits[j] = x
+		v = (v + mulMod(x, d.weight[j], t)) % t
 	}
-	return true
-}
-
-// tops are the limits of the largest mixed-radix digit of an opened sum: below low or from high on.
-func (p *Params) tops() (low, high uint64) {
-	top := p.literal.Moduli[len(p.literal.Moduli)-1]
-	low = uint64(math.Ceil(float64(top) / (1 << slackBits)))
-	return low, top - low
+	last := len(moduli) - 1
+	end := moduli[last]>>slackBits + 1
+	if top := digits[last]; top >= moduli[last]-end { // negative
+		return (v + t - d.weight[last+1]) % t, true
+	} else if top >= end {
+		return 0, false
+	}
+	return v, true
 }

@@ -31,7 +31,8 @@ const (
 	MaxLength        = 1 << 22 // coordinates; a contribution is then about 130 MB
 	MaxBound         = 1 << 32 // input bound
 	MinHiding        = 40      // smallest statistical parameter of the flooding
-	DefaultHiding    = 56      // what a model without a wish gets
+	MaxHiding        = 80
+	DefaultHiding    = 56 // what a model without a wish gets
 
 	keySigma  = rlwe.DefaultNoise // standard deviation of every RLWE error, 3.2
 	tail      = 13                // standard deviations that correctness allows for, as in the root package
@@ -52,7 +53,7 @@ type Model struct {
 	Minimum       int   // n_min, fewest contributions in a sum, in [c+2, N]: two honest ones at least
 	Length        int   // d, coordinates of a vector, in [1, 2^22]
 	Bound         int64 // M, bound on |x_j| of one organisation, in [1, 2^32]
-	Hiding        int   // κ: a partial decryption is within 2^-κ of one that says nothing of the key; 0 means 56, at least 40
+	Hiding        int   // κ: a partial decryption is within 2^-κ of one that says nothing of the key; in [40, 80], 0 means 56
 }
 
 // ParamsLiteral is the open form of Params; nothing in it is trusted until NewParams accepted it.
@@ -95,8 +96,8 @@ func (m Model) normal() (Model, error) {
 		return m, fmt.Errorf("%w: length %d outside [1, %d]", ErrVector, m.Length, MaxLength)
 	case m.Bound < 1 || m.Bound > MaxBound:
 		return m, fmt.Errorf("%w: bound %d outside [1, %d]", ErrVector, m.Bound, int64(MaxBound))
-	case m.Hiding < MinHiding || m.Hiding > 100:
-		return m, fmt.Errorf("%w: 2^-%d outside [2^-100, 2^-%d]", ErrFlood, m.Hiding, MinHiding)
+	case m.Hiding < MinHiding || m.Hiding > MaxHiding:
+		return m, fmt.Errorf("%w: 2^-%d outside [2^-%d, 2^-%d]", ErrFlood, m.Hiding, MaxHiding, MinHiding)
 	}
 	return m, nil
 }

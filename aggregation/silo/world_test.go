@@ -6,12 +6,18 @@ import (
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
-	"testing"
 )
+
+// tester is what tester and rapid.T have in common.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
 
 // world is one round of N organisations with stores that a test can kill and restart.
 type world struct {
-	t       testing.TB
+	t       tester
 	cfg     *Config
 	signers []ed25519.PrivateKey
 	parties []*Party
@@ -35,7 +41,7 @@ func signersOf(n int) (private []ed25519.PrivateKey, public []ed25519.PublicKey)
 	return private, public
 }
 
-func literalOf(t testing.TB, m Model, round uint64) (ConfigLiteral, []ed25519.PrivateKey) {
+func literalOf(t tester, m Model, round uint64) (ConfigLiteral, []ed25519.PrivateKey) {
 	t.Helper()
 	params, err := Choose(m)
 	if err != nil {
@@ -45,7 +51,7 @@ func literalOf(t testing.TB, m Model, round uint64) (ConfigLiteral, []ed25519.Pr
 	return ConfigLiteral{Task: "hospital", Round: round, Seed: [32]byte{7}, Params: params, Keys: public}, private
 }
 
-func newWorld(t testing.TB, m Model) *world {
+func newWorld(t tester, m Model) *world {
 	t.Helper()
 	literal, signers := literalOf(t, m, 1)
 	cfg, err := NewConfig(literal)
