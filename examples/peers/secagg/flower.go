@@ -12,20 +12,22 @@ import (
 
 // Flower's SecAgg+: flower.py runs the client's and the server's code of package flwr in one process.
 
-// flowerFigures are two whole rounds, one with dropouts.
+// flowerFigures are one whole round with dropouts.
 type flowerFigures struct {
-	Clients    int     `json:"clients"`
-	Neighbours int     `json:"neighbours"`
-	Dropped    int     `json:"dropped"`
-	Client     float64 `json:"client_seconds"` // of one client, all four stages, the best of all
-	Masking    float64 `json:"client_masking_seconds"`
-	UpBytes    int     `json:"up_bytes"`
-	Upload     float64 `json:"server_upload_seconds"`  // per upload: collect and add
-	Present    float64 `json:"server_present_seconds"` // to remove one client's own mask
-	Lost       float64 `json:"server_dropped_seconds"` // per dropped client, beyond that
-	Round      float64 `json:"server_round_seconds"`   // of the whole round with dropouts, measured
-	Peak       int64   `json:"peak_rss_bytes"`         // clients and server together
-	Error      float64 `json:"error"`                  // largest of the mean, in quantisation steps
+	Clients    int                `json:"clients"`
+	Neighbours int                `json:"neighbours"`
+	Dropped    int                `json:"dropped"`
+	Client     float64            `json:"client_seconds"` // of one client, all four stages, each the best of all clients
+	Stages     map[string]float64 `json:"client_stage_seconds"`
+	UpBytes    int                `json:"up_bytes"`
+	Upload     float64            `json:"server_upload_seconds"`  // per upload: collect and add
+	Shamir     float64            `json:"server_shamir_seconds"`  // to combine the shares of one key
+	Present    float64            `json:"server_present_seconds"` // to remove one client's own mask, shares included
+	Lost       float64            `json:"server_dropped_seconds"` // to remove one dropped client's pairwise masks, shares included
+	Unmask     float64            `json:"server_unmask_seconds"`  // of this round, measured
+	Round      float64            `json:"server_round_seconds"`   // of this round, measured
+	Peak       int64              `json:"peak_rss_bytes"`         // clients and server together
+	Error      float64            `json:"error"`                  // largest of the mean, in quantisation steps
 }
 
 type flowerAnswer struct {
@@ -33,6 +35,9 @@ type flowerAnswer struct {
 	Versions map[string]string  `json:"versions"`
 	Client   map[string]float64 `json:"client_seconds"`
 	Server   map[string]float64 `json:"server_seconds"`
+	Shamir   float64            `json:"shamir_seconds"`
+	Combined int                `json:"shamir_calls"`
+	Masks    int                `json:"expansions"` // masks that the server removed
 	Up       map[string]int     `json:"up_bytes"`
 	Error    float64            `json:"error"`
 	Step     float64            `json:"step"`
@@ -95,7 +100,8 @@ func (p *process) close() {
 	p.cmd.Wait()
 }
 
-// flower measures a round without and a round with dropouts, in a fresh process, whose memory is then its own.
+// flower measures a round in which a tenth drops out after sharing keys, in a fresh process, whose memory is then its own. The server
+// combines the shares of one key for every client, and expands one mask for a client that is there, one per neighbour for one that is not.
 func (o options) flower(dim, neighbours int) (f flowerFigures, err error) {
 	p, _, err := startFlower(o.python, o.script)
 	if err != nil {
@@ -104,28 +110,25 @@ func (o options) flower(dim, neighbours int) (f flowerFigures, err error) {
 	defer p.close()
 	n := o.flowerClients
 	f.Clients, f.Neighbours, f.Dropped = n, min(neighbours, n-1), max(1, n/10)
-	var rounds [2]flowerAnswer
-	for i, dropped := range []int{0, f.Dropped} {
-		rounds[i], err = p.do(map[string]any{"op": "round", "dim": dim, "clients": n, "neighbours": neighbours, "dropped": dropped, "seed": 1})
-		if err != nil {
-			return f, err
-		}
-		if rounds[i].Error > 2*rounds[i].Step {
-			return f, fmt.Errorf("flower's mean is off by %g, more than two steps of %g", rounds[i].Error, rounds[i].Step)
-		}
+	got, err := p.do(map[string]any{"op": "round", "dim": dim, "clients": n, "neighbours": neighbours, "dropped": f.Dropped, "seed": 1})
+	if err != nil {
+		return f, err
 	}
-	full, lossy := rounds[0], rounds[1]
-	for stage, t := range full.Client {
+	if got.Error > 2*got.Step || got.Combined != n || got.Masks < n {
+		return f, fmt.Errorf("flower's mean is off by %g at steps of %g, after %d keys and %d masks", got.Error, got.Step, got.Combined, got.Masks)
+	}
+	for stage, t := range got.Client {
 		f.Client += t
-		f.UpBytes += full.Up[stage]
+		f.UpBytes += got.Up[stage]
 	}
-	f.Masking = full.Client["collect_masked_vectors"]
-	f.Upload = full.Server["collect_masked_vectors"] / float64(n)
-	f.Present = full.Server["unmask"] / float64(n)
-	f.Lost = max(0, lossy.Server["unmask"]-float64(n-f.Dropped)*f.Present) / float64(f.Dropped)
-	for _, t := range lossy.Server {
+	f.Stages, f.Unmask = got.Client, got.Server["unmask"]
+	f.Upload = got.Server["collect_masked_vectors"] / float64(n-f.Dropped)
+	f.Shamir = got.Shamir / float64(n)
+	mask := (f.Unmask - got.Shamir) / float64(got.Masks)
+	f.Present, f.Lost = f.Shamir+mask, f.Shamir+float64(f.Neighbours)*mask
+	for _, t := range got.Server {
 		f.Round += t
 	}
-	f.Peak, f.Error = max(full.Peak, lossy.Peak), max(full.Error, lossy.Error)/full.Step
+	f.Peak, f.Error = got.Peak, got.Error/got.Step
 	return f, nil
 }

@@ -32,6 +32,7 @@ from flwr.server.compat.legacy_context import LegacyContext
 from flwr.server.strategy import FedAvg
 from flwr.server.workflow.constant import MAIN_CONFIGS_RECORD, MAIN_PARAMS_RECORD
 from flwr.server.workflow.constant import Key as WorkflowKey
+from flwr.server.workflow.secure_aggregation import secaggplus_workflow as server_code
 from flwr.server.workflow.secure_aggregation.secaggplus_workflow import SecAggPlusWorkflow, WorkflowState
 
 try:  # newer versions ask who sends a message
@@ -46,6 +47,27 @@ now = time.process_time  # of all threads: Flower shares its secrets in a pool o
 
 STAGES = [Stage.SETUP, Stage.SHARE_KEYS, Stage.COLLECT_MASKED_VECTORS, Stage.UNMASK]
 CLIP, LEVELS = 1.0, 1 << 16  # 16 bits a coordinate, as ours
+
+
+class Watch:
+    """Counts and times the calls of one of the server's functions."""
+
+    def __init__(self, name):
+        self.inner, self.calls, self.seconds = getattr(server_code, name), 0, 0.0
+        setattr(server_code, name, self)
+
+    def __call__(self, *args):
+        begun = now()
+        try:
+            return self.inner(*args)
+        finally:
+            self.calls, self.seconds = self.calls + 1, self.seconds + now() - begun
+
+    def reset(self):
+        self.calls, self.seconds = 0, 0.0
+
+
+shamir, expansion = Watch("combine_shares"), Watch("pseudo_rand_gen")
 
 
 class Proxy(ClientProxy):
@@ -136,6 +158,8 @@ def round(dim, clients, neighbours, dropped, seed):
     context.state.config_records[MAIN_CONFIGS_RECORD] = ConfigRecord({WorkflowKey.CURRENT_ROUND: 1})
     context.state.array_records[MAIN_PARAMS_RECORD] = compat.parameters_to_arrayrecord(ndarrays_to_parameters([np.zeros(1, np.float32)]), True)
     state, server = WorkflowState(), {}
+    shamir.reset()
+    expansion.reset()
     steps = [workflow.setup_stage, workflow.share_keys_stage, workflow.collect_masked_vectors_stage, workflow.unmask_stage]
     for name, step in zip(STAGES, steps):
         begun, before = now(), box.inside
@@ -150,7 +174,7 @@ def round(dim, clients, neighbours, dropped, seed):
     return {
         "client_seconds": {s: float(np.min(v)) for s, v in box.seconds.items()},
         "client_mean_seconds": {s: float(np.mean(v)) for s, v in box.seconds.items()},
-        "server_seconds": server, "up_bytes": box.up, "down_bytes": box.down,
+        "server_seconds": server, "shamir_seconds": shamir.seconds, "shamir_calls": shamir.calls, "expansions": expansion.calls, "up_bytes": box.up, "down_bytes": box.down,
         "error": error, "step": 2 * CLIP / LEVELS, "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
 
