@@ -6,13 +6,14 @@ import (
 
 	"tutti/aggregation/mask"
 	"tutti/aggregation/share"
+	"tutti/aggregation/validity"
 )
 
 // Errors of NewParams. All of them arise before any key is made; errors.Is tells them apart.
 // The first group comes from the ring, see package mask.
 var (
 	ErrDimension = mask.ErrDimension // Dim outside [1, 2^26], or beyond the smoothing bound of rule 5
-	ErrOverflow  = mask.ErrOverflow  // NMax·Bound does not fit any sum domain
+	ErrOverflow  = mask.ErrOverflow  // NMax·Bound does not fit any sum domain, or a negative norm
 	ErrModulus   = mask.ErrModulus   // the modulus needed is beyond the security table, or not NTT-friendly
 	ErrMargin    = mask.ErrMargin    // decoding would leave less than 13 standard deviations
 	ErrCohort    = errors.New("aggregation: cohort bounds")
@@ -42,6 +43,7 @@ type Params struct {
 	literal ParamsLiteral
 	mask    *mask.Params
 	shares  *share.Scheme
+	norm    *validity.Check // nil unless Norm > 0
 }
 
 // NewParams checks every rule of sections 2 and 4 and returns the immutable parameters.
@@ -51,6 +53,9 @@ func NewParams(l ParamsLiteral) (*Params, error) {
 	}
 	if l.NMin < 2 || l.NMax < l.NMin {
 		return nil, fmt.Errorf("%w: need 2 <= NMin <= NMax, have %d and %d", ErrCohort, l.NMin, l.NMax)
+	}
+	if l.Norm < 0 {
+		return nil, fmt.Errorf("%w: a norm of %d", ErrOverflow, l.Norm)
 	}
 	if err := checkCommittee(l); err != nil {
 		return nil, err
@@ -74,13 +79,26 @@ func NewParams(l ParamsLiteral) (*Params, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommittee, err)
 	}
-	return &Params{literal: l, mask: m, shares: s}, nil
+	p := &Params{literal: l, mask: m, shares: s}
+	if l.Norm > 0 {
+		if p.norm, err = validity.New(validity.Literal{Mask: m, Shares: s, Norm: float64(l.Norm)}); err != nil {
+			return nil, fmt.Errorf("aggregation: norm check: %w", err)
+		}
+	}
+	return p, nil
 }
 
 // checkBits is the soundness of the sharing check: a sharing of something else passes a challenge with 2^-92.
 const checkBits = 92
 
-func checkNeed(l ParamsLiteral) int { return l.Corrupt + l.Rho }
+// checkNeed is c+ρ, the degree of a key's polynomials; the norm check also squares polynomials of degree c and multiplies
+// those of the key by weights of degree ρ-1.
+func checkNeed(l ParamsLiteral) int {
+	if l.Norm == 0 {
+		return l.Corrupt + l.Rho
+	}
+	return max(l.Corrupt+l.Rho, max(2*l.Corrupt, l.Corrupt+2*l.Rho-2)+1)
+}
 
 // shareModulus is the field that keys are shared over: the default, or the ring's own prime where the norm check
 // evaluates masked vectors under the shares.
@@ -159,7 +177,7 @@ func (p *Params) CheckWords() int {
 	return (checkBits + p.shares.Field().Bits() - 1) / p.shares.Field().Bits()
 }
 
-// CheckNeed is c+ρ, the fewest answers that decide a sharing check.
+// CheckNeed is the fewest answers that decide a check of one device: c+ρ for its sharing, more for its norm.
 func (p *Params) CheckNeed() int { return checkNeed(p.literal) }
 
 // EnvelopeLen is the exact length in bytes of one sealed share, blinds included, under the suite.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tutti/aggregation/mask"
+	"tutti/aggregation/share"
 )
 
 func TestParamsOfTheDemo(t *testing.T) {
@@ -67,5 +68,62 @@ func TestT3_22_ParamsRefuse(t *testing.T) {
 		if _, err := NewParams(l); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+// Without the norm check a sharing check takes three words of the default field and c+ρ answers; with it the field is the
+// ring's prime, and a quorum has to give the answers that products of polynomials need.
+func TestParamsOfTheChecks(t *testing.T) {
+	plain := ParamsLiteral{Dim: 1000, Bound: 1000, NMin: 20, NMax: 1000, Members: 9, Corrupt: 2, Rho: 2}
+	p, err := NewParams(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.CheckWords() != 3 || p.CheckNeed() != 4 || p.shares.Field().Modulus() != share.P || p.norm != nil {
+		t.Errorf("without norm: %d words, %d answers, field of %d", p.CheckWords(), p.CheckNeed(), p.shares.Field().Modulus())
+	}
+	checked := plain
+	checked.Norm, checked.Bound = 1000, 100_000
+	q, err := NewParams(checked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.CheckNeed() != 5 || q.CheckNeed() != q.norm.Need() || q.shares.Field().Modulus() != q.mask.Literal().Q || q.Literal() != checkedWithProfile(checked) {
+		t.Errorf("with norm: %d answers, the check asks for %d", q.CheckNeed(), q.norm.Need())
+	}
+	for name, change := range map[string]func(*ParamsLiteral){
+		"a quorum that cannot decide": func(l *ParamsLiteral) { l.Rho = 4 }, // need 9 of a quorum of 6; without norm 6 are enough
+		"a norm below none":           func(l *ParamsLiteral) { l.Norm = -1 },
+		"a norm the ring cannot hold": func(l *ParamsLiteral) { l.Norm = 1 << 50 },
+		"two primes":                  func(l *ParamsLiteral) { l.Profile = mask.Paired },
+	} {
+		l := checked
+		change(&l)
+		if _, err := NewParams(l); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	plain.Rho = 4
+	if p, err := NewParams(plain); err != nil || p.CheckNeed() != p.Quorum() {
+		t.Errorf("rho 4 without norm: %v", err)
+	}
+}
+
+func checkedWithProfile(l ParamsLiteral) ParamsLiteral {
+	l.Profile = mask.Standard
+	return l
+}
+
+// T3.22 for the default field: 87 n < 2^30 with sigma 6.5, and n_max never comes near it.
+func TestT3_22_KeySum(t *testing.T) {
+	limit := (share.P - 1) / 2 / mask.Sigma65.Tail()
+	if err := checkKeySum(limit, mask.Sigma65, share.P); err != nil {
+		t.Errorf("%d devices: %v", limit, err)
+	}
+	if err := checkKeySum(limit+1, mask.Sigma65, share.P); !errors.Is(err, ErrKeySum) {
+		t.Errorf("%d devices: %v", limit+1, err)
+	}
+	if limit < mask.MaxCount {
+		t.Errorf("the default field carries %d keys only", limit)
 	}
 }
