@@ -13,6 +13,7 @@ import (
 // Oracle 8a for Paired: lattigo's Encryptor and Decryptor under the same two primes, keys, seed and messages. The public polynomial
 // is the same word for word, and so are the decoded sums.
 func TestT1_8a_LattigoOracleOfPairs(t *testing.T) {
+	t.Parallel()
 	p := params(t, Paired, 8192, 1<<14, 1<<15-1)
 	theirs, err := rlwe.NewParametersFromLiteral(rlwe.ParametersLiteral{
 		LogN: 12, Q: []uint64{p.literal.Q, p.literal.Q2}, NTTFlag: true,

@@ -155,7 +155,7 @@ func NewParams(l Literal) (*Params, error) {
 	case l.LogP < minLogP*shape.perCoefficient || l.LogP+extraLogQ > logQ || l.LogT < 2 || shape.perCoefficient*l.LogT >= l.LogP:
 		return nil, fmt.Errorf("%w: need %d <= log P <= log q - %d and log T < log P, have P 2^%d, T 2^%d, q of %d bits",
 			ErrModulus, minLogP*shape.perCoefficient, extraLogQ, l.LogP, l.LogT, logQ)
-	case l.LogT > 62 || int64(l.Count)*l.Bound > 1<<(l.LogT-1)-1:
+	case int64(l.Count)*l.Bound > 1<<(l.LogT-1)-1:
 		return nil, fmt.Errorf("%w: %d devices with |x| <= %d exceed 2^%d - 1", ErrOverflow, l.Count, l.Bound, l.LogT-1)
 	}
 	p := &Params{literal: l, shape: shape, n: n}

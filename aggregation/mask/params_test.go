@@ -2,6 +2,7 @@ package mask
 
 import (
 	"errors"
+	"sort"
 	"testing"
 )
 
@@ -106,6 +107,24 @@ func TestLargestPrimeIsLargest(t *testing.T) {
 			if isPrime(higher) {
 				t.Errorf("2^%d: %d is larger than %d", log, higher, q)
 			}
+		}
+	}
+}
+
+// Rule 5 counts D+N coordinates: at its edge both Choose and NewParams do.
+func TestSmoothingCountsTheKey(t *testing.T) {
+	most := sort.Search(MaxDim, func(m int) bool { return !Sigma65.smooths(m + 1) })
+	if most < 2_755_000 || most > 2_765_000 {
+		t.Fatalf("6.5 smooths %d coordinates, 2.76 million expected", most)
+	}
+	for dim, want := range map[int]Sigma{most - 2048: Sigma65, most - 2047: Sigma70} {
+		l, err := Choose(Standard, dim, 1<<10, 1000)
+		if err != nil || l.Sigma != want {
+			t.Errorf("%d coordinates: sigma %v, want %v (%v)", dim, l.Sigma.Value(), want.Value(), err)
+		}
+		l.Sigma = Sigma65
+		if _, err := NewParams(l); (err == nil) != (want == Sigma65) || err != nil && !errors.Is(err, ErrDimension) {
+			t.Errorf("%d coordinates under sigma 6.5: %v", dim, err)
 		}
 	}
 }

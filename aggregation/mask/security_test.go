@@ -25,6 +25,7 @@ func primal(n, logQ, deviation float64) float64 {
 }
 
 func TestSecurityTable(t *testing.T) {
+	t.Parallel()
 	for _, e := range securityTable {
 		if got := primal(float64(int(1)<<e.logN), float64(e.logQ), 3.25); got < e.bits || got >= e.bits+1.05 {
 			t.Errorf("N = 2^%d, log q = %d: %.1f bits, the table says %v", e.logN, e.logQ, got, e.bits)

@@ -89,14 +89,15 @@ func TestSumsAreExact(t *testing.T) {
 
 // T3.20, the part that fits a unit test: as many devices as the round allows, all at the bound.
 func TestT3_20_FullCohortAtTheBound(t *testing.T) {
+	t.Parallel()
 	for profile, signs := range map[Profile][][2]int32{Standard: {{1, 1}, {-1, -1}}, Paired: {{-1, -1}, {-1, 1}}} {
-		p := params(t, profile, 64, 1<<11, 1<<18-1) // NMax·Bound = 2^29 - 2^11
+		p := params(t, profile, 64, 1<<9, 1<<20-1) // NMax·Bound = 2^29 - 2^9
 		if p.literal.LogT != 30 {
 			t.Fatal("not at the edge of the sum domain")
 		}
 		for _, sign := range signs {
-			key, sums, want := cohort(t, p, 1<<11, func(_, j int) int32 { return sign[j%2] * (1<<18 - 1) })
-			got, err := p.Unmask([32]byte{9}, key, sums, 1<<11)
+			key, sums, want := cohort(t, p, 1<<9, func(_, j int) int32 { return sign[j%2] * (1<<20 - 1) })
+			got, err := p.Unmask([32]byte{9}, key, sums, 1<<9)
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("profile %d, sign %d: %v", profile, sign, err)
 			}
@@ -132,6 +133,7 @@ func (r reversed) Read(b []byte) (int, error) {
 // Oracle 8a: the same keys, seed and messages through lattigo's rlwe.Encryptor.WithPRNG and Decryptor. The public polynomial is
 // the same, so a single wire before rounding differs by the two noises only; the decoded sums are equal.
 func TestT1_8a_LattigoOracle(t *testing.T) {
+	t.Parallel()
 	p := profileS(t, 2048)
 	theirs, err := rlwe.NewParametersFromLiteral(rlwe.ParametersLiteral{
 		LogN: 11, Q: []uint64{profileSQ}, NTTFlag: true,

@@ -36,6 +36,7 @@ func TestT2_8_RealUploadsShowNoTrace(t *testing.T) {
 
 // The battery finds every flaw in every one of 10 attempts, on every ring. Without noise it does more than that: division gives the key.
 func TestT2_8_BatteryRejectsItsControls(t *testing.T) {
+	t.Parallel()
 	for _, p := range transcriptParams(t) {
 		inputs := batteryInputs(p.literal.Dim, int32(p.literal.Bound))
 		for name, f := range map[string]flaw{"s = 0": zeroKey, "s reused": reusedKey, "e = 0": noNoise, "mask removed": noMask} {
@@ -159,6 +160,7 @@ func decodeAnything(p *Params, key []int64, sums []uint64) []uint64 {
 // of their wires that could name the pairing: over 1,000 runs the sign of (wire_1 - wire_2)·(x_1 - x_2) is right 500 times,
 // off by more than 110 with probability below 2^-34 (7 standard deviations).
 func TestT2_11_SwappedInputs(t *testing.T) {
+	t.Parallel()
 	for _, p := range []*Params{params(t, Standard, 2048, 4, 1000), params(t, Paired, 2048, 4, 1000)} {
 		testSwappedInputs(t, p)
 	}
