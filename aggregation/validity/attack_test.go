@@ -290,11 +290,14 @@ func TestHashesBind(t *testing.T) {
 		t.Error("alpha is not bound")
 	}
 	key := make([]uint64, w.check.KeyWords())
-	d := w.check.Commit(1, key)
-	if w.check.Commit(257, key) == d {
+	d := w.check.Commit([32]byte{1}, 1, key)
+	if w.check.Commit([32]byte{1}, 257, key) == d {
 		t.Error("the member is not bound")
 	}
-	if key[0]++; w.check.Commit(1, key) == d {
+	if w.check.Commit([32]byte{2}, 1, key) == d {
+		t.Error("the salt is not bound")
+	}
+	if key[0]++; w.check.Commit([32]byte{1}, 1, key) == d {
 		t.Error("the share is not bound")
 	}
 }

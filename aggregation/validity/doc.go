@@ -59,11 +59,11 @@
 //
 // Two commitments, two challenges:
 //
-//	commitment 1  vecHash, and a Merkle root of Commit(j, share j of the key and of blinds) over members j
-//	challenge 1   first = H(cfg, id, nonce, vecHash, root 1)          gives r_t
-//	commitment 2  envelopes: key shares, shares g_{t,i} of the bits of L_t + B, blinds; all of it in digest_i
+//	commitment 1  vecHash, and Commit(salt_j, j, share j of the key) of all members j
+//	challenge 1   first = H(cfg, id, nonce, vecHash, commitments)     gives r_t
+//	commitment 2  envelopes: key shares, salts, shares g_{t,i} of the bits of L_t + B, blinds
 //	challenge 2   second = H(cfg, digest_i)                           gives χ_t, ψ_{t,i} in Z_q, K times
-//	signed        digest_i and HashAlpha(α*)
+//	signed        digest_i, over all of it and over α*
 //
 // L_t = <r_t, x> is <r_t, v> - <Aᵀr_t, s>. Its bits have the weights 1, 2, 4, ..., and the last one 2B + 1 - 2^(n-1), so that they reach
 // exactly 0..2B. Bits are shared by polynomials g of degree c with the bit at -1; key words, ρ of them in a polynomial f_w of degree
@@ -85,8 +85,8 @@
 //
 // Zero knowledge, against the server and c members: c shares of every polynomial are uniform; H, Q and R are uniform among the
 // polynomials of their degree with the known value and with the c members' values, which are independent of each other (tested for
-// every c-subset); hash commitments hide shares that hold fresh uniform words. All of this can be simulated from w and the fact that
-// the bounds hold. A member answers one digest with one second and one α, the one whose hash the device signed: with another α, the server would
+// every c-subset); salted hashes hide the shares. All of this can be simulated from w and the fact that
+// the bounds hold. A member answers one digest_i, that is one second challenge and one α, the one that the device signed: with another α, the server would
 // learn a linear function of the key, which is why the device computes α itself although only the server and the members need it.
 //
 // # Cost

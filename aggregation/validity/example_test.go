@@ -44,7 +44,7 @@ func Example() {
 	first := sha256.New()
 	first.Write(vector)
 	for j, words := range keys {
-		commitment := check.Commit(j+1, words)
+		commitment := check.Commit(fresh(), j+1, words) // the salt goes to member j+1, with its words
 		first.Write(commitment[:])
 	}
 	challenge1 := [32]byte(first.Sum(nil))

@@ -82,10 +82,9 @@ const (
 // HashAlpha is what the device signs of a statement.
 func (c *Check) HashAlpha(alpha []uint64) [32]byte { return c.hash(labelAlpha, nil, alpha) }
 
-// Commit binds a member's words before challenge 1: its share of the key, and of whatever else is fixed then. The hash hides them because
-// at least 92 bits of them are uniform even for who knows the key and c other members' words, as blinds are.
-func (c *Check) Commit(member int, words []uint64) [32]byte {
-	return c.hash(labelCommit, []byte{byte(member >> 8), byte(member)}, words)
+// Commit binds a member's share of the key before challenge 1; salt is 32 uniform bytes that the member alone gets, with the share.
+func (c *Check) Commit(salt [32]byte, member int, key []uint64) [32]byte {
+	return c.hash(labelCommit, append([]byte{byte(member >> 8), byte(member)}, salt[:]...), key)
 }
 
 func (c *Check) hash(label string, prefix []byte, words []uint64) (d [32]byte) {

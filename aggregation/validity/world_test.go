@@ -110,7 +110,7 @@ func (w *world) commit(u *upload) {
 	h := sha256.New()
 	h.Write(u.packed)
 	for j, words := range u.key {
-		d := w.check.Commit(j+1, words)
+		d := w.check.Commit([32]byte{byte(j)}, j+1, words)
 		h.Write(d[:])
 	}
 	h.Sum(u.first[:0])
