@@ -84,7 +84,7 @@ func transpose8(x uint64) uint64 {
 
 // erase overwrites the randomness drawn last. The cipher's own key schedule is out of reach and left to the collector.
 func (s *sampler) erase() {
-	clear(s.buf[:cap(s.buf)])
+	clear(s.buf)
 	s.planes = [8][16]uint64{}
 	s.digits = [8]uint64{}
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tuneinsight/lattigo/v5/core/rlwe"
@@ -115,6 +118,30 @@ func TestT1_7_OverflowEdge(t *testing.T) {
 		p.decode(out, []uint64{p.modSwitch(uint64(v))}, []uint64{0})
 		if out[0] != c.want {
 			t.Errorf("a sum of %d decodes as %d, want %d", c.sum, out[0], c.want)
+		}
+	}
+}
+
+// decode against integers of any length, around every kind of boundary: the floating point of the quotient never decides.
+func TestDecodeIsDivision(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 7))
+	for _, p := range []*Params{profileS(t, 1), params(t, Standard, 1, 1, 1), params(t, High, 1, 1<<12, MaxBound), params(t, High, 1, 1<<20, 1<<19), params(t, Standard, 1, 1<<20, 1<<12-1)} {
+		q, pd := new(big.Int).SetUint64(p.literal.Q), new(big.Int).Lsh(new(big.Int).SetUint64(p.delta), uint(p.literal.LogP))
+		limit := int64(p.literal.Count) * p.literal.Bound
+		for i := range 20_000 {
+			m := rng.Int64N(2*limit+1) - limit
+			u := big.NewInt(2*m + 1 - int64(i%2)) // twice the nearest point, or the boundary above it
+			u.Mul(u, pd).Quo(u, new(big.Int).Lsh(q, 1)).Add(u, big.NewInt(int64(i%5-2)))
+			sum, out := u.Int64(), make([]int64, 1)
+			if half := int64(1) << (p.literal.LogP - 1); sum < -half || sum >= half {
+				continue
+			}
+			squares := p.decode(out, []uint64{uint64(sum)}, []uint64{0})
+			exact := new(big.Rat).SetFrac(new(big.Int).Mul(u, q), pd)
+			rest, _ := exact.Sub(exact, new(big.Rat).SetInt64(out[0])).Float64()
+			if math.Abs(rest) > 0.5 || math.Abs(math.Sqrt(squares)*p.scale-math.Abs(rest)) > 1.0/64 {
+				t.Fatalf("%+v: %d decodes as %d, off by %v (%v)", p.literal, sum, out[0], rest, math.Sqrt(squares)*p.scale)
+			}
 		}
 	}
 }
@@ -240,7 +267,8 @@ func testGarbledSums(t *testing.T, p *Params) {
 	} {
 		k, s, public := slices.Clone(key), slices.Clone(sums), [32]byte{9}
 		change(k, s, &public)
-		if got, err := p.Unmask(public, k, s, 10); !errors.Is(err, ErrGarbled) || got != nil {
+		got, err := p.Unmask(public, k, s, 10)
+		if !errors.Is(err, ErrGarbled) || got != nil || strings.Contains(err.Error(), "key word") != strings.Contains(name, "a key word too") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
