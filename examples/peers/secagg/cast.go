@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"tutti/aggregation"
+	"tutti/aggregation/mask"
 )
 
 // The committee of every measurement: m = 9 members, c = 2 of them corrupt, rho = 2; a quorum is 6, four answers determine the sum.
@@ -16,6 +17,17 @@ const (
 	corrupt = 2
 	rho     = 2
 )
+
+// variant is one choice of ours: a ring, and what seals the envelopes.
+type variant struct {
+	profile mask.Profile
+	suite   aggregation.Suite
+}
+
+func (v variant) String() string {
+	name := map[mask.Profile]string{mask.Standard: "standard", mask.High: "high", mask.Paired: "paired"}[v.profile]
+	return name + ", " + v.suite.String()
+}
 
 // cast is a round that has begun: enrolled devices, a committee, a configuration.
 type cast struct {
@@ -36,7 +48,7 @@ func signer(what string, n int) ed25519.PrivateKey {
 func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
 
 // newCast begins a round of dim coordinates for devices, through the members' own machines.
-func newCast(dim, devices int, suite aggregation.Suite) (*cast, error) {
+func newCast(dim, devices int, v variant) (*cast, error) {
 	enroller := signer("enroller", 0)
 	c := &cast{id: aggregation.RoundID{Task: "peers", Round: 1}, base: aggregation.Digest{8}, pins: aggregation.Pins{Enroller: public(enroller)}}
 	plan := aggregation.Digest{7}
@@ -51,14 +63,15 @@ func newCast(dim, devices int, suite aggregation.Suite) (*cast, error) {
 	if c.enrolled, err = aggregation.NewEnrolled(ids); err != nil {
 		return nil, err
 	}
-	roster, err := c.openRound(plan, suite)
+	roster, err := c.openRound(plan, v.suite)
 	if err != nil {
 		return nil, err
 	}
 	c.cfg, err = aggregation.NewConfig(aggregation.ConfigLiteral{
 		Round: c.id, Plan: plan, Bases: []aggregation.Digest{c.base}, Enroller: c.pins.Enroller, Roster: roster,
 		Population: c.enrolled.Sign(enroller, c.id.Task), Threshold: aggregation.EveryDevice, Groups: 1,
-		Params: aggregation.ParamsLiteral{Dim: dim, Bound: inputBound, NMin: 2, NMax: maxDevices, Members: members, Corrupt: corrupt, Rho: rho},
+		Params: aggregation.ParamsLiteral{Dim: dim, Bound: inputBound, NMin: 2, NMax: maxDevices, Members: members, Corrupt: corrupt, Rho: rho,
+			Profile: v.profile},
 	})
 	if err != nil {
 		return nil, err

@@ -13,12 +13,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"tutti/aggregation"
+	"tutti/aggregation/mask"
 )
 
 type options struct {
@@ -34,7 +37,7 @@ type options struct {
 	out           string
 	scale         bool
 	drop          float64
-	suite         aggregation.Suite
+	variants      []variant
 	serve         string
 }
 
@@ -90,7 +93,8 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.out, "json", "", "file for all figures as JSON")
 	f.BoolVar(&o.scale, "scale", false, "instead: a whole round of really sealed uploads, on all cores, with dropouts")
 	f.Float64Var(&o.drop, "drop", 0.3, "part of the devices that drop in -scale: before, in the middle of, and after their upload")
-	suite := f.String("suite", "mlkem768x25519", "envelopes of -scale: x25519 or mlkem768x25519")
+	rings := f.String("profile", "standard,paired", "rings of ours: standard, high or paired; -scale takes the first")
+	suites := f.String("suite", "mlkem768x25519,x25519", "envelopes of ours; -scale takes the first")
 	f.StringVar(&o.serve, "serve", "", "be the server's process; for the program itself")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -104,13 +108,25 @@ func parse(args []string) (o options, err error) {
 			return o, fmt.Errorf("peer %q: want some of %s", p, strings.Join(peerNames, ","))
 		}
 	}
-	suites := map[string]aggregation.Suite{"x25519": aggregation.SuiteX25519, "mlkem768x25519": aggregation.SuiteMLKEM768X25519}
-	var known bool
-	if o.suite, known = suites[*suite]; !known {
-		return o, fmt.Errorf("suite %q: want x25519 or mlkem768x25519", *suite)
-	}
 	return o, errors.Join(numbers(&o.dims, *dims, 2, 1<<24), numbers(&o.neighbours, *neighbours, 2, 10000),
-		numbers(&o.flowerGraphs, *graphs, 2, 99), o.check())
+		numbers(&o.flowerGraphs, *graphs, 2, 99), o.vary(*rings, *suites), o.check())
+}
+
+// vary lists every ring with every suite.
+func (o *options) vary(rings, suites string) error {
+	profiles := map[string]mask.Profile{"standard": mask.Standard, "high": mask.High, "paired": mask.Paired}
+	sealers := map[string]aggregation.Suite{"x25519": aggregation.SuiteX25519, "mlkem768x25519": aggregation.SuiteMLKEM768X25519}
+	for r := range strings.SplitSeq(rings, ",") {
+		for s := range strings.SplitSeq(suites, ",") {
+			profile, knownRing := profiles[r]
+			suite, knownSuite := sealers[s]
+			if !knownRing || !knownSuite {
+				return fmt.Errorf("-profile %q -suite %q: want standard, high or paired, and x25519 or mlkem768x25519", r, s)
+			}
+			o.variants = append(o.variants, variant{profile, suite})
+		}
+	}
+	return nil
 }
 
 func (o options) check() error {
@@ -153,6 +169,13 @@ func (o options) run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	go func() { // no staged uploads are left behind
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+		<-stop
+		os.RemoveAll(dir)
+		os.Exit(130)
+	}()
 	r := &report{Machine: machine(), Devices: o.devices, Versions: map[string]string{}}
 	if slices.Contains(o.peers, "flower") { // before the long work
 		p, versions, err := startFlower(o.python, o.script)
@@ -162,11 +185,10 @@ func (o options) run() error {
 		p.close()
 		r.Versions = versions
 	}
-	suites := []aggregation.Suite{aggregation.SuiteX25519, aggregation.SuiteMLKEM768X25519}
-	member := map[aggregation.Suite]memberFigures{}
+	member := map[variant]memberFigures{}
 	if slices.Contains(o.peers, "ours") {
-		for _, s := range suites {
-			if member[s], err = memberWork(o.devices, s, say); err != nil {
+		for _, v := range o.variants {
+			if member[v], err = memberWork(o.devices, v, say); err != nil {
 				return err
 			}
 			runtime.GC()
@@ -174,7 +196,7 @@ func (o options) run() error {
 	}
 	for _, dim := range o.dims {
 		c := column{Dim: dim}
-		if err := o.measure(dir, &c, suites, member); err != nil {
+		if err := o.measure(dir, &c, member); err != nil {
 			return err
 		}
 		r.Columns = append(r.Columns, c)
@@ -191,15 +213,15 @@ func (o options) run() error {
 }
 
 // measure fills one dimension.
-func (o options) measure(dir string, c *column, suites []aggregation.Suite, member map[aggregation.Suite]memberFigures) error {
+func (o options) measure(dir string, c *column, member map[variant]memberFigures) error {
 	for _, peer := range o.peers {
 		say("%d coordinates: %s", c.Dim, peer)
 		switch peer {
 		case "ours":
-			for _, s := range suites {
-				f, err := o.ours(dir, c.Dim, s, member[s])
+			for _, v := range o.variants {
+				f, err := o.ours(dir, c.Dim, v, member[v])
 				if err != nil {
-					return fmt.Errorf("ours, %v: %w", s, err)
+					return fmt.Errorf("ours, %v: %w", v, err)
 				}
 				c.Ours = append(c.Ours, f)
 			}

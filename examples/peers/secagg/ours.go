@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"tutti/aggregation"
@@ -20,9 +21,9 @@ const (
 	chunk      = 256 << 10
 )
 
-// ourFigures are one suite at one dimension.
+// ourFigures are one variant at one dimension.
 type ourFigures struct {
-	Suite         string        `json:"suite"`
+	Variant       string        `json:"variant"` // ring and suite
 	Devices       int           `json:"devices"`
 	WordBits      int           `json:"word_bits"`
 	ClientSeconds float64       `json:"client_seconds"`
@@ -59,13 +60,13 @@ type memberFigures struct {
 
 func (m memberFigures) total() float64 { return m.Judge + m.Sign + m.Release }
 
-// ours measures one suite: a client, the server in its own process, one member.
-func (o options) ours(dir string, dim int, suite aggregation.Suite, member memberFigures) (f ourFigures, err error) {
-	c, err := newCast(dim, distinct, suite)
+// ours measures one variant: a client, the server in its own process, one member.
+func (o options) ours(dir string, dim int, v variant, member memberFigures) (f ourFigures, err error) {
+	c, err := newCast(dim, distinct, v)
 	if err != nil {
 		return f, err
 	}
-	f = ourFigures{Suite: suite.String(), Devices: o.devices, WordBits: c.cfg.Params().WordBits(), Member: member}
+	f = ourFigures{Variant: v.String(), Devices: o.devices, WordBits: c.cfg.Params().WordBits(), Member: member}
 	job, err := c.stage(dir, o.devices, &f)
 	if err != nil {
 		return f, err
@@ -88,7 +89,7 @@ type job struct {
 
 // stage seals the distinct uploads, takes the members through the round, and writes what the server needs.
 func (c *cast) stage(dir string, devices int, f *ourFigures) (string, error) {
-	name := fmt.Sprintf("%d-%s", c.cfg.Params().Dim(), f.Suite)
+	name := fmt.Sprintf("%d-%s", c.cfg.Params().Dim(), strings.ReplaceAll(f.Variant, ", ", "-"))
 	if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 		return "", err
 	}
@@ -164,13 +165,13 @@ func (c *cast) checks(h *aggregation.Header, path aggregation.EnrolmentPath) (al
 
 // memberWork measures one member with n really sealed headers. Of an upload a member sees the header alone, and that does not depend
 // on the dimension, so these vectors are short.
-func memberWork(n int, suite aggregation.Suite, say func(string, ...any)) (f memberFigures, err error) {
+func memberWork(n int, v variant, say func(string, ...any)) (f memberFigures, err error) {
 	const dim = 4096
-	c, err := newCast(dim, n, suite)
+	c, err := newCast(dim, n, v)
 	if err != nil {
 		return f, err
 	}
-	say("%v: sealing %d short vectors for the members", suite, n)
+	say("%v: sealing %d short vectors for the members", v, n)
 	cuts, entries, err := c.sealHeaders(n)
 	if err != nil {
 		return f, err

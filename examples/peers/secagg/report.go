@@ -91,7 +91,7 @@ func (c column) rows(t table.Writer, n int) {
 	count := float64(n)
 	for _, f := range c.Ours {
 		s := f.Server
-		t.AppendRow(table.Row{fmt.Sprintf("ours, %s, %d-bit words", f.Suite, f.WordBits), ms(f.ClientSeconds), mbs(f.UpBytes), ms(s.upload()) + " r",
+		t.AppendRow(table.Row{fmt.Sprintf("ours, %s, %d bits", f.Variant, f.WordBits), ms(f.ClientSeconds), mbs(f.UpBytes), ms(s.upload()) + " r",
 			ms(s.Unmask), "0", seconds(s.Total+s.Unmask) + " r", extrapolated(seconds((1-lost)*s.Total + s.Unmask)),
 			fmt.Sprintf("%s (%s)", mb(s.Peak), mb(s.Start))})
 	}
@@ -138,7 +138,7 @@ func (r *report) committee(out io.Writer) {
 	t.AppendHeader(table.Row{"scheme", "receives per device", "µs per device", "signs ms", "answers ms", "in total"})
 	for _, f := range r.Columns[0].Ours {
 		m := f.Member
-		t.AppendRow(table.Row{fmt.Sprintf("ours, %s, n = %d, all sealed", f.Suite, m.Devices), fmt.Sprintf("%d B", m.Bytes), fmt.Sprintf("%.1f", 1e6*m.Header),
+		t.AppendRow(table.Row{fmt.Sprintf("ours, %s, n = %d, all sealed", f.Variant, m.Devices), fmt.Sprintf("%d B", m.Bytes), fmt.Sprintf("%.1f", 1e6*m.Header),
 			ms(m.Sign), ms(m.Release), seconds(m.total())})
 	}
 	for _, c := range r.Columns {
