@@ -65,17 +65,21 @@ func (e *EnrolledError) Error() string {
 	return fmt.Sprintf("server: %d of the %d devices that a round needs are enrolled", e.Have, e.Want)
 }
 
+// devicesWanted is how many devices must be enrolled before a round opens.
+func (s *Server) devicesWanted(spec RoundSpec) int {
+	want := s.cfg.Enrolled
+	if want == 0 {
+		want = spec.Goal
+	}
+	return max(want, spec.Mechanism.NMin)
+}
+
 // enrolledEvery is how often a round that waits for devices counts them.
 const enrolledEvery = 50 * time.Millisecond
 
 // awaitDevices waits until enough devices are enrolled for a round; when ctx ends first, an *EnrolledError is beside its
 // error.
-func (s *Server) awaitDevices(ctx context.Context, spec RoundSpec) error {
-	want := s.cfg.Enrolled
-	if want == 0 {
-		want = spec.Goal
-	}
-	want = max(want, spec.Mechanism.NMin)
+func (s *Server) awaitDevices(ctx context.Context, want int) error {
 	for said := -1; ; {
 		have, err := s.st.Enrolled(ctx, s.cfg.Task)
 		if err != nil || have >= want {

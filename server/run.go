@@ -102,10 +102,7 @@ func (e *CommitteeError) Error() string {
 // A node that dies while the round opens ends it before any device has seen it; RunRound then opens another one without
 // that node, a few times.
 func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, error) {
-	if s.cfg.Offline {
-		return nil, ErrOffline
-	}
-	if err := s.awaitDevices(ctx, spec); err != nil {
+	if err := s.ready(ctx, spec); err != nil {
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
@@ -120,6 +117,23 @@ func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, er
 		}
 		return result, err
 	}
+}
+
+// ready waits for the devices of a round, if nothing else stands in its way.
+func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
+	if s.cfg.Offline {
+		return ErrOffline
+	}
+	if err := s.checkBudget(ctx, spec.Mechanism.Rho()); err != nil {
+		return err
+	}
+	if have, err := s.st.Enrolled(ctx, s.cfg.Task); err != nil || have >= s.devicesWanted(spec) {
+		return err
+	}
+	if _, err := s.present(ctx); err != nil {
+		return err
+	}
+	return s.awaitDevices(ctx, s.devicesWanted(spec))
 }
 
 // Resume waits for the round under way, or gives the opened sum of the one that waits to be published.

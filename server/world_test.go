@@ -412,6 +412,9 @@ type running struct {
 }
 
 func (w *world) start(spec RoundSpec) *running {
+	if n := len(w.spare); n < enrolledAtOnce/2 { // whoever enrols later does not belong to the round
+		w.spare = append(w.spare, w.enrol(enrolledAtOnce-n)...)
+	}
 	r := &running{done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
