@@ -112,7 +112,7 @@ func TestChooseRefusesMalformedModels(t *testing.T) {
 func TestChooseOnAnyModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	feasible := 0
-	for range 300 {
+	for range 100 {
 		m := Threat{Devices: 1 + int(math.Exp(random.Float64()*14)), Corrupt: random.Float64() * .5, Drop: random.Float64() * .7, Groups: random.IntN(3) * random.IntN(20)}
 		if random.IntN(2) == 0 {
 			m.Members = 1 + random.IntN(80)
@@ -140,8 +140,8 @@ func TestChooseOnAnyModel(t *testing.T) {
 			keepsPromises(t, infeasible.Nearest, l)
 		}
 	}
-	if feasible < 20 || feasible > 280 {
-		t.Errorf("%d of 300 models feasible: the test shows one side only", feasible)
+	if feasible < 10 || feasible > 90 {
+		t.Errorf("%d of 100 models feasible: the test shows one side only", feasible)
 	}
 }
 
