@@ -76,13 +76,10 @@ func start(k kind, cfg Digest, from, n int) []byte {
 
 // sign appends the signature over all that is there.
 func sign(b []byte, key ed25519.PrivateKey) []byte {
-	return append(b, ed25519.Sign(key, signed(b))...)
+	return append(b, ed25519.Sign(key, signed(hash(labelMessage, b)))...)
 }
 
-func signed(b []byte) []byte {
-	d := hash(labelMessage, b)
-	return append([]byte(labelSign+"\x00"), d[:]...)
-}
+func signed(digest Digest) []byte { return append([]byte(labelSign+"\x00"), digest[:]...) }
 
 // message is a verified message, split.
 type message struct {
@@ -107,10 +104,11 @@ func (c *Config) open(k kind, b []byte) (message, error) {
 		return message{}, fmt.Errorf("%w: there is no organisation %d", ErrEncoding, from)
 	}
 	end := len(b) - ed25519.SignatureSize
-	if !ed25519.Verify(c.literal.Keys[from], signed(b[:end]), b[end:]) {
+	digest := hash(labelMessage, b[:end])
+	if !ed25519.Verify(c.literal.Keys[from], signed(digest), b[end:]) {
 		return message{}, fmt.Errorf("%w: %s of organisation %d", ErrSignature, k, from)
 	}
-	return message{from: from, digest: hash(labelMessage, b[:end]), body: b[headerLen:end]}, nil
+	return message{from: from, digest: digest, body: b[headerLen:end]}, nil
 }
 
 func (c *Config) lengthOf(k kind) int {

@@ -171,7 +171,7 @@ func (w *world) open(tally *Tally, proposal []byte, active ...int) []int64 {
 		w.t.Fatal(err)
 	}
 	for _, i := range active {
-		b, rs, err := w.parties[i].Decrypt(chacha(uint64(100+i)), proposal, w.tally())
+		b, rs, err := w.parties[i].Decrypt(chacha(uint64(100+i)), proposal, tally)
 		if err := o.Add(w.must(i, b, rs, err)); err != nil {
 			w.t.Fatal(err)
 		}
