@@ -123,3 +123,60 @@ func TestAdjointRefusesPairs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A vector masked under a key that no sampler gives, with something between two multiples of Δ in it, voids a sum for Unmask; for
+// UnmaskProven it is one more vector, wrong by its own rounding at most.
+func TestUnmaskProvenReadsAnySum(t *testing.T) {
+	const dim = 3000
+	x := make([]int32, dim)
+	for i := range x {
+		x[i] = int32(i%201) - 100
+	}
+	p, _, s, public, packed := opened(t, dim, x)
+	strange := &Secret{coeffs: make([]int64, p.n), ntt: make([]uint64, p.blockDim())}
+	rng := rand.New(rand.NewPCG(8, 8))
+	for i := range strange.coeffs {
+		strange.coeffs[i] = rng.Int64N(int64(p.literal.Q)-1) - int64(p.literal.Q)/2
+	}
+	p.toNTT(strange.ntt, strange.coeffs)
+	second := make([]byte, p.PackedLen())
+	if err := p.Mask(second, public, strange, [32]byte{4}, make([]int32, dim)); err != nil {
+		t.Fatal(err)
+	}
+	sums := make([]uint64, dim)
+	if err := errors.Join(p.Fold(sums, packed), p.Fold(sums, second)); err != nil {
+		t.Fatal(err)
+	}
+	between := p.delta * 3 / 4 >> (6) // three quarters of a unit, in wire units of q/P = 64
+	for i := range 10 {
+		sums[i] += between
+	}
+	key := make([]int64, p.n)
+	for i := range key {
+		q := int64(p.literal.Q)
+		key[i] = (s.coeffs[i]+strange.coeffs[i]+q/2+q)%q - q/2
+	}
+	if _, err := p.Unmask(public, key, sums, 2); !errors.Is(err, ErrGarbled) {
+		t.Errorf("Unmask: %v", err)
+	}
+	got, err := p.UnmaskProven(public, key, sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got {
+		want := int64(x[i])
+		if i < 10 {
+			want++
+		}
+		if v != want {
+			t.Fatalf("coordinate %d: %d, want %d", i, v, want)
+		}
+	}
+	key[7] = int64(p.literal.Q)
+	if _, err := p.UnmaskProven(public, key, sums); !errors.Is(err, ErrGarbled) {
+		t.Errorf("no residue: %v", err)
+	}
+	if _, err := p.UnmaskProven(public, key[1:], sums); !errors.Is(err, ErrDimension) {
+		t.Errorf("a short key: %v", err)
+	}
+}

@@ -263,6 +263,12 @@ func testGarbledSums(t *testing.T, p *Params) {
 		"one key word off":     func(key []int64, _ []uint64, _ *[32]byte) { key[77]++ },
 		"a key word too large": func(key []int64, _ []uint64, _ *[32]byte) { key[0] = 10*87 + 1 },
 		"a key word too small": func(key []int64, _ []uint64, _ *[32]byte) { key[0] = -10*87 - 1 },
+		"noise of others": func(_ []int64, sums []uint64, _ *[32]byte) {
+			for j := 0; j < len(sums); j += 4 { // one deviation more in every coefficient of a pair, in every other one else
+				sums[j]++
+				sums[j+2]--
+			}
+		},
 		"a sum beyond n·Bound": func(_ []int64, sums []uint64, _ *[32]byte) { sums[0] += uint64(float64(10_001-want[0]) / p.scale) },
 	} {
 		k, s, public := slices.Clone(key), slices.Clone(sums), [32]byte{9}

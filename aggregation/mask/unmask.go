@@ -26,21 +26,7 @@ func (p *Params) Unmask(public [32]byte, key []int64, sums []uint64, n int) ([]i
 			return nil, fmt.Errorf("%w: a key word beyond %d devices", ErrGarbled, n)
 		}
 	}
-	s := make([]uint64, p.blockDim())
-	p.toNTT(s, key)
-	expand := newExpander(p, public)
-	block := make([]uint64, p.blockDim())
-	out := make([]int64, len(sums))
-	residual := 0.0
-	for at := 0; at < len(sums); at += len(block) {
-		p.maskOf(block, expand, s)
-		k := min(len(block), len(sums)-at)
-		if p.pair != nil {
-			residual += p.pair.decode(out[at:at+k], sums[at:at+k], block)
-		} else {
-			residual += p.decode(out[at:at+k], sums[at:at+k], block[:k])
-		}
-	}
+	out, residual := p.decodeAll(public, key, sums)
 	if residual > p.residualLimit(n, len(sums)) {
 		return nil, fmt.Errorf("%w: residual noise is not that of %d masks", ErrGarbled, n)
 	}
@@ -50,6 +36,44 @@ func (p *Params) Unmask(public [32]byte, key []int64, sums []uint64, n int) ([]i
 		}
 	}
 	return out, nil
+}
+
+// UnmaskProven is Unmask for vectors each of which proved that it is a mask under the shared key and how large what it masks is
+// (package validity). Nothing else is known of such a vector: its key may be any one mod q, and what it masks any numbers within its norm, not
+// only multiples of Δ. No such vector makes the sum unreadable, as it could with Unmask: it adds the rounded x/Δ. Profiles of one prime only.
+func (p *Params) UnmaskProven(public [32]byte, key []int64, sums []uint64) ([]int64, error) {
+	if err := p.checkOnePrime(); err != nil {
+		return nil, err
+	}
+	if len(key) != p.n || len(sums) != p.literal.Dim {
+		return nil, fmt.Errorf("%w: %d key words, %d sums", ErrDimension, len(key), len(sums))
+	}
+	for _, c := range key {
+		if q := int64(p.literal.Q); c > q/2 || c < -q/2 {
+			return nil, fmt.Errorf("%w: a key word beyond q/2", ErrGarbled)
+		}
+	}
+	out, _ := p.decodeAll(public, key, sums)
+	return out, nil
+}
+
+// decodeAll removes the mask under key and decodes; it also returns the sum of squared residuals.
+func (p *Params) decodeAll(public [32]byte, key []int64, sums []uint64) (out []int64, residual float64) {
+	s := make([]uint64, p.blockDim())
+	p.toNTT(s, key)
+	expand := newExpander(p, public)
+	block := make([]uint64, p.blockDim())
+	out = make([]int64, len(sums))
+	for at := 0; at < len(sums); at += len(block) {
+		p.maskOf(block, expand, s)
+		k := min(len(block), len(sums)-at)
+		if p.pair != nil {
+			residual += p.pair.decode(out[at:at+k], sums[at:at+k], block)
+		} else {
+			residual += p.decode(out[at:at+k], sums[at:at+k], block[:k])
+		}
+	}
+	return out, residual
 }
 
 // decode fills out with M and returns the sum of squared residuals (u - M·Δ·P/q), in wire units.
