@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,6 +132,29 @@ func TestGaussianBeyondThePrime(t *testing.T) {
 	l.Sigma = uint64(sigma)
 	if checkFlood(l) == nil {
 		t.Fatal("a Gaussian beyond q was accepted")
+	}
+	// and were it accepted, the round would end in an error, not in a wrong sum
+	w := newWorld(t, small())
+	w.makeKeys()
+	w.contribute(1, 0, 1, 2)
+	tally := w.tally()
+	proposal := w.propose(tally, 0, 1, 2)
+	o, err := NewOpening(tally, proposal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.params.literal.Sigma = slices.Max(w.cfg.params.literal.Moduli) / 2
+	for i := range 3 {
+		b, _, err := w.parties[i].Decrypt(chacha(1), proposal, tally)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Add(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := o.Combine(); !errors.Is(err, ErrNoise) {
+		t.Fatalf("opened with a Gaussian beyond q: %v", err)
 	}
 }
 

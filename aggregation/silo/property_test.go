@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"flag"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -10,6 +11,11 @@ import (
 
 // Whatever the model, whoever contributes and whoever decrypts: the sum is exact.
 func TestPropertyExact(t *testing.T) {
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("30"); err != nil { // rounds cost 60 ms; -rapid.checks asks for more
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.IntRange(MinOrganisations, 4).Draw(r, "N")
 		c := rapid.IntRange(1, n-2).Draw(r, "c")
