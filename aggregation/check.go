@@ -21,12 +21,12 @@ type CheckAnswer struct {
 	Words  []uint64 // Params.CheckWords field elements
 }
 
-// challenge draws chi, CheckWords rows of AnswerWords field elements, into dst: H(cfg, digest_i) expanded by AES-256-CTR.
+// challenge draws chi, blindWords rows of AnswerWords field elements, into dst: H(cfg, digest_i) expanded by AES-256-CTR.
 //
 // Section 6 draws it from the set, and binding rule 10 from a batch. It is drawn from the upload here: a digest fixes the
 // envelopes, hence all that chi is to test, and has one challenge for ever, so that no order of requests, no restart and no
 // second batch can make a member answer two. A device that looks for a challenge which forgives its shares does so offline,
-// and CheckWords is chosen for that: each try passes with p^-CheckWords <= 2^-92.
+// and blindWords is chosen for that: each try passes with p^-blindWords <= 2^-92.
 //
 // It is Field.Draw of that stream, taken in one piece as long as no word has to be drawn again: a member does it for every upload.
 func challenge(cfg Digest, digest Digest, field share.Field, dst []uint64) error {
@@ -72,19 +72,32 @@ func checkWords(field share.Field, chi, words []uint64, n int) []uint64 {
 // ErrSharing: more are wrong than can be corrected, so the device shared no key (or more members lie than the committee was
 // chosen for); leave it out. ErrTooFew: fewer than CheckNeed answers.
 //
-// vector is the upload's; only the check of the norm looks at it, without that it may be nil.
+// In rounds with a norm the same answers show whether the vector keeps it: ErrNorm if not. vector is the upload's, whole and
+// verified; only the check of the norm looks at it, without that it may be nil.
 func CheckShares(cfg *Config, h *Header, vector []byte, answers []CheckAnswer) (wrong []uint16, err error) {
 	p := cfg.params
 	shares, wrong := p.checkShares(answers)
 	if len(shares) < p.CheckNeed() {
 		return wrong, fmt.Errorf("%w: %d checks of device %v, %d needed", ErrTooFew, len(shares), h.ID, p.CheckNeed())
 	}
-	_, liars, err := p.shares.Combine(p.CheckWords()*p.literal.Rho, shares) // as many words as that many secrets have
+	blinds := slices.Clone(shares)
+	for i := range blinds {
+		blinds[i].Words = blinds[i].Words[:p.blindWords()]
+	}
+	_, liars, err := p.shares.Combine(p.blindWords()*p.literal.Rho, blinds) // as many words as that many secrets have
 	if errors.Is(err, share.ErrInconsistent) {
 		return nil, fmt.Errorf("%w: device %v: %w", ErrSharing, h.ID, err)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if p.norm != nil {
+		named := func(s share.Share) bool { return slices.Contains(liars, s.X) }
+		more, err := checkNorm(cfg, h, vector, slices.DeleteFunc(shares, named))
+		if err != nil {
+			return nil, err
+		}
+		liars = append(liars, more...)
 	}
 	for _, x := range liars {
 		wrong = append(wrong, uint16(x))

@@ -87,8 +87,7 @@ func envelopeInfo(cfg Digest, id DeviceID, nonce [16]byte, member uint16) []byte
 	return w.b
 }
 
-// sealShare encrypts one member's words: its share of the key, then of the blinding polynomials. HPKE draws its ephemeral
-// key from the standard library's own generator: crypto/hpke takes no other.
+// sealShare encrypts one member's words: its share of the key, of the blinding polynomials and of the norm proof. HPKE draws its ephemeral key from the standard library's own generator: crypto/hpke takes no other.
 func sealShare(key hpke.PublicKey, info []byte, field share.Field, words []uint64) ([]byte, error) {
 	plain := make([]byte, 1+field.Bytes()*len(words))
 	defer clear(plain)

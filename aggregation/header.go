@@ -11,7 +11,7 @@ const (
 	// MaxHeaderLen bounds the canonical bytes of a Header.
 	MaxHeaderLen = 16 << 20
 	// MaxMemberHeaderLen bounds the canonical bytes of a MemberHeader.
-	MaxMemberHeaderLen = maxEnvelopeLen + 4096
+	MaxMemberHeaderLen = maxEnvelopeLen + maxAlphaLen + MaxMembers*len(Digest{}) + 4096
 )
 
 // Prelude is what a device signs, less the envelopes: the part of a header that server and members both see.
@@ -22,6 +22,7 @@ type Prelude struct {
 	Cfg       Digest            // the round's configuration
 	Base      Digest            // the model version that the update starts from
 	VecHash   Digest            // of the packed masked vector
+	Statement                   // of the norm proof; empty without the check
 	Signature []byte            // 64 bytes, by the device over Digest
 }
 
@@ -48,8 +49,13 @@ type Upload struct {
 	Vector []byte // packed masked coordinates, Params.VectorLen bytes
 }
 
-// digest is H(id, key, nonce, cfg, base, vecHash, envRoot): what the device signs and what U lists.
+// digest is H(id, key, nonce, cfg, base, vecHash, envRoot), and the statement of the norm proof where there is one: what the
+// device signs and what U lists.
 func (p *Prelude) digest(envRoot Digest) Digest {
+	if !p.Statement.empty() {
+		proof := p.Statement.digest()
+		return hash(labelUpload, p.ID[:], p.Public, p.Nonce[:], p.Cfg[:], p.Base[:], p.VecHash[:], envRoot[:], proof[:])
+	}
 	return hash(labelUpload, p.ID[:], p.Public, p.Nonce[:], p.Cfg[:], p.Base[:], p.VecHash[:], envRoot[:])
 }
 
@@ -124,6 +130,8 @@ func checkPrelude(cfg *Config, p *Prelude, path EnrolmentPath) Reason {
 		return ReasonIdentity
 	case !cfg.AllowsBase(p.Base):
 		return ReasonBase
+	case !p.Statement.fits(cfg.params):
+		return ReasonEnvelopes
 	case !cfg.Eligible(p.ID):
 		return ReasonNotEligible
 	case cfg.ShardOf(p.ID) != cfg.literal.Round.Shard:
@@ -144,6 +152,9 @@ func (p *Prelude) write(w *writer) error {
 	w.raw(p.Cfg[:])
 	w.raw(p.Base[:])
 	w.raw(p.VecHash[:])
+	if err := p.Statement.write(w); err != nil {
+		return err
+	}
 	w.raw(p.Signature)
 	return nil
 }
@@ -155,6 +166,7 @@ func (p *Prelude) read(r *reader) {
 	r.fixed(p.Cfg[:])
 	r.fixed(p.Base[:])
 	r.fixed(p.VecHash[:])
+	p.Statement = readStatement(r)
 	p.Signature = r.copyOf(ed25519.SignatureSize)
 }
 

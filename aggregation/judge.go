@@ -76,29 +76,44 @@ func (j *Judge) place(h *MemberHeader) Reason {
 	return checkPrelude(j.cfg, &h.Prelude, h.Enrolment)
 }
 
-// openAll opens the envelopes of the good headers into one piece of memory, and answers the check.
+// openAll opens the envelopes of the good headers into one piece of memory, and answers the checks.
 func (j *Judge) openAll(opened []Opened, batch []*MemberHeader, good int) {
 	p := j.cfg.params
-	field, n, k := p.shares.Field(), p.AnswerWords(), p.CheckWords()
-	size := (n + k) * field.Bytes()
+	size := (p.AnswerWords() + p.CheckWords()) * p.shares.Field().Bytes()
 	slab := make([]byte, good*size)
-	chi := make([]uint64, n*k)
+	chi := make([]uint64, p.AnswerWords()*p.blindWords())
 	for i, h := range batch {
-		o := &opened[i]
-		if o.reason != Accepted {
-			continue
+		if o := &opened[i]; o.reason == Accepted {
+			if o.reason = j.open(o, h, slab[:size:size], chi); o.reason == Accepted {
+				slab = slab[size:]
+			}
 		}
-		words, packed, reason := openShare(j.key, envelopeInfo(o.cfg, h.ID, h.Nonce, h.Member), h.Envelope, field, n+k)
-		if o.reason = reason; reason != Accepted {
-			continue
-		}
-		if err := challenge(o.cfg, o.entry.Digest, field, chi); err != nil {
-			panic("aggregation: a key stream ran dry: " + err.Error())
-		}
-		o.packed, slab = slab[:size:size], slab[size:]
-		copy(o.packed, packed[:n*field.Bytes()])
-		field.Put(o.packed[n*field.Bytes():], checkWords(field, chi, words, n))
-		clear(words)
-		clear(packed)
 	}
+}
+
+// open keeps the share in into, and behind it the answers to the checks in place of what was shared for them; chi is scratch.
+func (j *Judge) open(o *Opened, h *MemberHeader, into []byte, chi []uint64) Reason {
+	p := j.cfg.params
+	field, n, k := p.shares.Field(), p.AnswerWords(), p.blindWords()
+	words, packed, reason := openShare(j.key, envelopeInfo(o.cfg, h.ID, h.Nonce, h.Member), h.Envelope, field, n+k+p.proofWords())
+	if reason != Accepted {
+		return reason
+	}
+	defer clear(words)
+	defer clear(packed)
+	if err := challenge(o.cfg, o.entry.Digest, field, chi); err != nil {
+		panic("aggregation: a key stream ran dry: " + err.Error())
+	}
+	check := checkWords(field, chi, words[:n+k], n)
+	if p.norm != nil {
+		answer, reason := answerNorm(p, h, words)
+		if reason != Accepted {
+			return reason
+		}
+		check = append(check, answer...)
+	}
+	o.packed = into
+	copy(into, packed[:n*field.Bytes()])
+	field.Put(into[n*field.Bytes():], check)
+	return Accepted
 }

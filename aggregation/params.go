@@ -174,7 +174,10 @@ func (p *Params) AnswerWords() int { return p.shares.Words(p.mask.N()) }
 // CheckWords is the number of field elements in a member's answer to the sharing check, and of the blinding polynomials
 // that a device shares for it: the fewest whose bits reach 92, three of the default field.
 func (p *Params) CheckWords() int {
-	return (checkBits + p.shares.Field().Bits() - 1) / p.shares.Field().Bits()
+	if p.norm == nil {
+		return p.blindWords()
+	}
+	return p.blindWords() + p.norm.AnswerWords()
 }
 
 // CheckNeed is the fewest answers that decide a check of one device: c+ρ for its sharing, more for its norm.
@@ -182,5 +185,5 @@ func (p *Params) CheckNeed() int { return checkNeed(p.literal) }
 
 // EnvelopeLen is the exact length in bytes of one sealed share, blinds included, under the suite.
 func (p *Params) EnvelopeLen(s Suite) int {
-	return s.overhead() + 1 + p.shares.Field().Bytes()*(p.AnswerWords()+p.CheckWords())
+	return s.overhead() + 1 + p.shares.Field().Bytes()*(p.AnswerWords()+p.blindWords()+p.proofWords())
 }

@@ -29,7 +29,7 @@ type Client struct {
 // Seal masks x and shares the mask's key among the committee: everything a device sends in a round (section 3, step 1).
 //
 // x has Dim coordinates with |x_j| <= bound, and bound must be the round's Bound: Seal refuses anything else
-// (ErrLength, ErrBound), an unlisted base (ErrBase), a roster or enroller other than the pinned ones (ErrRoster), a population
+// (ErrLength, ErrBound), a vector beyond the round's norm (ErrNorm), an unlisted base (ErrBase), a roster or enroller other than the pinned ones (ErrRoster), a population
 // that the enroller did not sign (ErrPopulation), a round whose lot did not choose the device (ErrEnrol) and the configuration of
 // another shard than the device's own (ErrShard). random gives key, noise, share randomness and nonce; all but the nonce are
 // erased before Seal returns. Call it once per task and round: two seals of one vector are two contributions.
@@ -67,8 +67,15 @@ func (c *Client) seal(seeds *sealSeeds, cfg *Config, base Digest, x []int32) (*U
 		ID: IDOf(public), Public: public, Nonce: seeds.nonce, Cfg: cfg.digest, Base: base, VecHash: HashVector(vector),
 	}}
 	var err error
-	if h.Envelopes, err = sealShares(cfg, &h.Prelude, secret, seeds.share); err != nil {
+	if h.Envelopes, err = sealShares(cfg, &h.Prelude, secret, seeds.share, vector); err != nil {
 		return nil, err
+	}
+	if p.norm != nil {
+		s, err := h.state(cfg, h.EnvRoot(), vector)
+		if err != nil {
+			return nil, err
+		}
+		h.Alpha = packWords(p.shares.Field(), s.Alpha())
 	}
 	h.Signature = signDigest(c.Key, labelUpload, h.Digest())
 	return &Upload{Header: h, Vector: vector}, nil
@@ -77,13 +84,19 @@ func (c *Client) seal(seeds *sealSeeds, cfg *Config, base Digest, x []int32) (*U
 // seedA gives the public polynomials of a round: other parameters, model or roster, other masks.
 func seedA(cfg Digest) [32]byte { return hash(labelSeedA, cfg[:]) }
 
-// sealShares splits the key, adds each member's words of the blinding polynomials (rule 10), and seals share j to member j.
-func sealShares(cfg *Config, h *Prelude, secret *mask.Secret, seed [32]byte) ([][]byte, error) {
-	shares, err := splitKey(cfg.params, secret, seed)
+// sealShares splits the key, adds each member's words of the blinding polynomials (rule 10) and of the norm proof, and seals
+// share j to member j.
+func sealShares(cfg *Config, h *Prelude, secret *mask.Secret, seed [32]byte, vector []byte) ([][]byte, error) {
+	p := cfg.params
+	shares, err := splitKey(p, secret, seed)
 	if err != nil {
 		return nil, err
 	}
-	field := cfg.params.shares.Field()
+	if p.norm != nil {
+		if err := h.prove(cfg, secret, seed, vector, shares); err != nil {
+			return nil, err
+		}
+	}
 	envelopes := make([][]byte, len(shares))
 	for j, words := range shares {
 		m := cfg.literal.Roster[j]
@@ -91,7 +104,7 @@ func sealShares(cfg *Config, h *Prelude, secret *mask.Secret, seed [32]byte) ([]
 		if err != nil {
 			return nil, err
 		}
-		envelopes[j], err = sealShare(key, envelopeInfo(cfg.digest, h.ID, h.Nonce, m.Index), field, words)
+		envelopes[j], err = sealShare(key, envelopeInfo(cfg.digest, h.ID, h.Nonce, m.Index), p.shares.Field(), words)
 		clear(words)
 		if err != nil {
 			return nil, fmt.Errorf("aggregation: envelope of member %d: %w", m.Index, err)
@@ -100,11 +113,11 @@ func sealShares(cfg *Config, h *Prelude, secret *mask.Secret, seed [32]byte) ([]
 	return envelopes, nil
 }
 
-// splitKey gives each member AnswerWords words of the key and CheckWords words of polynomials that are nothing but random.
+// splitKey gives each member AnswerWords words of the key and blindWords words of polynomials that are nothing but random.
 func splitKey(p *Params, secret *mask.Secret, seed [32]byte) ([][]uint64, error) {
 	scheme := p.shares
 	draws := scheme.Draws(p.mask.N())
-	random := make([]uint64, draws+p.CheckWords()*p.Need())
+	random := make([]uint64, draws+p.blindWords()*p.Need())
 	defer clear(random)
 	if err := scheme.Field().Draw(newKeyStream(seed), random); err != nil {
 		return nil, err
@@ -152,10 +165,15 @@ func (c *Client) check(cfg *Config, base Digest, x []int32, bound int64) error {
 	if bound != p.Bound() {
 		return fmt.Errorf("%w: encoded for %d, the round has %d", ErrBound, bound, p.Bound())
 	}
+	norm := 0.0
 	for _, v := range x {
 		if int64(v) > bound || int64(v) < -bound {
 			return fmt.Errorf("%w: a coordinate leaves it", ErrBound)
 		}
+		norm += float64(v) * float64(v)
+	}
+	if limit := float64(p.literal.Norm); p.norm != nil && norm > limit*limit {
+		return fmt.Errorf("%w: the vector's is above %d", ErrNorm, p.literal.Norm)
 	}
 	if !cfg.AllowsBase(base) {
 		return fmt.Errorf("%w: not in the round's list", ErrBase)
