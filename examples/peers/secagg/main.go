@@ -148,8 +148,8 @@ func numbers(into *[]int, s string, low, high int) error {
 	for word := range strings.SplitSeq(s, ",") {
 		exponent, power := strings.CutPrefix(strings.TrimSpace(word), "2^")
 		n, err := strconv.Atoi(exponent)
-		if power && n >= 0 && n < 31 {
-			n = 1 << n
+		if power {
+			n = 1 << min(max(n, 0), 31)
 		}
 		if err != nil || n < low || n > high {
 			return fmt.Errorf("%q: want a number from %d to %d, like 100 or 2^17", word, low, high)
@@ -215,10 +215,10 @@ func (o options) run() error {
 // measure fills one dimension.
 func (o options) measure(dir string, c *column, member map[variant]memberFigures) error {
 	for _, peer := range o.peers {
-		say("%d coordinates: %s", c.Dim, peer)
 		switch peer {
 		case "ours":
 			for _, v := range o.variants {
+				say("%s coordinates: ours, %v, %d uploads", power(c.Dim), v, o.devices)
 				f, err := o.ours(dir, c.Dim, v, member[v])
 				if err != nil {
 					return fmt.Errorf("ours, %v: %w", v, err)
@@ -230,6 +230,7 @@ func (o options) measure(dir string, c *column, member map[variant]memberFigures
 				return err
 			}
 			for _, k := range o.neighbours {
+				say("%s coordinates: pairwise masks, %d neighbours", power(c.Dim), k)
 				f, err := pairwise(c.Dim, k, o.repeats)
 				if err != nil {
 					return err
@@ -237,6 +238,7 @@ func (o options) measure(dir string, c *column, member map[variant]memberFigures
 				c.Pairwise = append(c.Pairwise, f)
 			}
 		case "bgv":
+			say("%s coordinates: BGV", power(c.Dim))
 			f, err := bgvFold(c.Dim, members, o.repeats)
 			if err != nil {
 				return err
@@ -244,6 +246,7 @@ func (o options) measure(dir string, c *column, member map[variant]memberFigures
 			c.BGV = &f
 		case "flower":
 			for _, k := range o.flowerGraphs {
+				say("%s coordinates: Flower, %d clients, %d neighbours", power(c.Dim), o.flowerClients, k)
 				f, err := o.flower(c.Dim, k)
 				if err != nil {
 					return fmt.Errorf("flower: %w", err)

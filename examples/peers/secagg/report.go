@@ -91,7 +91,7 @@ func (c column) rows(t table.Writer, n int) {
 	count := float64(n)
 	for _, f := range c.Ours {
 		s := f.Server
-		t.AppendRow(table.Row{fmt.Sprintf("ours, %s, %d bits", f.Variant, f.WordBits), ms(f.ClientSeconds), mbs(f.UpBytes), ms(s.upload()) + " r",
+		t.AppendRow(table.Row{fmt.Sprintf("ours, %s, %d bits", f.Variant, f.WordBits), ms(f.ClientSeconds), mbs(f.UpBytes), fmt.Sprintf("%s r (fold %s)", ms(s.upload()), ms(s.Fold)),
 			ms(s.Unmask), "0", seconds(s.Total+s.Unmask) + " r", extrapolated(seconds((1-lost)*s.Total + s.Unmask)),
 			fmt.Sprintf("%s (%s)", mb(s.Peak), mb(s.Start))})
 	}

@@ -65,17 +65,15 @@ type scaleReport struct {
 // stadium is the round that the workers share.
 type stadium struct {
 	*cast
-	o       options
-	total   int
-	locks   [members]sync.Mutex
-	present func(done int64) int // members that are up, the first so many
-	bar     *bar
+	o     options
+	total int
+	locks [members]sync.Mutex
+	bar   *bar
 }
 
 // worker is one core's part; nobody else touches it.
 type worker struct {
 	*stadium
-	rng     *rand.Rand
 	sum     *aggregation.Accumulator
 	plain   []int64
 	entries []aggregation.Entry
@@ -94,42 +92,52 @@ type waiting struct {
 }
 
 func (o options) runScale() error {
+	r, err := o.round()
+	if err != nil {
+		return err
+	}
+	r.print()
+	if o.out == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.out, append(b, '\n'), 0o644)
+}
+
+// round runs the whole round.
+func (o options) round() (*scaleReport, error) {
 	began, v, dim := time.Now(), o.variants[0], o.dims[0]
 	c, err := newCast(dim, o.devices, v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := &scaleReport{Machine: machine(), Variant: v.String(), Dim: dim, Devices: o.devices, Workers: runtime.GOMAXPROCS(0),
 		Seconds: map[string]float64{"setup": time.Since(began).Seconds()}, Setup: resident("VmRSS")}
 	s := &stadium{cast: c, o: o, total: o.devices, bar: newBar("devices", int64(o.devices))}
-	s.present = func(done int64) int {
-		if done < int64(o.devices/2) {
-			return members - 1
-		}
-		return members - 2
-	}
-	heap := held()
-	collected := time.Now()
+	heap, collected := held(), time.Now()
 	workers, err := s.collect(r.Workers)
 	s.bar.close()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Seconds["collecting, by the clock"] = time.Since(collected).Seconds()
 	r.Kept = held() - heap
 	if err := s.open(r, workers); err != nil {
-		return err
+		return nil, err
 	}
 	r.Seconds["total, by the clock"], r.Peak = time.Since(began).Seconds(), resident("VmHWM")
-	r.print()
-	if o.out != "" {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(o.out, append(b, '\n'), 0o644)
+	return r, nil
+}
+
+// up is the number of members that are up after so many devices, the first of them.
+func (s *stadium) up(done int64) int {
+	if done < int64(s.total/2) {
+		return members - 1
 	}
-	return nil
+	return members - 2
 }
 
 // held is what is reachable on the heap.
@@ -145,7 +153,7 @@ func (s *stadium) collect(n int) ([]*worker, error) {
 	workers, failed := make([]*worker, n), make([]error, n)
 	var wg sync.WaitGroup
 	for w := range workers {
-		workers[w] = &worker{stadium: s, rng: rand.New(rand.NewPCG(9, uint64(w))), sum: aggregation.NewAccumulator(s.cfg),
+		workers[w] = &worker{stadium: s, sum: aggregation.NewAccumulator(s.cfg),
 			plain: make([]int64, s.cfg.Params().Dim())}
 		wg.Go(func() { failed[w] = workers[w].run(w, n) })
 	}
@@ -172,9 +180,9 @@ func (w *worker) took(phase int, since time.Time) { w.spent[phase] += time.Since
 
 // device seals one vector and sends as much of it as its fate allows.
 func (w *worker) device(i int) error {
-	end := stays
-	if w.rng.Float64() < w.o.drop {
-		end = dropsBefore + fate(w.rng.IntN(3))
+	end, rng := stays, rand.New(rand.NewPCG(9, uint64(i)))
+	if rng.Float64() < w.o.drop {
+		end = dropsBefore + fate(rng.IntN(3))
 	}
 	w.fates[end]++
 	x := input(uint64(i), w.cfg.Params().Dim())
@@ -207,7 +215,7 @@ func (w *worker) device(i int) error {
 	}
 	sent := len(up.Vector)
 	if end == dropsWithin {
-		sent = w.rng.IntN(sent)
+		sent = rng.IntN(sent)
 	}
 	check := aggregation.NewVectorCheck(w.cfg, header)
 	for part := range slices.Chunk(up.Vector[:sent], chunk) {
@@ -233,7 +241,7 @@ func (w *worker) settle() error {
 	if len(w.waiting) == 0 {
 		return nil
 	}
-	up := w.present(w.bar.done.Load())
+	up := w.up(w.bar.done.Load())
 	answers := make([][]aggregation.CheckAnswer, len(w.waiting))
 	at := time.Now()
 	for j := range up {
