@@ -124,3 +124,26 @@ func TestPairedModulus(t *testing.T) {
 		t.Errorf("%d bytes", p.PackedLen())
 	}
 }
+
+// Sums of halves are mod P once they are packed: w and what is packed of -w add up to nothing, also through a full round of carries.
+func TestPairedSumsCarry(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, p := range []*Params{params(t, Paired, 1000, 1<<14, 1<<15-1), params(t, Paired, 8, 1<<10, 1<<15-1)} {
+		words, sums, rest := make([]uint64, p.literal.Dim), make([]uint64, p.literal.Dim), make([]uint64, p.literal.Dim)
+		for i := range words {
+			words[i] = rng.Uint64() >> (64 - p.WordBits())
+		}
+		packed, negative := make([]byte, p.PackedLen()), make([]byte, p.PackedLen())
+		p.Pack(packed, words)
+		for range 1000 {
+			p.Unfold(rest, packed)
+			p.Fold(sums, packed)
+		}
+		p.Pack(negative, rest)
+		if err := p.Fold(sums, negative); err != nil {
+			t.Fatal(err)
+		}
+		p.Pack(packed, sums)
+		zero(t, "a sum", packed)
+	}
+}
