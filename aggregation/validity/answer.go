@@ -14,8 +14,8 @@ import (
 //	Q = blind + Σ_{t,i} ψ_{t,i}·(g_{t,i}(X)² - g_{t,i}(X))                 degree 2c
 //	R = blind + Σ_{t,i} ψ_{t,i}·g_{t,i}(X)                                  degree c
 //
-// key holds the member's words of the f, proof its words of the g and of the blinds. The member has compared alpha's hash with the
-// one that the device signed, and the commitment with the key. Answering two different alpha under one proof gives a linear function
+// key holds the member's words of the f, proof its words of the g and of the blinds. The member has verified that the
+// device signed alpha, and that it committed to the key. Answering two different alpha under one proof gives a linear function
 // of the key away.
 func (c *Check) Answer(second [32]byte, member int, alpha, key, proof []uint64) ([]uint64, error) {
 	if err := errors.Join(c.checkLength("alpha", len(alpha), c.AlphaWords()), c.checkLength("key", len(key), c.KeyWords()),

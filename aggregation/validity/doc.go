@@ -62,7 +62,7 @@
 //	commitment 1  vecHash, and Commit(salt_j, j, share j of the key) of all members j
 //	challenge 1   first = H(cfg, id, nonce, vecHash, commitments)     gives r_t
 //	commitment 2  envelopes: key shares, salts, shares g_{t,i} of the bits of L_t + B, blinds
-//	challenge 2   second = H(cfg, digest_i)                           gives χ_t, ψ_{t,i} in Z_q, K times
+//	challenge 2   second = H(first, root of the envelopes)            gives χ_t, ψ_{t,i} in Z_q, K times
 //	signed        digest_i, over all of it and over α*
 //
 // L_t = <r_t, x> is <r_t, v> - <Aᵀr_t, s>. Its bits have the weights 1, 2, 4, ..., and the last one 2B + 1 - 2^(n-1), so that they reach

@@ -14,7 +14,7 @@ type Statement struct {
 }
 
 // Alpha is α* = Aᵀ·Σ_t χ_t·r_t, K times, AlphaWords field elements: what a member needs to answer and does not compute itself. The device
-// signs its hash, so a server that shows members another one learns nothing.
+// signs it, so that no server shows members another one.
 func (s *Statement) Alpha() []uint64 { return s.alpha }
 
 // State computes the statement; device and server both do.
@@ -74,15 +74,10 @@ func (c *Check) arrange(sums [][]uint64) []uint64 {
 	return alpha
 }
 
-const (
-	labelAlpha  = "tutti/agg/v1/validity/alpha"
-	labelCommit = "tutti/agg/v1/validity/key"
-)
+const labelCommit = "tutti/agg/v1/validity/key"
 
-// HashAlpha is what the device signs of a statement.
-func (c *Check) HashAlpha(alpha []uint64) [32]byte { return c.hash(labelAlpha, nil, alpha) }
-
-// Commit binds a member's share of the key before challenge 1; salt is 32 uniform bytes that the member alone gets, with the share.
+// Commit binds a member's share of the key before challenge 1. salt is uniform for who knows the key and c other members' words, and comes with
+// the share: 32 bytes, or a hash of as many that the member gets besides, such as of its words of blinding polynomials.
 func (c *Check) Commit(salt [32]byte, member int, key []uint64) [32]byte {
 	return c.hash(labelCommit, append([]byte{byte(member >> 8), byte(member)}, salt[:]...), key)
 }
