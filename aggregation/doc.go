@@ -8,6 +8,14 @@
 // The package is pure: no I/O, no clock, no goroutine, no global state. Randomness, identities and messages are
 // arguments (HPKE's ephemeral keys excepted, which the standard library draws itself). In order of a round:
 //
-//	Member.OpenRound -> NewConfig -> Client.Seal -> VerifyHeader, VectorCheck -> Header.ForMember -> Member.Begin, Accept
-//	-> Accumulator.Add -> NewSet, Proposal -> Member.Sign -> Certify -> Member.Release -> Unmask
+//	Enrolled.Sign                                     the enroller's word on who is a device, in the plan
+//	Member.OpenRound, Member.Reveal -> NewConfig      fresh keys, then coins: the beacon, the lot and the shards
+//	Member.Begin
+//	Client.Seal -> VerifyHeader, VectorCheck          one upload a device; the server stages it
+//	Header.ForMember -> Judge.Open, Member.Accept     every member judges every header, and answers its check
+//	CheckShares -> Accumulator.Add                    before folding: whose shares are no sharing, and who lied about it
+//	NewSet, Proposal -> Member.Sign -> Certify        one set
+//	Member.Release -> Unmask                          one sum, wrong answers corrected and named
+//
+// Keys and coins are made once for a round; everything from Begin on is done for each of its shards.
 package aggregation

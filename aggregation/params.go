@@ -171,8 +171,8 @@ func (p *Params) VectorLen() int { return p.mask.PackedLen() }
 // AnswerWords is the number of field elements in a member's answer, ceil(N/ρ).
 func (p *Params) AnswerWords() int { return p.shares.Words(p.mask.N()) }
 
-// CheckWords is the number of field elements in a member's answer to the sharing check, and of the blinding polynomials
-// that a device shares for it: the fewest whose bits reach 92, three of the default field.
+// CheckWords is the number of field elements in a member's answer on one device: one for each blinding polynomial, the fewest
+// whose bits reach 92, three of the default field; and behind them those of the norm check.
 func (p *Params) CheckWords() int {
 	if p.norm == nil {
 		return p.blindWords()
