@@ -45,6 +45,10 @@ func Unmask(cfg *Config, set *Set, sum *Accumulator, answers []Answer) (result [
 		wrong = append(wrong, uint16(x))
 	}
 	defer clear(key)
+	if p.norm != nil { // CheckShares has judged each of the vectors; no bound on their sum is left to judge
+		out, err := p.mask.UnmaskProven(seedA(cfg.digest), key, sum.sums)
+		return out, wrong, err
+	}
 	out, err := p.mask.Unmask(seedA(cfg.digest), key, sum.sums, set.Len())
 	if errors.Is(err, mask.ErrGarbled) {
 		return nil, nil, fmt.Errorf("%w: %w", ErrGarbled, err)
