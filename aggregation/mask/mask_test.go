@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"testing"
 )
@@ -229,5 +230,26 @@ func BenchmarkUnmask(b *testing.B) {
 func BenchmarkNewParams(b *testing.B) {
 	for b.Loop() {
 		params(b, Standard, 1<<20, 1<<14, 1<<15-1)
+	}
+}
+
+// ExpandA leaves words >= q out and nothing else, also over the end of its buffer.
+func TestExpanderRejects(t *testing.T) {
+	p := profileS(t, 2048)
+	for _, q := range []uint64{5, 12289, 1<<40 + 1} {
+		x, raw := newExpander(p, [32]byte{7}), newStream([32]byte{7})
+		a := make([]uint64, 5000)
+		x.next(a[:3], q)
+		x.next(a[3:], q)
+		for i := 0; i < len(a); {
+			var word [8]byte
+			raw.read(word[:])
+			if v := binary.LittleEndian.Uint64(word[:]) % (1 << bits.Len64(q)); v < q {
+				if a[i] != v {
+					t.Fatalf("q = %d: word %d is %d, want %d", q, i, a[i], v)
+				}
+				i++
+			}
+		}
 	}
 }
