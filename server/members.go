@@ -124,7 +124,7 @@ func (a *active) ask(r round.Request) {
 			return
 		}
 		var refused *committee.Refused
-		final := errors.As(err, &refused) && refused.Refusal != aggregation.RefuseShares
+		final := errors.As(err, &refused) && refused.Refusal != aggregation.RefuseShares || errors.Is(err, errFalse)
 		a.s.log.Warn("committee", "round", a.key.Round, "node", node.Address(), "request", r.Ask.String(), "final", final, "error", err)
 		a.tell(round.Failed{Member: r.Member, Ask: r.Ask, Batch: r.Batch, Final: final})
 	})
@@ -161,6 +161,9 @@ func (a *active) request(node *committee.Client, r round.Request, b *batch, keys
 	return nil, fmt.Errorf("no such request: %v", r.Ask)
 }
 
+// errFalse says that a member's answer does not hold, and would not if it were asked again.
+var errFalse = errors.New("a false answer")
+
 // keyOf asks for a member's key of the round and verifies that the member signed it.
 func (a *active) keyOf(node *committee.Client, member int) ([]byte, error) {
 	b, err := node.OpenRound(a.ctx, a.signed)
@@ -169,7 +172,7 @@ func (a *active) keyOf(node *committee.Client, member int) ([]byte, error) {
 	}
 	key, err := committee.ParseKey(b)
 	if err == nil && (key.Suite != a.plan.Suite || !key.Verify(a.plan.Committee[member], a.id(), a.signed.Digest(), uint16(member+1))) {
-		err = errors.New("its round key does not hold")
+		err = fmt.Errorf("%w: its round key", errFalse)
 	}
 	return b, err
 }
@@ -182,7 +185,7 @@ func (a *active) coinOf(node *committee.Client, member int, keys [][]byte) ([]by
 	}
 	key, err := committee.ParseKey(keys[member])
 	if err == nil && (len(coin) != 32 || !key.Opens([32]byte(coin))) {
-		err = errors.New("its coin is not the one that it committed to")
+		err = fmt.Errorf("%w: its coin is not the one that it committed to", errFalse)
 	}
 	return coin, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,20 +100,22 @@ func (e *CommitteeError) Error() string {
 // A round opens only when enough devices are enrolled; RunRound waits for them. Its population is frozen then: whoever
 // enrols later takes part in the next one.
 //
-// A node that dies while the round opens ends it before any device has seen it; RunRound then opens another one without
-// that node, a few times.
+// A node that dies or lies while the round opens ends it before any device has seen it; RunRound then opens another one
+// without that node, a few times.
 func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, error) {
 	if err := s.ready(ctx, spec); err != nil {
 		return nil, err
 	}
+	var without []ed25519.PublicKey
 	for attempt := 1; ; attempt++ {
-		a, err := s.openRound(ctx, spec)
+		a, err := s.openRound(ctx, spec, without)
 		if err != nil {
 			return nil, err
 		}
 		result, err := s.await(ctx, a)
 		var abandoned *AbandonedError
 		if attempt < 3 && errors.As(err, &abandoned) && abandoned.Reason == round.CommitteeAbsent {
+			without = append(without, a.absent()...)
 			continue
 		}
 		return result, err
@@ -215,7 +218,7 @@ func (s *Server) tell(in round.Input) {
 }
 
 // openRound reserves the budget, logs the plan and starts the driver.
-func (s *Server) openRound(ctx context.Context, spec RoundSpec) (*active, error) {
+func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed25519.PublicKey) (*active, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	s.mu.Lock()
@@ -236,6 +239,12 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec) (*active, error)
 	members, err := s.present(ctx)
 	if err != nil {
 		return nil, err
+	}
+	left := slices.DeleteFunc(slices.Clone(members), func(k ed25519.PublicKey) bool {
+		return slices.ContainsFunc(without, func(o ed25519.PublicKey) bool { return k.Equal(o) })
+	})
+	if len(left) >= s.cfg.MinMembers {
+		members = left
 	}
 	now := s.cfg.Clock()
 	p, err := s.planOf(ctx, spec, members, now)
@@ -266,6 +275,21 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec) (*active, error)
 		return nil, err
 	}
 	return a, nil
+}
+
+// absent are the members that a round missed when it opened: they gave no key or, once all keys were there, no coin.
+func (a *active) absent() (out []ed25519.PublicKey) {
+	d := a.m.Durable()
+	said := d.Keys
+	if len(said) == len(a.nodes) {
+		said = d.Coins
+	}
+	for j, identity := range a.plan.Committee {
+		if !slices.ContainsFunc(said, func(s round.Said) bool { return s.Member == j }) {
+			out = append(out, identity)
+		}
+	}
+	return out
 }
 
 // begin starts a round's driver, unless the server is closing: then the round waits on disk for the next process.

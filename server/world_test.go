@@ -72,6 +72,16 @@ func (w *world) must(err error) {
 // newWorld starts everything. change may adjust the server's configuration.
 func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
+	return newWorldOf(t, 5, func(w *world) {
+		if change != nil {
+			change(&w.cfg)
+		}
+	})
+}
+
+// newWorldOf starts everything with so many nodes.
+func newWorldOf(t testing.TB, members int, change func(*world)) *world {
+	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	var err error
 	w.files, err = keys.DevCerts(filepath.Join(w.dir, "tls"), time.Now())
@@ -79,7 +89,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	w.keys, err = LoadKeys(filepath.Join(w.dir, "server"))
 	w.must(err)
 	var roster []ed25519.PublicKey
-	for i := range 5 {
+	for i := range members {
 		dir := filepath.Join(w.dir, fmt.Sprintf("node%d", i+1))
 		key, err := committee.Key(dir)
 		w.must(err)
@@ -106,9 +116,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		n.start()
 		w.cfg.Committee = append(w.cfg.Committee, committee.Peer{Address: n.address, Identity: n.key, TLS: settings, Timeout: 5 * time.Second})
 	}
-	if change != nil {
-		change(&w.cfg)
-	}
+	change(w)
 	w.open()
 	w.spare = w.enrol(enrolledAtOnce)
 	t.Cleanup(w.close)
@@ -237,7 +245,7 @@ type device struct {
 }
 
 // enrolledAtOnce is how many devices a world has from its beginning.
-const enrolledAtOnce = 24
+const enrolledAtOnce = 16
 
 // device is one of the world's devices; when all are taken, a new one, which the rounds under way do not know.
 func (w *world) device() *device {

@@ -58,6 +58,7 @@ func (m *Machine) checked(in Checked) {
 		return
 	}
 	x.checked, x.under = x.under, nil
+	m.news = true
 	for i, u := range x.uploads {
 		m.find(u, in.Findings[i])
 	}
@@ -78,11 +79,16 @@ func (m *Machine) find(u int, f Finding) {
 	if f.Sharing == Unsound && before.Sharing != Unsound {
 		m.event(Event{Kind: UploadUnsound, ID: up.ID})
 	}
+	now := 0
 	switch {
-	case up.folded && before.Sharing == Sound && f.Sharing != Sound:
-		m.ready--
-	case up.folded && before.Sharing != Sound && f.Sharing == Sound:
-		m.ready++
+	case before.Sharing == Sound && f.Sharing != Sound:
+		now = -1
+	case before.Sharing != Sound && f.Sharing == Sound:
+		now = 1
+	}
+	m.sound += now
+	if up.folded {
+		m.ready += now
 	}
 	m.fold(u)
 }

@@ -84,10 +84,9 @@ func TestLyingMemberIsNamed(t *testing.T) {
 	judge(m, now, 0, 1, 2, 3, 4)
 	lie := Finding{Sharing: Sound, Wrong: []int{2}}
 	out := m.Step(now, Checked{Batch: 0, Findings: []Finding{lie, {Sharing: Sound}, lie}})
-	if m.Ready() != 1 {
-		t.Fatalf("%d are ready", m.Ready())
+	if m.Ready() != 1 || m.Taking() { // the goal of three is reached all the same
+		t.Fatalf("%d are ready, taking %v", m.Ready(), m.Taking())
 	}
-	out = m.Step(now, CloseNow{})
 	if assembleIn(out) != "abc" {
 		t.Fatalf("assembled %q", assembleIn(out))
 	}

@@ -86,7 +86,7 @@ func (m *Machine) advanceCollecting() {
 		}
 	}
 	m.checkReady()
-	if !m.closing && (m.ready >= m.p.l.Goal || m.over(m.d.Opened, m.p.l.Windows.Collect)) {
+	if !m.closing && (m.enough() || m.over(m.d.Opened, m.p.l.Windows.Collect)) {
 		m.close()
 		m.advanceCollecting()
 		return
@@ -94,6 +94,26 @@ func (m *Machine) advanceCollecting() {
 	if m.closing && m.assembled == nil {
 		m.decide()
 	}
+}
+
+// enough says whether the goal is reached: by what is folded or, where a member's complaints keep uploads from being
+// folded, by the set that would be fixed now.
+func (m *Machine) enough() bool {
+	if m.ready >= m.p.l.Goal {
+		return true
+	}
+	if !m.news || m.sound < m.p.l.Goal || m.live() < m.p.l.Quorum {
+		return false
+	}
+	m.news = false
+	var q []int
+	for j := range m.members {
+		if c := &m.members[j]; c.begun && !c.away {
+			q = append(q, j)
+		}
+	}
+	q, _ = m.doubt(q)
+	return len(m.intersect(q)) >= m.p.l.Goal
 }
 
 // cut makes a batch of the first n pending uploads.
@@ -155,6 +175,7 @@ func (m *Machine) judged(in Judged) {
 		return
 	}
 	back := c.away
+	m.news = true
 	m.settle(in.Member, AskJudge)
 	if c.batches[in.Batch] == batchDone {
 		return

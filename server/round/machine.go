@@ -70,7 +70,9 @@ type Machine struct {
 	batches []batch
 	pending []int // staged, not yet in a batch
 	first   time.Time
-	ready   int // uploads that every live member accepted and whose sharing is sound
+	sound   int  // uploads whose sharing is sound
+	news    bool // a verdict, a finding or a failure came since the set was last estimated
+	ready   int  // uploads that every live member accepted and whose sharing is sound
 
 	closing   bool
 	closedAt  time.Time
@@ -287,7 +289,7 @@ func (m *Machine) failed(in Failed) {
 	}
 	c.final[in.Ask] = c.final[in.Ask] || in.Final
 	if !c.away {
-		c.away = true
+		c.away, m.news = true, true
 		m.event(Event{Kind: MemberLeft, Member: in.Member})
 		m.recount()
 	}
