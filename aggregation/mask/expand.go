@@ -31,7 +31,6 @@ func (s stream) read(dst []byte) {
 type expander struct {
 	stream stream
 	buf    []byte
-	left   []byte // part of buf not used yet
 }
 
 func newExpander(p *Params, seed [32]byte) *expander {
@@ -42,19 +41,13 @@ func newExpander(p *Params, seed [32]byte) *expander {
 func (x *expander) next(a []uint64, q uint64) {
 	mask := uint64(1)<<bits.Len64(q) - 1
 	for i := 0; i < len(a); {
-		if len(x.left) == 0 {
-			x.left = x.buf[:8*min(len(a)-i, len(x.buf)/8)]
-			x.stream.read(x.left)
-		}
-		b := x.left
-		for i < len(a) && len(b) >= 8 {
-			v := binary.LittleEndian.Uint64(b) & mask
-			b = b[8:]
-			if v < q {
+		b := x.buf[:8*min(len(a)-i, len(x.buf)/8)] // no more words than a has room for
+		x.stream.read(b)
+		for ; len(b) >= 8; b = b[8:] {
+			if v := binary.LittleEndian.Uint64(b) & mask; v < q {
 				a[i] = v
 				i++
 			}
 		}
-		x.left = b
 	}
 }
