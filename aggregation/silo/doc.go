@@ -47,12 +47,15 @@
 //
 // An opened coefficient beyond Q/16 is ErrNoise: partial decryptions that do not fit give an error, never a wrong sum.
 //
-// Time of 3 organisations on one of two busy AMD EPYC (Zen 4) cores, the least of several runs of
-// "go test -run '^$' -bench . -benchtime 3x ./aggregation/silo":
+// CPU time of one of 3 organisations, one goroutine on an AMD EPYC (Zen 4), the least of four runs of the steps of BenchmarkRound
+// ("go test -run '^$' -bench . ./aggregation/silo" gives wall time):
 //
-//	             contribute   add one   sum's digest   decrypt   combine
-//	d = 2^17          41 ms     13 ms          17 ms     29 ms     14 ms
-//	d = 2^20         TBD ms    TBD ms         TBD ms    TBD ms    TBD ms
+//	             contribute   add one contribution   sum's digest   decrypt   combine
+//	d = 2^17          41 ms                  10 ms           6 ms     17 ms     11 ms
+//	d = 2^20         362 ms                 101 ms          62 ms    139 ms     85 ms
+//
+// So an organisation that decrypts a sum of 20 contributions of 2^20 coordinates spends 2.2 s, of which 2.1 s on making sure of the sum.
+// A contribution leaves a device of the parent package in 70 ms and 5.3 MB: this mode is for few and well-connected parties.
 //
 // # Randomness and the library
 //

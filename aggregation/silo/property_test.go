@@ -12,7 +12,7 @@ import (
 // Whatever the model, whoever contributes and whoever decrypts: the sum is exact.
 func TestPropertyExact(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("30"); err != nil { // rounds cost 60 ms; -rapid.checks asks for more
+		if err := f.Value.Set("20"); err != nil { // rounds cost 60 ms; -rapid.checks asks for more
 			t.Fatal(err)
 		}
 	}

@@ -184,8 +184,23 @@ func TestTallyTakesOneContribution(t *testing.T) {
 	w, twin := newWorld(t, small()), newWorld(t, small())
 	w.makeKeys()
 	w.contribute(1, 0, 1, 2)
-	tally := w.tally()
+	tally := NewTally(w.cfg, w.parties[0].Keys())
+	names := map[Digest]bool{tally.sumDigest(): true}
+	for _, c := range w.contributions {
+		if err := tally.Add(c); err != nil {
+			t.Fatal(err)
+		}
+		if names[tally.sumDigest()] {
+			t.Fatal("the sum changed, its name did not")
+		}
+		names[tally.sumDigest()] = true
+	}
 	before := tally.sumDigest()
+	slices.Reverse(w.contributions)
+	if w.tally().sumDigest() != before {
+		t.Fatal("the sum depends on the order")
+	}
+	slices.Reverse(w.contributions)
 	if err := tally.Add(w.contributions[1]); err != nil || tally.sumDigest() != before || len(tally.Entries()) != 3 {
 		t.Fatalf("the same contribution again: %v", err)
 	}
