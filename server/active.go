@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -45,6 +46,7 @@ type active struct {
 	finish   *finish
 	batches  map[int]*batch
 	words    map[round.ID][]aggregation.CheckAnswer // of the sharing check, while the collection lasts
+	failed   []ed25519.PublicKey                    // members that did not help to open the round
 	reported time.Time                              // of the last Progress
 	staged   int                                    // uploads when the round was abandoned
 

@@ -126,6 +126,9 @@ func (a *active) ask(r round.Request) {
 		var refused *committee.Refused
 		final := errors.As(err, &refused) && refused.Refusal != aggregation.RefuseShares || errors.Is(err, errFalse)
 		a.s.log.Warn("committee", "round", a.key.Round, "node", node.Address(), "request", r.Ask.String(), "final", final, "error", err)
+		if r.Ask == round.AskOpen || r.Ask == round.AskReveal {
+			a.mail.put(letter{do: func() { a.failed = append(a.failed, a.plan.Committee[r.Member]) }})
+		}
 		a.tell(round.Failed{Member: r.Member, Ask: r.Ask, Batch: r.Batch, Final: final})
 	})
 }

@@ -115,7 +115,7 @@ func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, er
 		result, err := s.await(ctx, a)
 		var abandoned *AbandonedError
 		if attempt < 3 && errors.As(err, &abandoned) && abandoned.Reason == round.CommitteeAbsent {
-			without = append(without, a.absent()...)
+			without = append(without, a.failed...)
 			continue
 		}
 		return result, err
@@ -275,21 +275,6 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 		return nil, err
 	}
 	return a, nil
-}
-
-// absent are the members that a round missed when it opened: they gave no key or, once all keys were there, no coin.
-func (a *active) absent() (out []ed25519.PublicKey) {
-	d := a.m.Durable()
-	said := d.Keys
-	if len(said) == len(a.nodes) {
-		said = d.Coins
-	}
-	for j, identity := range a.plan.Committee {
-		if !slices.ContainsFunc(said, func(s round.Said) bool { return s.Member == j }) {
-			out = append(out, identity)
-		}
-	}
-	return out
 }
 
 // begin starts a round's driver, unless the server is closing: then the round waits on disk for the next process.
