@@ -1,17 +1,17 @@
-// Package validity proves that a device's masked vector is well formed and that the Euclidean norm of its plaintext is bounded, and
-// shows the server and the committee nothing else about it. It is a check of integrity against devices: for the server's own good, and for
-// nobody's privacy. Symbols are those of the secure-aggregation design.
+// Package validity proves that a device's masked vector is well formed and that the Euclidean norm of its plaintext is bounded,
+// and shows the server and the committee nothing else about it. It is a check of integrity against devices: for the server's own
+// good, and for nobody's privacy. Symbols are those of the secure-aggregation design.
 //
 // # What is proven
 //
-// A device with key s sends words w. The server lifts them, v = round(w·q/P), and x = v - A·s mod q, centred, is what its vector is
-// without the mask: Δ·m + e and a rounding error for an honest one, anything for another. The key is shared over Z_q itself, so that
-// linear functions of s mod q are linear functions of shares. The device proves
+// A device with key s sends words w. The server lifts them, v = round(w·q/P), and x = v - A·s mod q, centred, is what its vector
+// is without the mask: Δ·m + e and a rounding error for an honest one, anything for another. The key is shared over Z_q itself,
+// so that linear functions of s mod q are linear functions of shares. The device proves
 //
 //	|<r_t, x> mod q| <= B   for t = 1..128,     B = ceil(β·(Δ·R + noise)/√2)
 //
-// for vectors r_t in {-1, 0, 1}^d that are drawn after x is fixed, zero with probability 1/2 and either sign with 1/4. R bounds the
-// norm of the integer vector m; "noise" the norm of e and of the rounding, 20·(√d + 8), which Δ = 2^16 dwarfs.
+// for vectors r_t in {-1, 0, 1}^d that are drawn after x is fixed, zero with probability 1/2 and either sign with 1/4. R bounds
+// the norm of the integer vector m; "noise" the norm of e and of the rounding, 20·(√d + 8), which Δ = 2^16 dwarfs.
 //
 // # Why that bounds the norm (soundness of the projections)
 //
@@ -28,12 +28,13 @@
 //     the transform of the triangle Λ of half-width 3B, so that E Λ(S - a) <= E Λ(S) <= E Λ(S_J): neither a shift nor further coordinates
 //     help a device. With cos²u <= exp(-u²) for |θ| <= π/2B and 1 beyond, E Λ(S_J) <= 0.49, and P(|S| <= B) <= 3/2 of it < 25/32.
 //
-// So a vector of norm beyond √2·B = β·(Δ·R + noise) passes all of them with at most (25/32)^128 = 2^-45 (2^-38 by the older bound), one with
-// a coordinate beyond 2B with 2^-128. A vector with many coordinates behaves like a Gaussian one, for which the same norm passes with
-// 2^-70, and 2^-40 is reached at 0.77·β·R, 2^-128 at 1.48·β·R. Tests count small cases exhaustively and these rates by simulation.
+// So a vector of norm beyond √2·B = β·(Δ·R + noise) passes all of them with at most (25/32)^128 = 2^-45 (2^-38 by the older
+// bound), one with a coordinate beyond 2B with 2^-128. A vector with many coordinates behaves like a Gaussian one, for which the
+// same norm passes with 2^-70, and 2^-40 is reached at 0.77·β·R, 2^-128 at 1.48·β·R. Tests count small cases exhaustively and
+// these rates by simulation.
 //
-// The entries follow from hashes, so a device can try: each try costs it a hash and the few entries that its vector meets, about a
-// microsecond. 2^45 tries are a core-year and give it one vector a little beyond √2·B.
+// The entries follow from hashes, so a device can try: each try costs it a hash and the few entries that its vector meets, about
+// a microsecond. 2^45 tries are a core-year and give it one vector a little beyond √2·B.
 //
 // β is the slack that an honest device of the full norm needs. Refused by chance, a try
 //
@@ -43,17 +44,18 @@
 //	2^-40 at   2.3R   2.7R    3.1R    3.9R     4.6R      6.2R      (spread)
 //	2^-45 at   3R     3.5R    4R      5R       6R        8R        (any x)
 //
-// A retry takes a fresh first challenge (a new nonce) and new bits; vector, key and shares may stay, for nothing of a failed try was sent. But the
-// challenge that is finally sent then tells that x passes it, which a vector of other norm would do with another probability: a
-// leak of the failure rate's size, to be added to the delta of differential privacy. The default makes it 2^-38 for whatever vector,
-// without retries; slacks below 6 are for rounds that claim no differential privacy.
+// A retry takes a fresh first challenge (a new nonce) and new bits; vector, key and shares may stay, for nothing of a failed try
+// was sent. But the challenge that is finally sent then tells that x passes it, which a vector of other norm would do with
+// another probability: a leak of the failure rate's size, to be added to the delta of differential privacy. The default makes it
+// 2^-38 for whatever vector, without retries; slacks below 6 are for rounds that claim no differential privacy.
 //
 // # What the bound is worth
 //
 // The vector includes the device's share of distributed noise, of norm σ·√d. Where d is far beyond the number of devices this
-// dominates R, and an attacker has all of β·R for a direction of its own. The check refuses garbage, vectors boosted beyond the slack, and
-// overflow; it does not refuse a flipped sign, or any other vector within the norm. x need not be a multiple of Δ up to noise either: a sum of checked vectors
-// decodes to the rounded sum of x/Δ, and the residual that mask.Unmask tests may be anything within the norm.
+// dominates R, and an attacker has all of β·R for a direction of its own. The check refuses garbage, vectors boosted beyond the
+// slack, and overflow; it does not refuse a flipped sign, or any other vector within the norm. x need not be a multiple of Δ up
+// to noise either: a sum of checked vectors decodes to the rounded sum of x/Δ, and the residual that mask.Unmask tests may be
+// anything within the norm.
 //
 // # The proof
 //
@@ -65,51 +67,58 @@
 //	challenge 2   second = H(first, root of the envelopes)            gives χ_t, ψ_{t,i} in Z_q, K times
 //	signed        digest_i, over all of it and over α*
 //
-// L_t = <r_t, x> is <r_t, v> - <Aᵀr_t, s>. Its bits have the weights 1, 2, 4, ..., and the last one 2B + 1 - 2^(n-1), so that they reach
-// exactly 0..2B. Bits are shared by polynomials g of degree c with the bit at -1; key words, ρ of them in a polynomial f_w of degree
-// below c+ρ, lie at the slots -1..-ρ. With r* = Σ_t χ_t·r_t, α* = Aᵀr*, α_w(X) the polynomial through α* at the slots and ℓ(X) the one that is 1 at -1
-// and 0 at the others, both of degree ρ-1, member j answers the values at j, K of each, of
+// L_t = <r_t, x> is <r_t, v> - <Aᵀr_t, s>. Its bits have the weights 1, 2, 4, ..., and the last one 2B + 1 - 2^(n-1), so that
+// they reach exactly 0..2B. Bits are shared by polynomials g of degree c with the bit at -1; key words, ρ of them in a
+// polynomial f_w of degree below c+ρ, lie at the slots -1..-ρ. With r* = Σ_t χ_t·r_t, α* = Aᵀr*, α_w(X) the polynomial through
+// α* at the slots and ℓ(X) the one that is 1 at -1 and 0 at the others, both of degree ρ-1, member j answers the values at j, K
+// of each, of
 //
 //	H = b_H + Σ_w α_w·f_w + ℓ·Σ_t χ_t Σ_i W_i·g_{t,i}     degree c+2ρ-2    Σ over slots = <r*, v> + B·Σ_t χ_t
 //	Q = b_Q + Σ ψ_{t,i}·(g_{t,i}² - g_{t,i})               degree 2c        Q(-1) = 0
 //	R = b_R + Σ ψ_{t,i}·g_{t,i}                            degree c
 //
 // b_H is a random polynomial of its degree whose values at the slots sum to zero, b_Q one that is zero at -1, b_R any. Answers
-// are a word of a Reed-Solomon code: wrong ones are corrected and named, with e to spare for each 2e answers beyond max(2c, c+2ρ-2) + 1.
+// are a word of a Reed-Solomon code: wrong ones are corrected and named, with e to spare for each 2e answers beyond max(2c,
+// c+2ρ-2) + 1.
 //
-// Soundness: let the honest members who answer be more than the degree of H and of Q, which determines the polynomials that their
-// shares lie on. If some g is not of degree c, R fails except for a fraction 1/q of the χ and ψ; if some g(-1) is no bit, Q; if bits
-// do not add up to L_t + B, H; blinds of another value make it fail always, or trade one fixed offset against the same odds. K repetitions make q^-K <= 2^-92. That the f_w are of degree below c+ρ is
-// the sharing check's to find. Members who collude with the device, and of whom fewer honest answers remain than that, can make it
-// pass: they answer what the server wants to see.
+// Soundness: Need = max(2c, c+2ρ-2) + 1 honest answers determine the polynomials. If some g is not of degree c, R fails except
+// for a fraction 1/q of the ψ; if some g(-1) is no bit, Q; if bits do not add up to L_t + B, H, for a fraction 1/q of the χ.
+// Blinds of another value are an offset that is fixed before χ and ψ, and change none of these odds. K repetitions make q^-K <=
+// 2^-92. That the f_w are of degree below c+ρ is the sharing check's to find. Of n answers e = floor((n-Need)/2) are corrected;
+// b members who collude with the device cannot help it while n - e - b >= Need, which at m = 9, c = ρ = 2 holds for b = 2 from
+// eight answers on. Beyond, they can.
 //
 // Zero knowledge, against the server and c members: c shares of every polynomial are uniform; H, Q and R are uniform among the
-// polynomials of their degree with the known value and with the c members' values, which are independent of each other (tested for
-// every c-subset); salted hashes hide the shares. All of this can be simulated from w and the fact that
-// the bounds hold. A member answers one digest_i, that is one second challenge and one α, the one that the device signed: with another α, the server would
-// learn a linear function of the key, which is why the device computes α itself although only the server and the members need it.
+// polynomials of their degree with the known value and with the c members' values, which are independent of each other (tested
+// for every c-subset); salted hashes hide the shares. All of this can be simulated from w and the fact that the bounds hold. A
+// member answers one digest_i, that is one second challenge and one α, the one that the device signed: with another α, the
+// server would learn a linear function of the key, which is why the device computes α itself although only the server and the
+// members need it.
 //
 // # Cost
 //
-// At m = 9, c = ρ = 2, q of 46 bits, R = 10^5: 37 bits a projection, 4742 words in each envelope beside the key's 1024: 28 kB a member,
-// 256 kB in all; 24.6 kB of α* to each member; 6 words of answer. Times per device on one busy core, beside Mask's:
+// At m = 9, c = ρ = 2, q of 46 bits, R = 10^5: 37 bits a projection, 4742 words in each envelope beside the key's 1024, that is
+// 28 kB a member and 256 kB in all; 24.6 kB of α*, once from the device and once to each member; 6 words of answer. CPU time per
+// device, on one core of a busy two-core machine, beside Mask's:
 //
 //	d                2^12      2^15      2^17      2^20
-//	Mask             0.3 ms    2.1 ms    8.5 ms    68 ms
-//	Prove + State    2.3 ms    6.5 ms    23 ms     180 ms    the device
-//	State + Verify   0.7 ms    3.0 ms    11.5 ms   90 ms     the server
-//	Answer           0.25 ms                                  a member, whatever d
+//	Mask             0.3 ms    1.1 ms    5.5 ms    40 ms
+//	Prove + State    2.3 ms    5.0 ms    15 ms     140 ms    the device
+//	State + Verify   0.8 ms    2.7 ms    9 ms      86 ms     the server
+//	Answer           0.2 ms                                  a member, whatever d
 //
-// So a device pays three times its mask, and where d is small, a header ten times the vector. The server checks some 600 to 1000 vectors
-// of 2^20 a minute and core, a member 4000 devices a second: 40 s for 10^4 of them, where the sharing check alone needs one. It is affordable for
-// cohorts of thousands up to d = 2^17 and hundreds at 2^20, and otherwise a matter of cores; it is off by default.
+// So a device pays three times its mask again, and at d = 2^12 sends fifteen times its vector. The server checks some 700
+// vectors of 2^20, or 6,000 of 2^17, a minute and core, where folding one takes a millisecond; a member answers 4,000 devices a
+// second, where the sharing check alone lets it judge 10,000. It is affordable for thousands of devices up to d = 2^17 and for
+// hundreds at 2^20; beyond that it is a matter of cores, for devices are independent. It is off by default.
 //
 // # Family
 //
-// Random projections against wrap-around and distributed zero knowledge on secret-shared inputs are PINE's (Rothblum, Omri, Chen and Talwar, arXiv
-// 2311.10237), whose ±1/0 entries and 1/2 these are; it then proves the norm itself by a quadratic proof over shares of the whole vector.
-// Here only a key of 2048 words is shared, the vector never is, and the projections serve for the norm too, at the price of β.
-// Bounding a norm by a few hundred projections goes back to Johnson and Lindenstrauss; mod q, with this distribution, see Gentry, Halevi
-// and Lyubashevsky (Eurocrypt 2022) and EIFFeL and ACORN for aggregation. Proofs by linear and quadratic checks on shares are Boneh, Boyle, Corrigan-Gibbs, Gilboa and
-// Ishai's (Crypto 2019); Shamir shares of low degree multiply locally, so that no proof string for the quadratic part is needed.
+// Random projections against wrap-around and distributed zero knowledge on secret-shared inputs are PINE's (Rothblum, Omri, Chen
+// and Talwar, arXiv 2311.10237), whose ±1/0 entries and 1/2 these are; it then proves the norm itself by a quadratic proof over
+// shares of the whole vector. Here only a key of 2048 words is shared, the vector never is, and the projections serve for the
+// norm too, at the price of β. Bounding a norm by a few hundred projections goes back to Johnson and Lindenstrauss; mod q, with
+// this distribution, see Gentry, Halevi and Lyubashevsky (Eurocrypt 2022) and EIFFeL and ACORN for aggregation. Proofs by linear
+// and quadratic checks on shares are Boneh, Boyle, Corrigan-Gibbs, Gilboa and Ishai's (Crypto 2019); Shamir shares of low degree
+// multiply locally, so that no proof string for the quadratic part is needed.
 package validity
