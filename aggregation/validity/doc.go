@@ -53,9 +53,9 @@
 //
 // The vector includes the device's share of distributed noise, of norm σ·√d. Where d is far beyond the number of devices this
 // dominates R, and an attacker has all of β·R for a direction of its own. The check refuses garbage, vectors boosted beyond the
-// slack, and overflow; it does not refuse a flipped sign, or any other vector within the norm. x need not be a multiple of Δ up
-// to noise either: a sum of checked vectors decodes to the rounded sum of x/Δ, and the residual that mask.Unmask tests may be
-// anything within the norm.
+// slack, and overflow; it does not refuse a flipped sign, or any other vector within the norm.
+// Neither the key need be short, nor x a multiple of Δ up to noise: a sum of checked vectors decodes to the rounded sum of x/Δ
+// under any keys, which is what mask.UnmaskProven gives, where mask.Unmask would refuse a sum for one such vector.
 //
 // # The proof
 //
