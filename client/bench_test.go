@@ -32,8 +32,12 @@ func benchmark(b *testing.B) (*testserver.Server, client.Options) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.Open(testserver.Spec{Kind: plan.Popularity, Dim: 4096, Goal: 2000, Rho: big.NewRat(1, 2)})
 	return s, client.Options{Policy: s.Policy(), Key: key, Shared: shared, Transport: s.Dial()}
+}
+
+// round opens a round of two at least, for the devices that are enrolled.
+func round(s *testserver.Server) {
+	s.Open(testserver.Spec{Kind: plan.Popularity, Dim: 4096, Goal: 2, Rho: big.NewRat(1, 2)})
 }
 
 // fresh is an enrolled device with 100 events.
@@ -64,6 +68,7 @@ func BenchmarkContribute(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		d := fresh(b, s, o)
+		round(s)
 		b.StartTimer()
 		if out, err := d.Contribute(b.Context()); out.Kind != client.Contributed {
 			b.Fatalf("%+v, %v", out, err)
@@ -89,14 +94,15 @@ func BenchmarkStages(b *testing.B) {
 	var offer *client.Offer
 	caught := o
 	caught.Transport = catcher{o.Transport, &offer}
-	if _, err := fresh(b, s, caught).DryRun(b.Context()); err != nil || offer == nil {
-		b.Fatalf("no offer: %v", err)
-	}
 	total := map[string]time.Duration{}
 	n := 0
 	for b.Loop() {
 		b.StopTimer()
-		d := fresh(b, s, o)
+		d := fresh(b, s, caught)
+		round(s)
+		if _, err := d.DryRun(b.Context()); err != nil || offer == nil {
+			b.Fatalf("no offer: %v", err)
+		}
 		b.StartTimer()
 		took, err := d.Stages(b.Context(), offer)
 		if err != nil {

@@ -306,7 +306,7 @@ func (d *Device) DryRun(ctx context.Context) (Preview, error) {
 	if r != nil {
 		return Preview{Outcome: r.outcome(0)}, nil
 	}
-	p := Preview{Plan: o.plan, Leaving: describe(o).leaving()}
+	p := Preview{Plan: o.plan, Config: o.config, Leaving: describe(o).leaving()}
 	taken, r := d.follow(&st, o, answer.Offer)
 	switch {
 	case r != nil:
@@ -322,7 +322,8 @@ func (d *Device) DryRun(ctx context.Context) (Preview, error) {
 // Preview is what DryRun found.
 type Preview struct {
 	Outcome Outcome
-	Plan    plan.Plan // of the open round, if one is offered and signed
+	Plan    plan.Plan           // of the open round, if one is offered and signed
+	Config  *aggregation.Config // of the round's part that was offered; nil without one
 	Leaving Leaving
 }
 

@@ -15,14 +15,17 @@ import (
 func TestSumIsExact(t *testing.T) {
 	w := newWorld(t)
 	spec := testserver.Spec{Kind: plan.Popularity, Dim: items, Goal: 3}
-	r := w.Open(spec)
 	met := [][]int{{0, 1, 2, 3}, {3}, {}}
-	want := make([]float64, items)
+	var devices []*client.Device
 	for _, history := range met {
 		o := w.options()
 		o.Policy.AllowNoiseOff = true
-		d := w.open(o)
-		w.record(d, history...)
+		devices = append(devices, w.member(o, history...))
+	}
+	r := w.Open(spec)
+	want := make([]float64, items)
+	for k, history := range met {
+		d := devices[k]
 		out := w.want(d, client.Contributed)
 		if out.Round != r.Number || out.Upload != client.UploadStaged {
 			t.Fatalf("outcome of round %d, %v", out.Round, out.Upload)
@@ -51,13 +54,15 @@ func TestSumIsExact(t *testing.T) {
 
 func TestChargeAndReceipts(t *testing.T) {
 	w := newWorld(t)
-	d := w.device(1, 2)
+	d := w.open(w.options())
+	w.record(d, 1, 2)
 	if s := d.Privacy(); s.Enrolled || s.Leaving.Kind != "" || s.Left.Cmp(big.NewRat(4, 1)) != 0 {
 		t.Fatalf("a new device says %+v", s)
 	}
 	if o := w.want(d, client.Waiting); o.RetryAfter == 0 {
 		t.Fatal("waiting without a time")
 	}
+	other := w.device(3)
 	r := w.Open(popularityRound(2))
 	preview, err := d.DryRun(t.Context())
 	if err != nil || preview.Outcome.Kind != client.Contributed || preview.Leaving.Numbers != items || preview.Leaving.Cohort != 2 {
@@ -75,7 +80,7 @@ func TestChargeAndReceipts(t *testing.T) {
 	if o := w.want(d, client.Waiting); o.Sentence != client.WaitAlreadyCounted.Sentence() {
 		t.Fatalf("asked again in the round: %+v", o)
 	}
-	w.want(w.device(3), client.Contributed)
+	w.want(other, client.Contributed)
 	if _, set := w.Close(r); len(set) != 2 {
 		t.Fatalf("%d devices in the sum", len(set))
 	}
@@ -120,8 +125,7 @@ func TestBudgetEndsTheTask(t *testing.T) {
 	w := newWorld(t)
 	o := w.options()
 	o.Policy.MaxRhoTotal = big.NewRat(3, 4)
-	d := w.open(o)
-	w.record(d, 1)
+	d := w.member(o, 1)
 	w.Abandon(w.Open(popularityRound(3)))
 	w.Open(popularityRound(3))
 	w.want(d, client.Contributed)
@@ -138,8 +142,7 @@ func TestOptOutSendsNothing(t *testing.T) {
 	w.Publish(w.published(1))
 	o := w.options()
 	o.OptOut = true
-	d := w.open(o)
-	w.record(d, 1)
+	d := w.member(o, 1)
 	r := w.Open(popularityRound(3))
 	w.want(d, client.NothingToDo)
 	if s := d.Privacy(); s.Spent.Sign() != 0 || s.Model != 1 || w.Count(r) != 0 {

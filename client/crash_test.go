@@ -84,8 +84,8 @@ func (c *cut) Upload(ctx context.Context, u client.Upload) (client.Receipt, erro
 	return client.Receipt{}, fmt.Errorf("lost: %w", client.ErrUnavailable)
 }
 
-// TestCrashAnywhere kills the process at every write of a first Contribute
-// (enrolment, model, charge, upload, receipt), before and after the write, and
+// TestCrashAnywhere kills the process at every write from its birth to the end
+// of a first Contribute (identity, history, enrolment, model, charge, upload, receipt), before and after the write, and
 // starts it again. Whatever happened, the round has at most one seal, an upload
 // that the server saw is charged, and the device goes on.
 func TestCrashAnywhere(t *testing.T) {
@@ -115,12 +115,13 @@ func crashAt(t *testing.T, w *world, point int, after bool) (lived bool) {
 	o := w.options()
 	m := &mortal{Memory: &store.Memory{}, left: point, after: after, seals: map[[32]byte]bool{}}
 	o.Store = m
-	r := w.Open(popularityRound(2))
 	d, err := client.Open(o)
 	if err == nil {
-		if err = d.Record(client.Event{Item: number(1), Kind: 1}); err == nil {
-			_, err = d.Contribute(t.Context())
-		}
+		err = errors.Join(d.Record(client.Event{Item: number(1), Kind: 1}), d.Enroll(t.Context()))
+	}
+	r := w.Open(popularityRound(2))
+	if err == nil {
+		_, err = d.Contribute(t.Context())
 	}
 	lived = !m.dead
 	if lived != (err == nil) && !after {
@@ -132,6 +133,10 @@ func crashAt(t *testing.T, w *world, point int, after bool) (lived bool) {
 	d, err = client.Open(o)
 	if err != nil {
 		t.Fatalf("%s: the device does not wake up: %v", at, err)
+	}
+	w.enrol(d)
+	if !w.Invited(r, d.Privacy().Device) { // it died before the server had enrolled it
+		r = w.Open(popularityRound(2))
 	}
 	rho := r.Plan.Rho()
 	s := d.Privacy()
@@ -172,9 +177,8 @@ func TestLostUpload(t *testing.T) {
 		o.Transport = line
 		memory := &store.Memory{}
 		o.Store = memory
+		d := w.member(o, 2)
 		r := w.Open(popularityRound(2))
-		d := w.open(o)
-		w.record(d, 2)
 		if out := w.contribute(d); out.Kind != client.Failed || !errors.Is(out.Err, client.ErrUnavailable) {
 			t.Fatalf("%+v", out)
 		}
@@ -204,9 +208,8 @@ func TestOptOutHoldsBackWhatWasSealed(t *testing.T) {
 	memory := &store.Memory{}
 	o := w.options()
 	o.Store, o.Transport = memory, &cut{Transport: w.conn, lose: true}
+	d := w.member(o, 2)
 	r := w.Open(popularityRound(2))
-	d := w.open(o)
-	w.record(d, 2)
 	w.want(d, client.Failed)
 	d.Close()
 	o.OptOut = true
@@ -224,12 +227,12 @@ func TestPendingOutlivesItsRound(t *testing.T) {
 	line := &cut{Transport: w.conn, lose: true}
 	o := w.options()
 	o.Transport = line
+	d := w.member(o, 2)
+	others := []*client.Device{w.device(1), w.device(1)}
 	r := w.Open(popularityRound(2))
-	d := w.open(o)
-	w.record(d, 2)
 	w.contribute(d)
-	for range 2 {
-		w.want(w.device(1), client.Contributed)
+	for _, other := range others {
+		w.want(other, client.Contributed)
 	}
 	w.Close(r)
 	next := w.Open(popularityRound(2))

@@ -74,7 +74,8 @@ type opened struct {
 
 // openOffer verifies the plan's signature and that the configuration is the one
 // which the plan describes: its digest, its round, its committee and enroller,
-// its numbers, its base. The result depends on the arguments alone.
+// its population and lot, its numbers, its base. The result depends on the
+// arguments alone: whether the lot chose this device is for invited.
 func openOffer(policy plan.Policy, o *Offer) (*opened, *refusal) {
 	signed := plan.Signed{Bytes: o.Plan, Signature: o.PlanSignature}
 	pl, err := policy.Open(signed)
@@ -95,8 +96,11 @@ func matches(cfg *aggregation.Config, signed plan.Signed, pl plan.Plan) error {
 	if cfg.Plan() != signed.Digest() {
 		return errors.New("it names another plan")
 	}
-	if want := (aggregation.RoundID{Task: pl.Task, Round: pl.Round}); cfg.Round() != want {
+	if want := (aggregation.RoundID{Task: pl.Task, Round: pl.Round}); cfg.Round().Whole() != want {
 		return fmt.Errorf("it is of round %v", cfg.Round())
+	}
+	if err := sameLot(cfg, pl); err != nil {
+		return err
 	}
 	params, err := plan.Aggregation(pl)
 	if err != nil {
@@ -108,7 +112,40 @@ func matches(cfg *aggregation.Config, signed plan.Signed, pl plan.Plan) error {
 	if bases := cfg.Literal().Bases; len(bases) != 1 || bases[0] != pl.Base {
 		return errors.New("its base is not that of the plan")
 	}
-	return cfg.Verify(aggregation.Pins{Enroller: pl.Enroller, Roster: pl.Committee})
+	if !bytes.Equal(cfg.Literal().Enroller, pl.Enroller) {
+		return errors.New("its enroller is not that of the plan")
+	}
+	return cfg.VerifyRoster(pl.Committee)
+}
+
+// sameLot compares who may take part, and how it is drawn. That the committee's
+// coins open what its members signed, the configuration's parser has checked;
+// that the enroller signed the population, the policy checks on the plan.
+func sameLot(cfg *aggregation.Config, pl plan.Plan) error {
+	people := cfg.Population()
+	switch {
+	case people.Size != pl.Population.Size || people.Root != pl.Population.Root || !bytes.Equal(people.Signature, pl.Population.Signature):
+		return errors.New("its population is not that of the plan")
+	case cfg.Threshold() != pl.Threshold:
+		return errors.New("its threshold is not that of the plan")
+	case cfg.Groups() != pl.Groups:
+		return errors.New("its groups are not those of the plan")
+	case cfg.Suite() != pl.Suite:
+		return errors.New("its envelopes are not those of the plan")
+	}
+	return nil
+}
+
+// invited says whether the round's lot, which neither server nor device can
+// choose, admits the device to this part of the round.
+func invited(cfg *aggregation.Config, id aggregation.DeviceID) *refusal {
+	if !cfg.Eligible(id) {
+		return refuse(ReasonNotEligible, nil)
+	}
+	if shard := cfg.ShardOf(id); shard != cfg.Round().Shard {
+		return refuse(ReasonShard, fmt.Errorf("the device belongs to group %d, and was shown that of group %d", shard, cfg.Round().Shard))
+	}
+	return nil
 }
 
 // follow decides on an offer. It updates what the device remembers of the log
@@ -135,7 +172,7 @@ func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, pro
 		return false, refuse(ReasonModel, fmt.Errorf("the round is about catalogue %x", pl.Items[:4]))
 	}
 	s.offered, s.delta = describe(o), pl.Delta
-	return false, nil
+	return false, invited(o.config, aggregation.IDOf(s.key().Public().(ed25519.PublicKey)))
 }
 
 // verdict is plan.Policy.Check for one policy.
@@ -151,8 +188,8 @@ func describe(o *opened) offered {
 }
 
 // headerBytes is about what an upload's header has besides its envelopes: id,
-// key, enrolment, nonce, three digests, signature.
-const headerBytes = 16 + 32 + 64 + 16 + 3*32 + 64
+// key, nonce, three digests, signature.
+const headerBytes = 16 + 32 + 16 + 3*32 + 64
 
 // witness compares a plan's checkpoint with the newest one that the device
 // keeps, and keeps the newer. A contradiction under the operator's signature is

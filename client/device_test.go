@@ -25,8 +25,7 @@ func TestRecommendDoesNotWait(t *testing.T) {
 		<-goOn
 		return l.Learn(ctx)
 	}
-	d := w.open(o)
-	w.record(d, 3)
+	d := w.member(o, 3)
 	w.Open(popularityRound(3))
 	done := make(chan client.Outcome)
 	go func() { done <- w.contribute(d) }()
@@ -58,8 +57,7 @@ func TestForgetErases(t *testing.T) {
 	dir := t.TempDir()
 	o := w.options()
 	o.Store = openFiles(t, dir)
-	d := w.open(o)
-	w.record(d, 1, 2)
+	d := w.member(o, 1, 2)
 	r := w.Open(popularityRound(3))
 	w.want(d, client.Contributed)
 	name := d.Privacy().Device

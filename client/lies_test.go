@@ -50,7 +50,7 @@ func TestLies(t *testing.T) {
 		"a byte of the plan":           {lie: onOffer(func(o *api.Offer) { o.Plan = flip(o.Plan, -20) }), reason: client.ReasonPolicy, policy: plan.ReasonOperator},
 		"a byte of its signature":      {lie: onOffer(func(o *api.Offer) { o.PlanSignature = flip(o.PlanSignature, 5) }), reason: client.ReasonPolicy, policy: plan.ReasonOperator},
 		"no plan at all":               {lie: onOffer(func(o *api.Offer) { o.Plan, o.PlanSignature = nil, nil }), reason: client.ReasonPolicy, policy: plan.ReasonOperator},
-		"a byte of the configuration":  {lie: onOffer(func(o *api.Offer) { o.Config = flip(o.Config, -1) }), reason: client.ReasonConfig},
+		"a byte of the configuration":  {lie: onOffer(func(o *api.Offer) { o.Config = flip(o.Config, 90) }), reason: client.ReasonConfig},
 		"a configuration cut short":    {lie: onOffer(func(o *api.Offer) { o.Config = o.Config[:40] }), reason: client.ReasonConfig},
 		"fewer in a sum than the plan": {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Params.NMin-- }, 4), reason: client.ReasonConfig},
 		"another base than the plan":   {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Bases = append(l.Bases, aggregation.Digest{9}) }, 3), reason: client.ReasonConfig},
@@ -58,17 +58,28 @@ func TestLies(t *testing.T) {
 		"another enroller":             {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Enroller = strangerKey }, 3), reason: client.ReasonConfig},
 		"a round key nobody signed":    {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Roster[1].Key.Signature = flip(l.Roster[1].Key.Signature, 3) }, 3), reason: client.ReasonConfig},
 
-		"another task":           {spec: edit(func(p *plan.Plan) { p.Task = "shoes" }), reason: client.ReasonPolicy, policy: plan.ReasonTask},
-		"a strange member":       {spec: withStranger(stranger), reason: client.ReasonPolicy, policy: plan.ReasonMember},
-		"noise off":              {spec: testserver.Spec{Kind: plan.Popularity, Dim: items}, reason: client.ReasonPolicy, policy: plan.ReasonNoiseOff},
-		"masks off":              {spec: edit(func(p *plan.Plan) { p.Unmasked = true }), reason: client.ReasonPolicy, policy: plan.ReasonUnmasked},
-		"less noise than stated": {spec: edit(func(p *plan.Plan) { p.Mechanism.Sigma2.Num -= p.Mechanism.Sigma2.Num / 50 }), reason: client.ReasonPolicy, policy: plan.ReasonMechanism},
-		"too dear a round":       {spec: testserver.Spec{Kind: plan.Popularity, Dim: items, Rho: big.NewRat(2, 1)}, reason: client.ReasonPolicy, policy: plan.ReasonRoundCost},
-		"a round that is over":   {spec: edit(func(p *plan.Plan) { p.Deadline = 1000 }), reason: client.ReasonPolicy, policy: plan.ReasonDeadline},
-		"no checkpoint":          {spec: edit(func(p *plan.Plan) { p.Checkpoint = nil }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
-		"a damaged checkpoint":   {spec: edit(func(p *plan.Plan) { p.Checkpoint = flip(p.Checkpoint, -5) }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
-		"another catalogue":      {spec: edit(func(p *plan.Plan) { p.Items[0] ^= 1 }), reason: client.ReasonModel},
-		"a vector too long":      {spec: testserver.Spec{Kind: plan.Popularity, Dim: items + 1, Rho: big.NewRat(1, 2)}, reason: client.ReasonModel},
+		"a population beside the plan's":   {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Population = population(t, stranger, 40) }, 3), reason: client.ReasonConfig},
+		"a population's signature":         {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Population.Signature = flip(l.Population.Signature, 9) }, 3), reason: client.ReasonConfig},
+		"a lot with another threshold":     {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Threshold /= 2 }, 3), reason: client.ReasonConfig},
+		"two groups instead of one":        {spec: withConfig(func(l *aggregation.ConfigLiteral) { l.Groups = 2 }, 3), reason: client.ReasonConfig},
+		"a coin that nobody committed to":  {lie: onOffer(func(o *api.Offer) { o.Config = flip(o.Config, -1) }), reason: client.ReasonConfig},
+		"a commitment made up later":       {spec: withConfig(recommit, 3), reason: client.ReasonConfig},
+		"weaker envelopes than the plan's": {spec: downgraded(), reason: client.ReasonConfig},
+
+		"a population of somebody else":  {spec: edit(func(p *plan.Plan) { p.Population = population(t, stranger, 40) }), reason: client.ReasonPolicy, policy: plan.ReasonPopulation},
+		"a population that was enlarged": {spec: edit(func(p *plan.Plan) { p.Population.Size++ }), reason: client.ReasonPolicy, policy: plan.ReasonPopulation},
+		"a lot that two may win":         {spec: edit(func(p *plan.Plan) { p.Threshold = 1 }), reason: client.ReasonPolicy, policy: plan.ReasonThreshold},
+		"another task":                   {spec: edit(func(p *plan.Plan) { p.Task = "shoes" }), reason: client.ReasonPolicy, policy: plan.ReasonTask},
+		"a strange member":               {spec: withStranger(stranger), reason: client.ReasonPolicy, policy: plan.ReasonMember},
+		"noise off":                      {spec: testserver.Spec{Kind: plan.Popularity, Dim: items}, reason: client.ReasonPolicy, policy: plan.ReasonNoiseOff},
+		"masks off":                      {spec: edit(func(p *plan.Plan) { p.Unmasked = true }), reason: client.ReasonPolicy, policy: plan.ReasonUnmasked},
+		"less noise than stated":         {spec: edit(func(p *plan.Plan) { p.Mechanism.Sigma2.Num -= p.Mechanism.Sigma2.Num / 50 }), reason: client.ReasonPolicy, policy: plan.ReasonMechanism},
+		"too dear a round":               {spec: testserver.Spec{Kind: plan.Popularity, Dim: items, Rho: big.NewRat(2, 1)}, reason: client.ReasonPolicy, policy: plan.ReasonRoundCost},
+		"a round that is over":           {spec: edit(func(p *plan.Plan) { p.Deadline = 1000 }), reason: client.ReasonPolicy, policy: plan.ReasonDeadline},
+		"no checkpoint":                  {spec: edit(func(p *plan.Plan) { p.Checkpoint = nil }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
+		"a damaged checkpoint":           {spec: edit(func(p *plan.Plan) { p.Checkpoint = flip(p.Checkpoint, -5) }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
+		"another catalogue":              {spec: edit(func(p *plan.Plan) { p.Items[0] ^= 1 }), reason: client.ReasonModel},
+		"a vector too long":              {spec: testserver.Spec{Kind: plan.Popularity, Dim: items + 1, Rho: big.NewRat(1, 2)}, reason: client.ReasonModel},
 		"a block nobody has": {spec: testserver.Spec{Kind: plan.Transitions, Dim: items, Rho: big.NewRat(1, 2), Block: model.Digest{7}},
 			reason: client.ReasonBlob},
 		"training without a model": {spec: testserver.Spec{Kind: plan.Model, Dim: items, Rho: big.NewRat(1, 2),
@@ -81,6 +92,7 @@ func TestLies(t *testing.T) {
 				c.spec = popularityRound(3)
 			}
 			r := w.Open(c.spec)
+			w.Lie(testserver.Lies{InviteAll: true})
 			if c.lie != nil {
 				c.lie(w)
 			}
@@ -93,6 +105,46 @@ func TestLies(t *testing.T) {
 			w.want(d, client.Contributed)
 		})
 	}
+}
+
+// population is one on the word of the given enroller.
+func population(t *testing.T, enroller ed25519.PrivateKey, n int) aggregation.Population {
+	t.Helper()
+	ids := make([]aggregation.DeviceID, n)
+	for i := range ids {
+		ids[i] = aggregation.DeviceID{byte(i), 1}
+	}
+	e, err := aggregation.NewEnrolled(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Sign(enroller, testserver.Task)
+}
+
+// recommit gives the second member a coin and a commitment that fit together, and that it did not sign.
+func recommit(l *aggregation.ConfigLiteral) {
+	_, key, _ := ed25519.GenerateKey(nil)
+	m, err := aggregation.NewMember(aggregation.MemberSetup{Identity: key, Index: 1, Floor: 2,
+		Pins: aggregation.Pins{Enroller: l.Enroller, Roster: []ed25519.PublicKey{publicOf(key)}}})
+	if err != nil {
+		panic(err)
+	}
+	other, _, err := m.OpenRound(rand.Reader, l.Round, l.Plan, l.Roster[1].Key.Suite)
+	if err != nil {
+		panic(err)
+	}
+	l.Roster[1].Key.Commit = other.Commit
+	if l.Roster[1].Coin, _, err = m.Reveal(l.Round, []aggregation.RoundKey{other}); err != nil {
+		panic(err)
+	}
+}
+
+// downgraded is a round whose plan wants post-quantum envelopes and whose members made other keys.
+func downgraded() testserver.Spec {
+	s := popularityRound(3)
+	s.Edit = func(p *plan.Plan) { p.Suite = aggregation.SuiteMLKEM768X25519 }
+	s.Suite = aggregation.SuiteX25519
+	return s
 }
 
 // withConfig is a round whose configuration is not the plan's.
@@ -116,11 +168,15 @@ func withStranger(stranger ed25519.PrivateKey) testserver.Spec {
 		if err != nil {
 			panic(err)
 		}
-		key, _, err := m.OpenRound(rand.Reader, l.Round, l.Plan)
+		key, _, err := m.OpenRound(rand.Reader, l.Round, l.Plan, l.Roster[0].Key.Suite)
 		if err != nil {
 			panic(err)
 		}
-		l.Roster[2].Identity, l.Roster[2].Key = publicOf(stranger), key
+		coin, _, err := m.Reveal(l.Round, []aggregation.RoundKey{l.Roster[0].Key, l.Roster[1].Key, key})
+		if err != nil {
+			panic(err)
+		}
+		l.Roster[2] = aggregation.MemberKey{Index: 3, Identity: publicOf(stranger), Key: key, Coin: coin}
 	}
 	return s
 }
@@ -140,6 +196,8 @@ func TestPolicy(t *testing.T) {
 		"a smaller clip":         {func(p *plan.Policy) { p.MaxClip = 0.5 }, plan.ReasonClip},
 		"more noise coordinates": {func(p *plan.Policy) { p.MinPad = 1 << 16 }, plan.ReasonPad},
 		"many devices":           {func(p *plan.Policy) { p.Population = 1_000_000 }, plan.ReasonDelta},
+		"more enrolled devices":  {func(p *plan.Policy) { p.MinPopulation = 100 }, plan.ReasonSmallPopulation},
+		"post-quantum envelopes": {func(p *plan.Policy) { p.PostQuantum = true }, plan.ReasonPostQuantum},
 		"cheaper rounds":         {func(p *plan.Policy) { p.MaxRhoRound = big.NewRat(1, 3) }, plan.ReasonRoundCost},
 		"no rounds with noise":   {func(p *plan.Policy) { p.MaxRhoRound = nil }, plan.ReasonRoundCost},
 		"a smaller budget":       {func(p *plan.Policy) { p.MaxRhoTotal = big.NewRat(1, 3) }, plan.ReasonBudget},
@@ -148,8 +206,7 @@ func TestPolicy(t *testing.T) {
 			w := newWorld(t)
 			o := w.options()
 			c.rule(&o.Policy)
-			d := w.open(o)
-			w.record(d, 1)
+			d := w.member(o, 1)
 			r := w.Open(popularityRound(3))
 			out := w.refuses(d, client.ReasonPolicy, c.reason)
 			if out.Sentence != c.reason.Sentence() || out.Round != r.Number || out.Label() != "refused/policy/"+c.reason.String() {
@@ -190,6 +247,7 @@ func TestLogForkIsRefusedAndKept(t *testing.T) {
 	if seen < 4 {
 		t.Fatalf("the device saw %d records", seen)
 	}
+	other := w.device(2)
 	w.Fork()
 	w.Open(popularityRound(3))
 	w.Open(popularityRound(3))
@@ -199,7 +257,7 @@ func TestLogForkIsRefusedAndKept(t *testing.T) {
 		t.Fatalf("evidence %q, log size %d", s.Evidence, s.LogSize)
 	}
 	// A device that never saw the first branch has nothing to compare with.
-	w.want(w.device(2), client.Contributed)
+	w.want(other, client.Contributed)
 }
 
 func TestStrangerCannotEnrol(t *testing.T) {

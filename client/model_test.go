@@ -253,10 +253,10 @@ func TestModelRound(t *testing.T) {
 	w.Publish(w.published(5))
 	m := smallModel(t)
 	training := plan.Training{Steps: 2, LearningRate: "0.05", Optimizer: "sgd", MaxLen: 6}
-	r := w.Open(testserver.Spec{Kind: plan.Model, Dim: m.Layout().Size(), Goal: 3, Training: training})
 	want := make([]float64, m.Layout().Size())
 	histories := [][]int{{0, 1, 2, 3, 4}, {5, 6, 7}, {8}} // the last one teaches nothing, and is sent all the same
 	seeds := map[uint64]bool{}
+	var devices []*client.Device
 	for _, h := range histories {
 		o := w.options()
 		o.Policy.AllowNoiseOff = true
@@ -264,9 +264,11 @@ func TestModelRound(t *testing.T) {
 			seeds[l.Seed] = true
 			return l.Learn(ctx)
 		}
-		d := w.open(o)
-		w.record(d, h...)
-		w.want(d, client.Contributed)
+		devices = append(devices, w.member(o, h...))
+	}
+	r := w.Open(testserver.Spec{Kind: plan.Model, Dim: m.Layout().Size(), Goal: 3, Training: training})
+	for k, h := range histories {
+		w.want(devices[k], client.Contributed)
 		for i, x := range trained(t, m, 5, h, training) {
 			want[i] += float64(x)
 		}
@@ -297,12 +299,14 @@ func TestTransitionsRound(t *testing.T) {
 		t.Fatal(err)
 	}
 	digest := w.AddBlob(block.Marshal())
-	r := w.Open(testserver.Spec{Kind: plan.Transitions, Dim: 6, Goal: 2, Block: digest})
+	var devices []*client.Device
 	for range 2 {
 		o := w.options()
 		o.Policy.AllowNoiseOff = true
-		d := w.open(o)
-		w.record(d, 4, 1, 5) // 1 is outside the block: 4 and 5 are neighbours
+		devices = append(devices, w.member(o, 4, 1, 5)) // 1 is outside the block: 4 and 5 are neighbours
+	}
+	r := w.Open(testserver.Spec{Kind: plan.Transitions, Dim: 6, Goal: 2, Block: digest})
+	for _, d := range devices {
 		w.want(d, client.Contributed)
 	}
 	sum, set := w.Close(r)

@@ -23,6 +23,8 @@ const (
 	ReasonNotEnrolled
 	ReasonUnsupported
 	ReasonServer
+	ReasonNotEligible
+	ReasonShard
 	reasons
 )
 
@@ -48,6 +50,8 @@ var reasonTable = [reasons]struct {
 	ReasonModel:             {"model", "The model does not fit this app's catalogue.", retryDays},
 	ReasonNotEnrolled:       {"not_enrolled", "This device is not enrolled in the task.", retryLater},
 	ReasonUnsupported:       {"unsupported", "The round asks for something that this program cannot do; update the app.", retryDays},
+	ReasonNotEligible:       {"not_eligible", "The lot did not choose this device for the round; it may for the next.", retrySoon},
+	ReasonShard:             {"shard", "The server shows this device another group's part of the round.", retrySoon},
 	ReasonServer:            {"server", "The server did not take the upload.", retrySoon},
 }
 

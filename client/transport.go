@@ -170,11 +170,13 @@ const (
 	RejectVector
 	RejectCommittee
 	RejectSpent
+	RejectSharing
+	RejectNotEligible
 	rejectReasons
 )
 
 var rejectNames = [rejectReasons]string{"unspecified", "no_such_round", "round_closed", "round_full", "conflict", "header",
-	"not_enrolled", "wrong_config", "vector", "committee", "spent"}
+	"not_enrolled", "wrong_config", "vector", "committee", "spent", "sharing", "not_eligible"}
 
 var rejectSentences = [rejectReasons]string{
 	"The server did not take the upload and gave no reason.",
@@ -188,6 +190,8 @@ var rejectSentences = [rejectReasons]string{
 	"The masked vector did not arrive as it was sent.",
 	"A committee member could not open its share of the key.",
 	"By the server's books this device's budget on the task is spent.",
+	"The committee's shares of the key did not belong together.",
+	"By the server's books the lot did not choose this device for the round.",
 }
 
 // String is the reason's label.

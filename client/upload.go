@@ -124,11 +124,7 @@ func (d *Device) chargeFor(followed *state, o *opened) error {
 
 // seal masks the vector, once, and saves the upload.
 func (d *Device) seal(o *opened, encoded []int32, bound int64) (Upload, error) {
-	st, err := d.snapshot()
-	if err != nil {
-		return Upload{}, err
-	}
-	sealer := aggregation.Client{Key: d.key, Enrolment: st.enrolment,
+	sealer := aggregation.Client{Key: d.key,
 		Pins: aggregation.Pins{Enroller: d.opts.Policy.Enroller, Roster: o.plan.Committee}}
 	sealed, err := sealer.Seal(d.opts.Rand, o.config, o.plan.Base, encoded, bound)
 	if err != nil {

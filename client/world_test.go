@@ -80,9 +80,24 @@ func (w *world) open(o client.Options) *client.Device {
 // device is a new device whose user met the items of the given indices.
 func (w *world) device(met ...int) *client.Device {
 	w.t.Helper()
-	d := w.open(w.options())
+	return w.member(w.options(), met...)
+}
+
+// member is a device of these options that is enrolled.
+func (w *world) member(o client.Options, met ...int) *client.Device {
+	w.t.Helper()
+	d := w.open(o)
+	w.enrol(d)
 	w.record(d, met...)
 	return d
+}
+
+// enrol makes a device one of the population of the rounds that open from now on.
+func (w *world) enrol(d *client.Device) {
+	w.t.Helper()
+	if err := d.Enroll(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) record(d *client.Device, met ...int) {

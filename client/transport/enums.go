@@ -33,6 +33,8 @@ var rejectReasons = map[api.RejectReason]client.RejectReason{
 	api.RejectReason_REJECT_REASON_VECTOR:        client.RejectVector,
 	api.RejectReason_REJECT_REASON_COMMITTEE:     client.RejectCommittee,
 	api.RejectReason_REJECT_REASON_SPENT:         client.RejectSpent,
+	api.RejectReason_REJECT_REASON_SHARING:       client.RejectSharing,
+	api.RejectReason_REJECT_REASON_NOT_ELIGIBLE:  client.RejectNotEligible,
 }
 
 // What a newer server says and this program does not know is "unspecified",

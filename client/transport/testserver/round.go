@@ -26,6 +26,7 @@ type Spec struct {
 	Rho      *big.Rat // cost; nil: noise off
 	Block    model.Digest
 	Training plan.Training
+	Suite    aggregation.Suite                // of the members' keys; 0: the plan's
 	Edit     func(*plan.Plan)                 // changes the plan before it is signed
 	Config   func(*aggregation.ConfigLiteral) // changes the configuration
 }
@@ -35,6 +36,7 @@ type Round struct {
 	Number uint64
 	Plan   plan.Plan
 	cfg    *aggregation.Config
+	people *aggregation.Enrolled // the population, as it was when the round opened
 	signed plan.Signed
 	staged map[aggregation.DeviceID]*stagedUpload
 	state  map[aggregation.DeviceID]api.UploadState
@@ -82,7 +84,9 @@ func (s *Server) Open(spec Spec) *Round {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &Round{Number: uint64(len(s.rounds) + 1), staged: map[aggregation.DeviceID]*stagedUpload{}, state: map[aggregation.DeviceID]api.UploadState{}}
+	r.people = s.population()
 	r.Plan = s.plan(r.Number, spec)
+	r.Plan.Population = r.people.Sign(s.enroller, Task)
 	if spec.Edit != nil {
 		spec.Edit(&r.Plan)
 	}
@@ -107,7 +111,7 @@ func (s *Server) plan(number uint64, spec Spec) plan.Plan {
 	s.must(err)
 	p := plan.Plan{Task: Task, Round: number, Kind: spec.Kind, BaseNumber: s.number, Base: s.head, Items: s.catalogue.Digest(),
 		Block: spec.Block, Training: spec.Training, Mechanism: mech, Goal: uint32(goal), Committee: s.Committee(), Corrupt: Corrupt,
-		Packing: Packing, Enroller: public(s.enroller), Budget: big.NewRat(50, 1), Delta: "1e-06",
+		Packing: Packing, Enroller: public(s.enroller), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519, Budget: big.NewRat(50, 1), Delta: "1e-06",
 		Checkpoint: s.checkpoint(), Deadline: time.Now().Add(time.Hour).Unix()}
 	if spec.Kind == plan.Transitions {
 		p.Window = plan.Window{Width: 8, Decay: "0.75"}
@@ -128,16 +132,25 @@ func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
 	s.must(err)
 	id := aggregation.RoundID{Task: r.Plan.Task, Round: r.Number}
 	l := aggregation.ConfigLiteral{Round: id, Plan: r.signed.Digest(), Bases: []aggregation.Digest{r.Plan.Base},
-		Params: params.Literal(), Enroller: public(s.enroller)}
+		Params: params.Literal(), Enroller: public(s.enroller), Population: r.Plan.Population, Threshold: r.Plan.Threshold, Groups: r.Plan.Groups}
+	suite := spec.Suite
+	if suite == 0 {
+		suite = r.Plan.Suite
+	}
+	var keys []aggregation.RoundKey
 	for j, m := range s.nodes {
-		key, _, err := m.OpenRound(rand.Reader, id, r.signed.Digest())
+		key, _, err := m.OpenRound(rand.Reader, id, r.signed.Digest(), suite)
 		s.must(err)
+		keys = append(keys, key)
 		l.Roster = append(l.Roster, aggregation.MemberKey{Index: uint16(j + 1), Identity: public(s.identities[j]), Key: key})
 	}
-	honest := true
+	for j, m := range s.nodes {
+		l.Roster[j].Coin, _, err = m.Reveal(id, keys)
+		s.must(err)
+	}
+	honest := spec.Edit == nil && spec.Config == nil
 	if spec.Config != nil {
 		spec.Config(&l)
-		honest = false
 	}
 	cfg, err := aggregation.NewConfig(l)
 	s.must(err)
@@ -148,6 +161,32 @@ func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
 	}
 	return cfg
 }
+
+// population is who is enrolled now: the devices, and sleepers that never wake.
+func (s *Server) population() *aggregation.Enrolled {
+	ids := make([]aggregation.DeviceID, 0, Sleepers+len(s.tokens))
+	for i := range Sleepers {
+		ids = append(ids, aggregation.DeviceID{0: byte(i), 15: 0xff})
+	}
+	for _, key := range s.tokens {
+		if key != nil {
+			ids = append(ids, aggregation.IDOf(key))
+		}
+	}
+	people, err := aggregation.NewEnrolled(ids)
+	s.must(err)
+	return people
+}
+
+// invites says whether a device is one of the round's: enrolled when its
+// population was frozen, and drawn.
+func (r *Round) invites(id aggregation.DeviceID) bool {
+	_, enrolled := r.people.Path(id)
+	return enrolled && r.cfg.Eligible(id)
+}
+
+// Invited says the same to a test.
+func (s *Server) Invited(r *Round, id aggregation.DeviceID) bool { return r.invites(id) }
 
 // SignPlan signs a plan without opening a round for it.
 func (s *Server) SignPlan(p plan.Plan) plan.Signed {
@@ -198,8 +237,11 @@ func (s *Server) Close(r *Round) (sum []int64, set []aggregation.DeviceID) {
 		s.must(err)
 		answers = append(answers, *a)
 	}
-	sum, err = aggregation.Unmask(r.cfg, u, total, answers)
+	sum, wrong, err := aggregation.Unmask(r.cfg, u, total, answers)
 	s.must(err)
+	if len(wrong) > 0 {
+		s.t.Fatalf("members %v answered wrongly", wrong)
+	}
 	return sum, set
 }
 
@@ -285,18 +327,8 @@ func (s *Server) stage(r *Round, h *aggregation.Header, vector []byte) (*api.Upl
 			return refuse, nil
 		}
 	}
-	for j, m := range s.nodes {
-		mine, err := h.ForMember(uint16(j + 1))
-		if err != nil {
-			return nil, err
-		}
-		verdicts, _, err := m.Accept(r.cfg.Round(), []*aggregation.MemberHeader{mine})
-		if err != nil {
-			return nil, err
-		}
-		if verdicts[0].Reason != aggregation.Accepted {
-			return nil, fmt.Errorf("member %d: %w", j+1, verdicts[0].Reason)
-		}
+	if err := s.judge(r, h, vector); err != nil {
+		return nil, err
 	}
 	r.staged[h.ID] = &stagedUpload{h, digest, vector}
 	r.state[h.ID] = api.UploadState_UPLOAD_STATE_STAGED
@@ -305,6 +337,36 @@ func (s *Server) stage(r *Round, h *aggregation.Header, vector []byte) (*api.Upl
 		return answer, s.lie.Upload(h.ID, answer)
 	}
 	return answer, nil
+}
+
+// judge has every member judge the header, and checks that their shares lie on
+// polynomials.
+func (s *Server) judge(r *Round, h *aggregation.Header, vector []byte) error {
+	path, _ := r.people.Path(h.ID)
+	var answers []aggregation.CheckAnswer
+	for j, m := range s.nodes {
+		judge, err := m.Judge(r.cfg.Round())
+		if err != nil {
+			return err
+		}
+		mine, err := h.ForMember(uint16(j+1), path)
+		if err != nil {
+			return err
+		}
+		verdicts, _, err := m.Accept(r.cfg.Round(), judge.Open([]*aggregation.MemberHeader{mine}))
+		if err != nil {
+			return err
+		}
+		if verdicts[0].Reason != aggregation.Accepted {
+			return fmt.Errorf("member %d: %w", j+1, verdicts[0].Reason)
+		}
+		answers = append(answers, aggregation.CheckAnswer{Member: uint16(j + 1), Words: verdicts[0].Check})
+	}
+	wrong, err := aggregation.CheckShares(r.cfg, h, vector, answers)
+	if err == nil && len(wrong) > 0 {
+		err = fmt.Errorf("members %v answered the check wrongly", wrong)
+	}
+	return err
 }
 
 func reject(r api.RejectReason) *api.UploadResponse {

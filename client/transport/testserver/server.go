@@ -40,6 +40,7 @@ const (
 	Members   = 3
 	Corrupt   = 1
 	Packing   = 2
+	Sleepers  = 8 // enrolled devices that never answer, so that a population is one
 )
 
 // Server is one task at work. Its methods may be called from the test's
@@ -75,12 +76,14 @@ type Server struct {
 
 // Lies are what a test makes the server say; nil handles change nothing.
 type Lies struct {
-	CheckIn func(*api.CheckInResponse)                              // changes an answer
-	Blob    func(model.Digest, []byte) []byte                       // changes a blob
-	Upload  func(aggregation.DeviceID, *api.UploadResponse) error   // changes an answer after the upload was taken
-	Receipt func(aggregation.DeviceID, *api.ReceiptResponse)        // changes an answer
-	Enroll  func(*api.EnrollResponse)                               // changes an answer
-	Staging func(aggregation.DeviceID) (refuse *api.UploadResponse) // refuses instead of staging
+	CheckIn func(*api.CheckInResponse)                            // changes an answer
+	Blob    func(model.Digest, []byte) []byte                     // changes a blob
+	Upload  func(aggregation.DeviceID, *api.UploadResponse) error // changes an answer after the upload was taken
+	Receipt func(aggregation.DeviceID, *api.ReceiptResponse)      // changes an answer
+	Enroll  func(*api.EnrollResponse)                             // changes an answer
+
+	InviteAll bool                                                    // offers a round also to devices that its lot did not choose
+	Staging   func(aggregation.DeviceID) (refuse *api.UploadResponse) // refuses instead of staging
 }
 
 // New starts a server on loopback; it stops with the test.

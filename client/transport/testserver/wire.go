@@ -54,6 +54,8 @@ func (s *Server) CheckIn(_ context.Context, r *api.CheckInRequest) (*api.CheckIn
 		answer.Wait = &api.Wait{Reason: api.WaitReason_WAIT_REASON_TASK_FINISHED}
 	case s.round == nil:
 		answer.Wait = &api.Wait{Reason: api.WaitReason_WAIT_REASON_NO_ROUND, RetryAfterMs: 20}
+	case !s.round.invites(id) && !s.lie.InviteAll:
+		answer.Wait = &api.Wait{Reason: api.WaitReason_WAIT_REASON_NO_ROUND, RetryAfterMs: 20}
 	case s.round.staged[id] != nil:
 		answer.Wait = &api.Wait{Reason: api.WaitReason_WAIT_REASON_ALREADY_COUNTED, RetryAfterMs: 20}
 	default:
@@ -125,7 +127,11 @@ func (s *Server) Upload(stream grpc.ClientStreamingServer[api.UploadRequest, api
 		return stream.SendAndClose(reject(api.RejectReason_REJECT_REASON_NO_SUCH_ROUND))
 	}
 	h, err := aggregation.ParseHeader(head.GetHeader())
-	if err != nil || aggregation.VerifyHeader(r.cfg, h) != nil {
+	if err != nil {
+		return stream.SendAndClose(reject(api.RejectReason_REJECT_REASON_HEADER))
+	}
+	path, _ := r.people.Path(h.ID)
+	if aggregation.VerifyHeader(r.cfg, h, path) != nil {
 		return stream.SendAndClose(reject(api.RejectReason_REJECT_REASON_HEADER))
 	}
 	vector, err := receive(stream, head.GetVectorBytes(), uint64(r.cfg.Params().VectorLen()))
