@@ -2,7 +2,9 @@ package aggregation
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // benchParams is the design's production default: n_max = 2^14, 16-bit inputs, m = 9, c = 2, rho = 2.
@@ -92,6 +94,7 @@ func BenchmarkAccept(b *testing.B) {
 				headers = append(headers, w.cut(w.seal(i, make([]int32, 2048)).Header, 0))
 			}
 			b.ReportAllocs()
+			start := processTime(b)
 			for b.Loop() {
 				n.restart(b)
 				for _, v := range judged(b, n, w.cfg.Round(), headers) {
@@ -100,9 +103,19 @@ func BenchmarkAccept(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/batch, "us/header")
+			b.ReportMetric(float64((processTime(b)-start).Microseconds())/float64(b.N)/batch, "cpu-us/header")
 		})
 	}
+}
+
+// processTime is the processor time of this process, all of its threads: what a busy machine does not change.
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func judged(t testing.TB, n *node, id RoundID, headers []*MemberHeader) []Verdict {

@@ -32,6 +32,25 @@ func TestChallengeIsDrawn(t *testing.T) {
 	}
 }
 
+// Words are read as Field.Parse reads them, whatever their length.
+func TestWordsAreParsed(t *testing.T) {
+	for _, p := range []uint64{share.P, 70368744067073, 1<<31 - 19, 4294967291} {
+		field, err := share.NewField(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, last := range []uint64{0, 1, p - 1, p, p + 1, 1<<(8*field.Bytes()) - 1} {
+			packed := make([]byte, 3*field.Bytes())
+			field.Put(packed, []uint64{7, last, p - 1})
+			want, err := field.Parse(packed)
+			got := make([]uint64, 3)
+			if ok := parseWords(field, got, packed); ok != (err == nil) || ok && !slices.Equal(got, want) {
+				t.Errorf("p = %d: %d: %v, %v", p, last, ok, err)
+			}
+		}
+	}
+}
+
 // checks has the device's header judged by the nodes and returns their check answers; nodes that refuse are left out.
 func (w *world) checks(h *Header, nodes []int) []CheckAnswer {
 	w.t.Helper()
@@ -50,8 +69,9 @@ func (w *world) reshare(up *Upload, i int, change func(member int, words []uint6
 	for j, n := range w.nodes {
 		key := n.member.rounds[w.cfg.Round().Whole()].key
 		p := w.cfg.params
-		words, _, reason := openShare(key, envelopeInfo(w.cfg.digest, up.Header.ID, up.Header.Nonce, uint16(j+1)), up.Header.Envelopes[j],
-			p.shares.Field(), p.AnswerWords()+p.CheckWords())
+		words := make([]uint64, p.AnswerWords()+p.CheckWords())
+		_, reason := openShare(key, envelopeInfo(w.cfg.digest, up.Header.ID, up.Header.Nonce, uint16(j+1)), up.Header.Envelopes[j],
+			p.shares.Field(), words)
 		if reason != Accepted {
 			w.t.Fatal(reason)
 		}

@@ -3,6 +3,7 @@ package aggregation
 import (
 	"crypto/ecdh"
 	"crypto/hpke"
+	"encoding/binary"
 	"fmt"
 
 	"tutti/aggregation/share"
@@ -96,20 +97,33 @@ func sealShare(key hpke.PublicKey, info []byte, field share.Field, words []uint6
 	return hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), info, plain)
 }
 
-// openShare is the member's end: ReasonEnvelope if it does not open, ReasonShare if its content is not
-// n words of the field. Both results are the caller's to erase: packed holds the words as they came.
-func openShare(key hpke.PrivateKey, info, envelope []byte, field share.Field, n int) (words []uint64, packed []byte, reason Reason) {
+// openShare is the member's end: ReasonEnvelope if it does not open, ReasonShare if its content is not len(words) words of the
+// field, which it writes to words. Both results are the caller's to erase: packed holds the words as they came.
+func openShare(key hpke.PrivateKey, info, envelope []byte, field share.Field, words []uint64) (packed []byte, reason Reason) {
 	plain, err := hpke.Open(key, hpke.HKDFSHA256(), hpke.AES256GCM(), info, envelope)
 	if err != nil {
-		return nil, nil, ReasonEnvelope
+		return nil, ReasonEnvelope
 	}
-	if len(plain) != 1+field.Bytes()*n || plain[0] != shareVersion {
+	if len(plain) != 1+field.Bytes()*len(words) || plain[0] != shareVersion || !parseWords(field, words, plain[1:]) {
 		clear(plain)
-		return nil, nil, ReasonShare
+		return nil, ReasonShare
 	}
-	if words, err = field.Parse(plain[1:]); err != nil {
-		clear(plain)
-		return nil, nil, ReasonShare
+	return plain[1:], Accepted
+}
+
+// parseWords is Field.Parse into words, which a member does for every upload; false is ErrWord. Its time depends on lengths alone.
+func parseWords(field share.Field, words []uint64, packed []byte) bool {
+	if field.Bytes() != 4 {
+		parsed, err := field.Parse(packed)
+		copy(words, parsed)
+		clear(parsed)
+		return err == nil
 	}
-	return words, plain[1:], Accepted
+	p, outside := field.Modulus(), uint64(0)
+	for i := range words {
+		v := uint64(binary.BigEndian.Uint32(packed[4*i:]))
+		words[i] = v
+		outside |= p - 1 - v // its top bit is set if v >= p
+	}
+	return outside>>63 == 0
 }

@@ -82,24 +82,25 @@ func (j *Judge) openAll(opened []Opened, batch []*MemberHeader, good int) {
 	size := (p.AnswerWords() + p.CheckWords()) * p.shares.Field().Bytes()
 	slab := make([]byte, good*size)
 	chi := make([]uint64, p.AnswerWords()*p.blindWords())
+	words := make([]uint64, p.AnswerWords()+p.blindWords()+p.proofWords())
+	defer clear(words)
 	for i, h := range batch {
 		if o := &opened[i]; o.reason == Accepted {
-			if o.reason = j.open(o, h, slab[:size:size], chi); o.reason == Accepted {
+			if o.reason = j.open(o, h, slab[:size:size], chi, words); o.reason == Accepted {
 				slab = slab[size:]
 			}
 		}
 	}
 }
 
-// open keeps the share in into, and behind it the answers to the checks in place of what was shared for them; chi is scratch.
-func (j *Judge) open(o *Opened, h *MemberHeader, into []byte, chi []uint64) Reason {
+// open keeps the share in into, and behind it the answers to the checks in place of what was shared for them; chi and words are scratch.
+func (j *Judge) open(o *Opened, h *MemberHeader, into []byte, chi, words []uint64) Reason {
 	p := j.cfg.params
 	field, n, k := p.shares.Field(), p.AnswerWords(), p.blindWords()
-	words, packed, reason := openShare(j.key, envelopeInfo(o.cfg, h.ID, h.Nonce, h.Member), h.Envelope, field, n+k+p.proofWords())
+	packed, reason := openShare(j.key, envelopeInfo(o.cfg, h.ID, h.Nonce, h.Member), h.Envelope, field, words)
 	if reason != Accepted {
 		return reason
 	}
-	defer clear(words)
 	defer clear(packed)
 	if err := challenge(o.cfg, o.entry.Digest, field, chi); err != nil {
 		panic("aggregation: a key stream ran dry: " + err.Error())

@@ -43,8 +43,9 @@ func TestSealIsMaskAndShares(t *testing.T) {
 	var shares []share.Share
 	for j, n := range w.nodes {
 		key := n.member.rounds[w.cfg.Round()].key
-		words, _, reason := openShare(key, envelopeInfo(w.cfg.Digest(), up.Header.ID, up.Header.Nonce, uint16(j+1)), up.Header.Envelopes[j],
-			p.shares.Field(), p.AnswerWords()+p.CheckWords())
+		words := make([]uint64, p.AnswerWords()+p.CheckWords())
+		_, reason := openShare(key, envelopeInfo(w.cfg.Digest(), up.Header.ID, up.Header.Nonce, uint16(j+1)), up.Header.Envelopes[j],
+			p.shares.Field(), words)
 		if reason != Accepted {
 			t.Fatal(reason)
 		}
