@@ -22,8 +22,8 @@ type Config struct {
 	Times     [][]int64 // seconds since 1970, one for each event; nil: the place in the history
 	Tokens    []string  // one-time tokens, one for each device
 
-	// Cohort is how many devices are asked for a round; nil: a tenth more than
-	// its goal. More than there are means all.
+	// Cohort is how many of the devices that the round's lot admits are asked for
+	// it; nil: a tenth more than its goal. More than there are means all.
 	Cohort func(plan.Plan) int
 	Seed   uint64 // decides who is asked
 
@@ -82,13 +82,21 @@ func newKey() (client.Key, error) {
 	return history.NewKey(secret)
 }
 
-// Event is what an Observer hears: RoundSeen, Answered or RoundAsked.
+// Event is what an Observer hears: Enrolled, RoundSeen, Answered or RoundAsked.
 type Event interface{ event() }
+
+// Enrolled says that one more device is enrolled. A round's population is
+// frozen before it opens, so Run enrols all devices before the first round.
+type Enrolled struct {
+	Device   int
+	Done, Of int
+}
 
 // RoundSeen says that a round is open, and who will be asked.
 type RoundSeen struct {
-	Plan  plan.Plan
-	Asked int
+	Plan     plan.Plan
+	Eligible int // devices that the lot admits
+	Asked    int // of those
 }
 
 // Answered says what came of asking one device.
@@ -107,6 +115,7 @@ type RoundAsked struct {
 	Took                                  time.Duration
 }
 
+func (Enrolled) event()   {}
 func (RoundSeen) event()  {}
 func (Answered) event()   {}
 func (RoundAsked) event() {}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tutti/aggregation"
 	"tutti/client"
 	"tutti/client/history"
 	"tutti/client/store"
@@ -27,6 +28,8 @@ type device struct {
 	mu       sync.Mutex // held while the device is awake
 	store    store.Memory
 	recorded bool
+	id       aggregation.DeviceID // once it is enrolled
+	enrolled bool
 }
 
 // New makes the devices; nothing is sent.
@@ -129,13 +132,13 @@ func (f *Fleet) all() []int {
 	return list
 }
 
-// Enrol enrols every device that is not enrolled yet.
+// Enrol enrols every device that is not enrolled yet. Only who is enrolled when
+// a round opens can take part in it.
 func (f *Fleet) Enrol(ctx context.Context) error {
 	return f.each(ctx, f.all(), func(ctx context.Context, i int) error {
 		for attempt := 1; ; attempt++ {
-			err := f.awake(i, None, func(d *client.Device) error { return d.Enroll(ctx) })
+			err := f.awake(i, None, func(d *client.Device) error { return f.enrol(ctx, i, d) })
 			if err == nil {
-				f.counts.enrolled.Add(1)
 				return nil
 			}
 			if !errors.Is(err, client.ErrUnavailable) || ctx.Err() != nil || attempt == maxAttempts {
@@ -146,6 +149,21 @@ func (f *Fleet) Enrol(ctx context.Context) error {
 			}
 		}
 	})
+}
+
+// enrol enrols device i, which is awake, if it is not enrolled yet.
+func (f *Fleet) enrol(ctx context.Context, i int, d *client.Device) error {
+	dev := &f.devices[i]
+	if dev.enrolled {
+		return nil
+	}
+	if err := d.Enroll(ctx); err != nil {
+		return err
+	}
+	dev.id, dev.enrolled = d.Privacy().Device, true
+	done := f.counts.enrolled.Add(1)
+	f.cfg.Observer(Enrolled{Device: i, Done: int(done), Of: len(f.devices)})
+	return nil
 }
 
 // maxAttempts at reaching a server that does not answer, for one device.

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tutti/aggregation"
 	"tutti/client"
 	"tutti/client/fleet"
 	"tutti/client/transport/testserver"
@@ -87,6 +88,9 @@ func (w *world) run() (f *fleet.Fleet, wait func() error) {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	if err := f.Enrol(ctx); err != nil { // the first round's population holds all of them
+		w.t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
 	return f, func() error { defer cancel(); return <-done }
@@ -128,6 +132,50 @@ func (w *world) members(r *testserver.Round) []int {
 		w.t.Fatalf("%d devices in the set, %d in the sum", len(set), len(in))
 	}
 	return in
+}
+
+// TestFleetHeedsTheLot: about half of the devices are drawn; those are asked, and
+// no others. All or none of 20 are drawn with probability 2^-19.
+func TestFleetHeedsTheLot(t *testing.T) {
+	w := newWorld(t)
+	enrolled, seen := 0, fleet.RoundSeen{}
+	observe := w.config.Observer
+	w.config.Observer = func(e fleet.Event) {
+		w.mu.Lock()
+		switch e := e.(type) {
+		case fleet.Enrolled:
+			if enrolled++; e.Of != devices || e.Done < 1 || e.Done > devices {
+				t.Errorf("progress %d of %d", e.Done, e.Of)
+			}
+		case fleet.RoundSeen:
+			seen = e
+		}
+		w.mu.Unlock()
+		observe(e)
+	}
+	_, wait := w.run()
+	spec := quiet()
+	spec.Goal = 12
+	spec.Edit = func(p *plan.Plan) { p.Threshold = aggregation.EveryDevice / 2 }
+	r := w.Open(spec)
+	w.waitFor(r)
+	w.Finish()
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if enrolled != devices || seen.Eligible != seen.Asked || seen.Asked == 0 || seen.Asked == devices {
+		t.Errorf("%d enrolled, %d eligible, %d asked", enrolled, seen.Eligible, seen.Asked)
+	}
+	for i, o := range w.answered[r.Number] {
+		if o.Kind != client.Contributed {
+			t.Errorf("device %d: %s, %v", i, o.Label(), o.Err)
+		}
+	}
+	if len(w.answered[r.Number]) != seen.Asked || w.Count(r) != seen.Asked {
+		t.Errorf("%d asked, %d answered, %d uploads", seen.Asked, len(w.answered[r.Number]), w.Count(r))
+	}
 }
 
 func TestFleetFollowsTheServer(t *testing.T) {

@@ -4,20 +4,23 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"tutti/client"
-	"tutti/privacy/plan"
 )
 
-// Run follows the server: it waits for a round to open, asks the round's
-// devices to contribute, and waits for the next one, until the task is finished
-// (nil) or ctx ends. A server that does not answer is waited for.
+// Run enrols the devices and follows the server: it waits for a round to open,
+// asks the round's devices to contribute, and waits for the next one, until the
+// task is finished (nil) or ctx ends. A server that does not answer is waited for.
 func (f *Fleet) Run(ctx context.Context) error {
+	if err := f.enrolPatiently(ctx); err != nil {
+		return err
+	}
 	last, deaf := uint64(0), 0
 	for turn := 0; ; turn++ {
-		p, finished, err := f.probe(ctx, last, turn)
+		open, finished, err := f.probe(ctx, last, turn)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -33,39 +36,50 @@ func (f *Fleet) Run(ctx context.Context) error {
 			return err
 		}
 		deaf = 0
-		if p == nil {
+		if open == nil {
 			if err := sleep(ctx, f.cfg.Poll); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := f.round(ctx, *p); err != nil {
+		if err := f.round(ctx, open); err != nil {
 			return err
 		}
-		last = p.Round
+		last = open.Plan.Round
 	}
 }
 
-// probe asks whether a round after last is open: the plan, or nil. It asks the
-// devices in the order in which the next round would, another one each turn,
-// and takes nothing from them.
-func (f *Fleet) probe(ctx context.Context, last uint64, turn int) (p *plan.Plan, finished bool, err error) {
-	order := f.order(last + 1)
-	err = f.awake(order[turn%len(order)], None, func(d *client.Device) error {
-		if err := d.Enroll(ctx); err != nil {
+// enrolPatiently is Enrol with a server that may not be there yet.
+func (f *Fleet) enrolPatiently(ctx context.Context) error {
+	for deaf := 1; ; deaf++ {
+		err := f.Enrol(ctx)
+		if err == nil || !errors.Is(err, client.ErrUnavailable) || ctx.Err() != nil {
 			return err
 		}
+		if err := backoff(ctx, deaf); err != nil {
+			return err
+		}
+	}
+}
+
+// probe asks whether a round after last is open: what a device was shown of it,
+// or nil. It asks the devices in the order in which the next round would,
+// another one each turn, since only those that the lot admits are shown a round,
+// and takes nothing from them.
+func (f *Fleet) probe(ctx context.Context, last uint64, turn int) (open *client.Preview, finished bool, err error) {
+	order := f.order(last + 1)
+	err = f.awake(order[turn%len(order)], None, func(d *client.Device) error {
 		preview, err := d.DryRun(ctx)
 		if err != nil {
 			return err
 		}
 		finished = preview.Outcome.Kind == client.NothingToDo
-		if preview.Plan.Round > last {
-			p = &preview.Plan
+		if preview.Plan.Round > last && preview.Config != nil {
+			open = &preview
 		}
 		return nil
 	})
-	return p, finished, err
+	return open, finished, err
 }
 
 // order is the seeded order in which the devices are asked for a round.
@@ -73,12 +87,13 @@ func (f *Fleet) order(round uint64) []int {
 	return rand.New(rand.NewPCG(f.cfg.Seed, round)).Perm(len(f.devices))
 }
 
-// round asks the devices of a round.
-func (f *Fleet) round(ctx context.Context, p plan.Plan) error {
-	start := time.Now()
-	asked := f.order(p.Round)
-	asked = asked[:min(max(f.cfg.Cohort(p), 0), len(asked))]
-	f.cfg.Observer(RoundSeen{Plan: p, Asked: len(asked)})
+// round asks the devices of a round: those that its lot admits, in the seeded
+// order, up to Cohort.
+func (f *Fleet) round(ctx context.Context, open *client.Preview) error {
+	start, p := time.Now(), open.Plan
+	eligible := slices.DeleteFunc(f.order(p.Round), func(i int) bool { return !open.Config.Eligible(f.devices[i].id) })
+	asked := eligible[:min(max(f.cfg.Cohort(p), 0), len(eligible))]
+	f.cfg.Observer(RoundSeen{Plan: p, Eligible: len(eligible), Asked: len(asked)})
 	f.counts.asked.Add(int64(len(asked)))
 	var kinds [5]atomic.Int64
 	err := f.each(ctx, asked, func(ctx context.Context, i int) error {
