@@ -2,6 +2,7 @@ package silo
 
 import (
 	"errors"
+	"math/big"
 	"testing"
 
 	"github.com/tuneinsight/lattigo/v5/ring"
@@ -159,5 +160,39 @@ func TestSumBeyondTheBound(t *testing.T) {
 	}
 	if _, err := o.Combine(); !errors.Is(err, ErrRange) {
 		t.Fatalf("a sum of more than four bounds: %v", err)
+	}
+}
+
+// A coefficient is taken as the integer nearest zero, and only within Q/16 of it, on both sides.
+func TestResidueNearZeroOnly(t *testing.T) {
+	w := newWorld(t, small())
+	p := w.cfg.params
+	d, q, modulus := newDecoder(p), p.literal.product(), new(big.Int).SetUint64(p.literal.Plaintext)
+	for _, c := range []struct {
+		num, den int64 // x = Q·num/den
+		taken    bool
+	}{{0, 1, true}, {1, 17, true}, {-1, 17, true}, {1, 15, false}, {-1, 15, false}, {1, 2, false}, {-1, 4, false}, {1, 4, false}, {-1, 1 << 40, true}, {1, 1 << 40, true}} {
+		x := new(big.Int).Div(new(big.Int).Mul(q, big.NewInt(c.num)), big.NewInt(c.den))
+		for j, prime := range p.literal.Moduli {
+			d.scaled.Coeffs[j][5] = new(big.Int).Mod(x, new(big.Int).SetUint64(prime)).Uint64()
+		}
+		v, taken := d.residue(5)
+		if taken != c.taken || taken && v != new(big.Int).Mod(x, modulus).Uint64() {
+			t.Errorf("Q·%d/%d: taken %v as %d", c.num, c.den, taken, v)
+		}
+	}
+}
+
+// Whoever is not in the active set cannot take part in the opening, even with an answer to the very proposal.
+func TestAnswerFromOutsideTheActiveSet(t *testing.T) {
+	w, tally, proposal, partials := opened(t)
+	o, err := NewOpening(tally, proposal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := start(kindPartial, w.cfg.digest, 3, 0)
+	b = append(b, partials[0][headerLen:len(partials[0])-64]...)
+	if err := o.Add(sign(b, w.signers[3])); !errors.Is(err, RefuseActiveSet) {
+		t.Fatalf("organisation 3 of 0, 1, 2: %v", err)
 	}
 }

@@ -123,7 +123,7 @@ func (p *Party) Join(shares [][]byte) ([]Record, error) {
 		return nil, nil
 	case p.closed:
 		return nil, RefuseClosed
-	case set.view != p.view || !bytes.Equal(shares[p.index], p.keyShare):
+	case !bytes.Equal(shares[p.index], p.keyShare): // ours carries our view, and all carry the same
 		return nil, RefuseOtherView
 	}
 	public, err := p.cfg.collect(set)
