@@ -113,7 +113,7 @@ func (e *Enrolled) Sign(enroller ed25519.PrivateKey, task string) Population {
 
 // Verify reports whether the enroller gave its word on this population for the task.
 func (p Population) Verify(enroller ed25519.PublicKey, task string) bool {
-	return p.Size > 0 && verifyDigest(enroller, labelPopulation, p.digest(task), p.Signature)
+	return verifyDigest(enroller, labelPopulation, p.digest(task), p.Signature)
 }
 
 func (p Population) digest(task string) Digest {
@@ -127,7 +127,7 @@ func (p Population) digest(task string) Digest {
 // Holds reports whether the id is the device at the path's place. The shape of the tree follows from Size alone,
 // so a place has one path, of one length, and holds one id.
 func (p Population) Holds(id DeviceID, path EnrolmentPath) bool {
-	if path.Index >= p.Size || len(path.Siblings) > maxEnrolmentPath {
+	if path.Index >= p.Size {
 		return false
 	}
 	node, siblings := populationLeaf(id), path.Siblings
