@@ -109,7 +109,7 @@ func (o options) runScale() error {
 
 // round runs the whole round.
 func (o options) round() (*scaleReport, error) {
-	began, v, dim := time.Now(), o.variants[0], o.dims[0]
+	began, used, v, dim := time.Now(), processorTime(), o.variants[0], o.dims[0]
 	c, err := newCast(dim, o.devices, v)
 	if err != nil {
 		return nil, err
@@ -128,6 +128,7 @@ func (o options) round() (*scaleReport, error) {
 	if err := s.open(r, workers); err != nil {
 		return nil, err
 	}
+	r.Seconds["total, processor time"] = (processorTime() - used).Seconds()
 	r.Seconds["total, by the clock"], r.Peak = time.Since(began).Seconds(), resident("VmHWM")
 	return r, nil
 }
@@ -372,7 +373,7 @@ func (r *scaleReport) print() {
 	})
 	t.AppendSeparator()
 	for _, name := range []string{"setup", "seal", "verify", "judge, all members", "check", "fold", "collecting, by the clock",
-		"sign, certify, release", "unmask", "total, by the clock"} {
+		"sign, certify, release", "unmask", "total, by the clock", "total, processor time"} {
 		t.AppendRow(table.Row{name, seconds(r.Seconds[name])})
 	}
 	t.AppendSeparator()
