@@ -96,7 +96,8 @@ func BenchmarkAccept(b *testing.B) {
 			b.ReportAllocs()
 			start := processTime(b)
 			for b.Loop() {
-				n.restart(b)
+				held := n.member.rounds[w.cfg.Round()].shards[0]
+				held.accepted, held.batches = make(map[DeviceID]acceptance), nil
 				for _, v := range judged(b, n, w.cfg.Round(), headers) {
 					if v.Reason != Accepted {
 						b.Fatal(v.Reason)
