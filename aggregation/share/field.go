@@ -103,6 +103,9 @@ func (f Field) Centre(v uint64) int64 {
 	return int64(v) - int64(f.p&-((f.p/2-v)>>63))
 }
 
+// dotBlock products and a reduced number before them, shifted down by 64 bits, stay below 4p < 2^63.
+const dotBlock = 16
+
 // Dot is Σ a_i·b_i over the length of a; b is at least as long. Up to 2^30 terms.
 func (f Field) Dot(a, b []uint64) uint64 {
 	b = b[:len(a)]
@@ -115,10 +118,18 @@ func (f Field) Dot(a, b []uint64) uint64 {
 		return reduce31(sum)
 	}
 	var hi, lo, carry uint64
-	for i, v := range a {
-		h, l := bits.Mul64(v, b[i]) // h < p/8
-		lo, carry = bits.Add64(lo, l, 0)
-		hi = f.once(hi + h + carry)
+	for len(a) > 0 {
+		k := min(len(a), dotBlock)
+		few := b[:k]
+		for i, v := range a[:k] {
+			h, l := bits.Mul64(v, few[i]) // h < p/8
+			lo, carry = bits.Add64(lo, l, 0)
+			hi += h + carry
+		}
+		hi -= 2 * f.p // was below 4p
+		hi += 2 * f.p & uint64(int64(hi)>>63)
+		hi = f.once(hi)
+		a, b = a[k:], b[k:]
 	}
 	return f.reduce(hi, lo)
 }
