@@ -52,11 +52,11 @@ func (f Field) Parse(b []byte) ([]uint64, error) {
 // Draw fills dst with uniform elements by rejection: little-endian words of r, of 32 bits if p is that short and of 64 if
 // not, masked to the length of p.
 func (f Field) Draw(r io.Reader, dst []uint64) error {
-	size := 8
-	if f.Bits() <= 32 {
-		size = 4
+	long := f.Bits() > 32
+	size := 4
+	if long {
+		size = 8
 	}
-	mask := uint64(1)<<f.Bits() - 1
 	buf := make([]byte, size*len(dst))
 	defer clear(buf)
 	for len(dst) > 0 {
@@ -64,16 +64,35 @@ func (f Field) Draw(r io.Reader, dst []uint64) error {
 		if _, err := io.ReadFull(r, b); err != nil {
 			return fmt.Errorf("share: randomness: %w", err)
 		}
-		for ; len(b) > 0; b = b[size:] {
-			v := uint64(binary.LittleEndian.Uint32(b))
-			if size == 8 {
-				v = binary.LittleEndian.Uint64(b)
-			}
-			if v &= mask; v < f.p {
-				dst[0] = v
-				dst = dst[1:]
-			}
+		if long {
+			dst = dst[f.take64(dst, b):]
+		} else {
+			dst = dst[f.take32(dst, b):]
 		}
 	}
 	return nil
+}
+
+// take64 writes the words of b that are elements, and returns how many they are; take32 does so for short ones. What is rejected
+// is no secret, so they may branch on it.
+func (f Field) take64(dst []uint64, b []byte) (n int) {
+	mask := uint64(1)<<f.Bits() - 1
+	for ; len(b) >= 8; b = b[8:] {
+		if v := binary.LittleEndian.Uint64(b) & mask; v < f.p {
+			dst[n] = v
+			n++
+		}
+	}
+	return n
+}
+
+func (f Field) take32(dst []uint64, b []byte) (n int) {
+	mask := uint32(1)<<f.Bits() - 1
+	for ; len(b) >= 4; b = b[4:] {
+		if v := uint64(binary.LittleEndian.Uint32(b) & mask); v < f.p {
+			dst[n] = v
+			n++
+		}
+	}
+	return n
 }
