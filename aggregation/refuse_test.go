@@ -57,6 +57,9 @@ func TestT3_15_WhatMembersRefuse(t *testing.T) {
 		}
 		_, err = sign(setOf(t, ups[:5]))
 		wantRefusal(t, "a second set", err, RefuseOtherSet)
+		if v := w.show(0, ups[5].Header, ups[4].Header); v[0].Reason != ReasonClosed || v[1].Reason != Accepted {
+			t.Errorf("a new device and a known one after the signature: %v", v)
+		}
 		step()
 		_, _, err = n.member.Abandon(w.cfg.Round())
 		wantRefusal(t, "abandon after a signature", err, RefuseSigned)

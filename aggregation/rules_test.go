@@ -364,8 +364,24 @@ func TestRule11_AnIDIsInOneShard(t *testing.T) {
 	}
 	checkIndicator(t, total, counted)
 
-	fresh, _ := splitWorld(t, 40)
+	fresh, shards := splitWorld(t, 40)
 	n := fresh.nodes[1]
+	for what, from := range map[string]struct {
+		node *node
+		cfg  *Config
+	}{"opened for another shard": {n, shards[1]}, "opened by another member": {fresh.nodes[0], shards[0]}} {
+		in := fresh.in(from.cfg)
+		judge, err := from.node.member.Judge(from.cfg.Round())
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := judge.Open([]*MemberHeader{in.cut(in.sealShard()[0].Header, int(from.node.setup.Index)-1)})
+		_, records, err := n.member.Accept(shards[0].Round(), opened)
+		wantRefusal(t, what, err, RefuseOtherConfig)
+		if records != nil {
+			t.Errorf("%s: records", what)
+		}
+	}
 	other := fresh.shard(1).Literal()
 	other.Groups = 2
 	renamed := n.member.rounds[fresh.cfg.Round()]
