@@ -113,8 +113,9 @@ func TestHonestFailures(t *testing.T) {
 		if err := w.mask.Open(x, w.public, u.secret, u.packed); err != nil {
 			t.Fatal(err)
 		}
-		failed, const1000 := 0.0, 1000.0
-		for range int(const1000) {
+		const tries = 1000
+		failed := 0.0
+		for range tries {
 			bad := false
 			for _, l := range project(w.seed(), x) {
 				bad = bad || l > int64(w.check.bound) || l < -int64(w.check.bound)
@@ -123,8 +124,8 @@ func TestHonestFailures(t *testing.T) {
 				failed++
 			}
 		}
-		if d := math.Abs(failed - const1000*c.rate); d > 6*math.Sqrt(const1000*c.rate*(1-c.rate))+5*c.rate {
-			t.Errorf("slack %v: %v of 1000 tries failed, expected %v", c.slack, failed, 1000*c.rate)
+		if d := math.Abs(failed - tries*c.rate); d > 6*math.Sqrt(tries*c.rate*(1-c.rate))+5*c.rate {
+			t.Errorf("slack %v: %v of 1000 tries failed, expected %v", c.slack, failed, tries*c.rate)
 		}
 	}
 }
