@@ -87,12 +87,17 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
 	flags.BoolVar(&t.NoiseOff, "privacy-off", false, "no noise, for tests of sums; the report says so in red")
+	flags.BoolVar(&t.Classical, "classical", false, "smaller envelopes that a quantum computer could open one day")
 	flags.IntVar(&tokens, "tokens", 0, "enrolment tokens to make (default: twice the goal)")
 	return cmd
 }
 
 func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile, nodes []string, tokens int) error {
 	s.Recipe.Noise = !t.NoiseOff
+	if tokens == 0 {
+		tokens = 2 * s.Recipe.Goal
+	}
+	s.Recipe.People = tokens
 	for _, n := range nodes {
 		address, key, found := strings.Cut(n, "=")
 		if !found {
@@ -152,9 +157,6 @@ func (a *app) makeTask(ctx context.Context, dir string, t taskFile, s setup, n i
 	}
 	if err := t.write(filepath.Join(dir, "task.json")); err != nil {
 		return err
-	}
-	if n == 0 {
-		n = 2 * s.Recipe.Goal
 	}
 	path := filepath.Join(dir, "tokens.txt")
 	if err := writeTokens(ctx, srv, path, n); err != nil {
@@ -230,7 +232,7 @@ func readSetup(dir string) (setup, taskFile, error) {
 }
 
 func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Offline: true, Log: a.logger("server")}
+	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, Offline: true, Log: a.logger("server")}
 	roster, err := t.roster()
 	if err != nil {
 		return c, err

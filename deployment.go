@@ -137,7 +137,7 @@ func (a *app) startServer(d *deployment, spec deploymentSpec) error {
 	d.server, err = server.Open(server.Config{
 		Dir: filepath.Join(spec.dir, "server"), Task: spec.task, Purpose: spec.purpose,
 		Committee: nodes, Corrupt: spec.corrupt, Budget: spec.budget, Delta: spec.delta,
-		TLS: settings, Limits: crowd(), Log: a.logger("server"), Observer: spec.observer,
+		Suite: d.task.suite(), Enrolled: d.task.Devices, TLS: settings, Limits: crowd(), Log: a.logger("server"), Observer: spec.observer,
 		Pace: server.Pace{NoRound: 100 * time.Millisecond, Full: time.Second, Counted: 100 * time.Millisecond},
 	})
 	if err != nil {

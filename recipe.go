@@ -20,6 +20,7 @@ import (
 type recipe struct {
 	Goal    int           `json:"goal"`    // devices wanted in a round
 	Epsilon float64       `json:"epsilon"` // of the whole claim
+	People  int           `json:"people"`  // devices that may enrol: one a token
 	Rounds  int           `json:"rounds"`  // model rounds; automatic: as the planner advises
 	Size    string        `json:"size"`    // "small" or "table"
 	Noise   bool          `json:"noise"`
@@ -53,6 +54,9 @@ func (r recipe) spec(items int) (blend.Spec, error) {
 // split plans the budget. Without noise it still says who must be in a sum.
 func (r recipe) split(items, dim int) (plan.Split, error) {
 	wish := plan.Wish{Goal: r.Goal, Epsilon: r.Epsilon, Items: items, Dim: dim}
+	if r.People > 0 {
+		wish.Population, wish.Threshold = r.People, server.Threshold(server.DefaultAsked, r.Goal, r.People)
+	}
 	switch {
 	case r.Rounds == 0:
 		wish.Model = plan.ModelOff

@@ -71,6 +71,7 @@ func newShow(a *app, u *ui, f demoFlags, ds *dataset.Dataset, source string) (*s
 	if f.Goal > len(ds.Users) {
 		return nil, usageError("--cohort %d, and there are %d devices", f.Goal, len(ds.Users))
 	}
+	f.People = len(ds.Users)
 	if f.user < 0 || f.user >= len(ds.Users) {
 		return nil, usageError("--user %d: there are %d people", f.user, len(ds.Users))
 	}

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 
+	"tutti/aggregation"
 	"tutti/model"
 	"tutti/model/dataset"
 	"tutti/privacy/accounting"
@@ -31,6 +32,7 @@ type taskFile struct {
 	Budget    string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
 	Delta     string     `json:"delta"`
 	NoiseOff  bool       `json:"noise_off,omitempty"` // tests and comparisons only
+	Classical bool       `json:"classical,omitempty"` // envelopes without the post-quantum half: smaller, and a recording may be opened one day
 }
 
 type taskNode struct {
@@ -87,6 +89,14 @@ func parseKey(what, s string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
+// suite is that of the envelopes.
+func (t taskFile) suite() aggregation.Suite {
+	if t.Classical {
+		return aggregation.SuiteX25519
+	}
+	return aggregation.SuiteMLKEM768X25519
+}
+
 // roster lists the pinned identities of the committee nodes.
 func (t taskFile) roster() ([]ed25519.PublicKey, error) {
 	roster := make([]ed25519.PublicKey, len(t.Committee))
@@ -119,6 +129,7 @@ func (t taskFile) policy() (plan.Policy, error) {
 		Task: t.Task, Operator: operator, Enroller: enroller, Committee: roster,
 		MinMembers: (len(roster)+t.Corrupt)/2 + 1, MinCorrupt: t.Corrupt, MinCohort: t.MinCohort,
 		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff,
+		MinPopulation: t.Devices, PostQuantum: !t.Classical,
 	}
 	if t.Budget == "" && !t.NoiseOff {
 		return plan.Policy{}, fmt.Errorf("a task with noise needs a budget")

@@ -32,6 +32,7 @@ type Config struct {
 	Packing    int               // key words in one share polynomial [2]
 	Suite      aggregation.Suite // of the envelopes [SuiteMLKEM768X25519: a recording of them opens to no quantum computer]
 	Enrolled   int               // fewest devices that are enrolled before a round opens [the round's goal]
+	Asked      int               // devices that the lot makes eligible for each that a round wants [DefaultAsked]
 	MinMembers int               // fewest nodes that a round opens with [the quorum of all: as many may be missing at the opening as later]
 
 	Budget *big.Rat // rho of the whole task; nil: no bound is claimed (noise off)
@@ -66,6 +67,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Suite == 0 {
 		c.Suite = aggregation.SuiteMLKEM768X25519
+	}
+	if c.Asked == 0 {
+		c.Asked = DefaultAsked
 	}
 	if c.MinMembers == 0 {
 		c.MinMembers = (len(c.Committee)+c.Corrupt)/2 + 1
@@ -103,6 +107,9 @@ func (c Config) check() error {
 	}
 	if c.Task == "" || len(c.Task) > 64 || strings.Trim(c.Task, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || strings.Trim(c.Task, ".") == "" {
 		return fmt.Errorf("server: the task's name %q is not 1 to 64 of a-z 0-9 . _ -", c.Task)
+	}
+	if c.Asked < 1 {
+		return fmt.Errorf("server: %d devices asked for each that is wanted", c.Asked)
 	}
 	if !c.Suite.Valid() {
 		return fmt.Errorf("server: there is no suite %v", c.Suite)

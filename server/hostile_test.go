@@ -183,6 +183,83 @@ func TestUnenrolledUpload(t *testing.T) {
 	r.wait(t)
 }
 
+// TestLotChooses: of many devices the lot makes few eligible; the others are sent home, and their own SDK would not seal.
+func TestLotChooses(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Asked = 2 })
+	for { // until the lot leaves enough; who is drawn is nobody's choice
+		r := w.start(w.spec(3, 3, 8))
+		var drawn, others []*device
+		for _, d := range w.spare {
+			for d.offer = nil; ; time.Sleep(5 * time.Millisecond) {
+				a, err := d.checkIn()
+				w.must(err)
+				if d.offer = a.GetOffer(); d.offer != nil {
+					drawn = append(drawn, d)
+				} else if a.GetWait().GetReason() == api.WaitReason_WAIT_REASON_NO_ROUND && w.server.open() == nil {
+					continue // not open yet
+				} else {
+					others = append(others, d)
+				}
+				break
+			}
+		}
+		if len(drawn) < 3 || len(drawn) > 8 || len(others) == 0 {
+			w.server.Abandon()
+			r.wait(t)
+			continue
+		}
+		cfg, err := aggregation.ParseConfig(drawn[0].offer.GetConfig())
+		w.must(err)
+		for _, d := range others {
+			client := aggregation.Client{Key: d.key, Pins: aggregation.Pins{Enroller: w.server.Enroller(), Roster: w.cfg.roster()}}
+			if _, err := client.Seal(rand.Reader, cfg, aggregation.Digest{}, make([]int32, cfg.Params().Dim()), cfg.Params().Bound()); !errors.Is(err, aggregation.ErrEnrol) {
+				t.Errorf("a device that was sent home seals: %v", err)
+			}
+		}
+		var numbers []int
+		for i, d := range drawn[:3] {
+			d.seal(i)
+			if got := d.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
+				t.Errorf("a drawn device: %v", got)
+			}
+			numbers = append(numbers, i)
+		}
+		r.wait(t)
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		exact(t, r.result, numbers)
+		if p := r.result.Plan; p.Threshold == aggregation.EveryDevice || int(p.Population.Size) != enrolledAtOnce {
+			t.Errorf("threshold %d of %d devices", p.Threshold, p.Population.Size)
+		}
+		w.publish(r.result)
+		return
+	}
+}
+
+func (c Config) roster() (keys []ed25519.PublicKey) {
+	for _, p := range c.Committee {
+		keys = append(keys, p.Identity)
+	}
+	return keys
+}
+
+// open is the round that is offered, if there is one.
+func (s *Server) open() *intake {
+	s.mu.Lock()
+	a := s.round
+	s.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.offer == nil {
+		return nil
+	}
+	return a.intake
+}
+
 // spoil replaces envelopes by garbage, under the device's own good signature: only their members can notice.
 func (d *device) spoil(members ...int) {
 	h := d.sealed.Header

@@ -145,7 +145,7 @@ func (c childConfig) serve() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cfg := Config{Dir: c.Dir, Task: "test", Budget: big.NewRat(1, 1), Delta: "1e-06", TLS: serving, Windows: quickWindows,
+	cfg := Config{Dir: c.Dir, Task: "test", Asked: 1000, Budget: big.NewRat(1, 1), Delta: "1e-06", TLS: serving, Windows: quickWindows,
 		Limits: wire.Limits{PerHost: 1e6, PerIdent: 1e6}, Observer: func(e Event) { fmt.Println(e) }}
 	for _, n := range c.Nodes {
 		cfg.Committee = append(cfg.Committee, committee.Peer{Address: n.Address, Identity: ed25519.PublicKey(n.Identity), TLS: toNodes})

@@ -65,6 +65,16 @@ func (e *EnrolledError) Error() string {
 	return fmt.Sprintf("server: %d of the %d devices that a round needs are enrolled", e.Have, e.Want)
 }
 
+// DefaultAsked is how many devices the lot makes eligible for each that is wanted: many are busy, offline or empty.
+const DefaultAsked = 2
+
+// Threshold is the lot's, for a round that wants goal devices of a population: asked times as many are eligible on average,
+// and all of them where there are no more. The fewer are eligible, the fewer corrupt ones can be in a sum
+// (privacy/plan, Colluders).
+func Threshold(asked, goal, population int) uint64 {
+	return aggregation.ThresholdFor(uint32(min(asked*goal, population)), uint32(population))
+}
+
 // devicesWanted is how many devices must be enrolled before a round opens.
 func (s *Server) devicesWanted(spec RoundSpec) int {
 	want := s.cfg.Enrolled

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,9 +225,28 @@ func TestOverTheWire(t *testing.T) {
 	}
 }
 
+// TestOlderFormatIsRefused: promises that an older program wrote are left alone, with a sentence that says what to do.
+func TestOlderFormatIsRefused(t *testing.T) {
+	b := newBench(t)
+	b.openRound(b.sign(b.plan(1)))
+	b.must(b.node.db.Update(context.Background(), func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DROP TABLE meta`)
+		return err
+	}))
+	b.must(b.node.Close())
+	n, err := Open(b.cfg)
+	if err == nil {
+		n.Close()
+		t.Fatal("a directory of format 1 was opened")
+	}
+	if !strings.Contains(err.Error(), "format 1") {
+		t.Errorf("the refusal says %q", err)
+	}
+}
+
 func FuzzParseKey(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(append([]byte{1, 0, 2, 7, 7}, make([]byte, 64)...))
+	f.Add(append([]byte{1, 0, 2, 7, 7}, make([]byte, 32+64)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := ParseKey(b)
 		if err == nil && !bytes.Equal(marshalKey(k), b) {

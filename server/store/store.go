@@ -70,6 +70,9 @@ func (s *Store) start() error {
 	if version != "2" {
 		return fmt.Errorf("%s: the data directory has format %s, this program reads format 2: use the program that wrote it", s.dir, version)
 	}
+	if err := s.db.Update(ctx, func(tx *sql.Tx) error { _, err := tx.Exec(placeIndex); return err }); err != nil {
+		return err
+	}
 	err := s.rebuild(func(query string, scan func(*sql.Rows) error) error { return s.db.Query(ctx, query, nil, scan) })
 	if err != nil {
 		return err
