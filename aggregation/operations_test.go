@@ -378,3 +378,63 @@ func TestForget(t *testing.T) {
 		n.restart(t)
 	}
 }
+
+// What no run of a member leaves behind in a round of several shards is refused as well.
+func TestRestoreRefusesDamagedShards(t *testing.T) {
+	w, shards := splitWorld(t, 40)
+	n := w.nodes[0]
+	key := func(kind string, shard uint32) string {
+		return recordKey(kind, RoundID{Task: "demo", Round: 7, Shard: shard})
+	}
+	var batch []byte
+	for k, cfg := range shards[:2] {
+		s := w.in(cfg)
+		ups := s.sealShard()
+		s.acceptAll(all(5), ups)
+		if k == 0 {
+			batch = bytes.Clone(n.store[key(kindAccepted, 0)+"/00000000"])
+			s.answers([]int{0}, s.certify(all(5), setOf(t, ups)))
+		}
+	}
+	other := shards[1].Literal()
+	other.Groups = 2
+	foreign := (&memberShard{id: shards[1].Round(), cfg: w.config(other)}).configRecord()
+	open := cloneStore(n.store)
+	for _, cfg := range shards[1:] {
+		_, records, err := n.member.Abandon(cfg.Round())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.write(records)
+	}
+	for name, c := range map[string]struct {
+		from   map[string][]byte
+		damage func(s map[string][]byte)
+	}{
+		"the key goes before the last shard": {open, func(s map[string][]byte) { delete(s, key(kindKey, 0)); delete(s, key(kindList, 0)) }},
+		"the list of keys is gone":           {open, func(s map[string][]byte) { delete(s, key(kindList, 0)) }},
+		"another list of keys":               {open, func(s map[string][]byte) { s[key(kindList, 0)][len(s[key(kindList, 0)])-1] ^= 1 }},
+		"a list of keys without the key":     {n.store, func(s map[string][]byte) { s[key(kindList, 0)] = open[key(kindList, 0)] }},
+		"the key outlives the last shard": {n.store, func(s map[string][]byte) {
+			s[key(kindKey, 0)], s[key(kindList, 0)] = open[key(kindKey, 0)], open[key(kindList, 0)]
+		}},
+		"a shard of a round split otherwise": {open, func(s map[string][]byte) {
+			s[key(kindConfig, 1)] = foreign.Value
+			delete(s, key(kindAccepted, 1)+"/00000000")
+		}},
+		"acceptances outlive the answer":          {open, func(s map[string][]byte) { s[key(kindAccepted, 0)+"/00000000"] = batch }},
+		"an abandoned shard keeps its records":    {n.store, func(s map[string][]byte) { s[key(kindConfig, 1)] = open[key(kindConfig, 1)] }},
+		"a shard abandoned as the whole round is": {n.store, func(s map[string][]byte) { v := s[key(kindAbandoned, 1)]; v[len(v)-65] = 1 }},
+	} {
+		store := cloneStore(c.from)
+		c.damage(store)
+		var records []Record
+		for k, v := range store {
+			records = append(records, Record{k, v})
+		}
+		if _, err := RestoreMember(n.setup, records); !errors.Is(err, ErrRecord) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	n.restart(t) // undamaged, it comes back
+}
