@@ -47,8 +47,6 @@ func (r *memberRound) consistent() error {
 		return fmt.Errorf("%w: the round's key is gone before its last shard", errState)
 	case r.seed != nil && r.finished(cfg.literal.Groups):
 		return fmt.Errorf("%w: the round's key outlives its last shard", errState)
-	case r.seed != nil && r.list == nil:
-		return fmt.Errorf("%w: a configuration before the list of keys", errState)
 	}
 	return nil
 }
