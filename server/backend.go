@@ -232,6 +232,8 @@ func (b backend) Receipt(ctx context.Context, task string, number uint64, device
 		return wire.Receipt{State: wire.Rejected, Reason: round.DropCommittee}, nil
 	case store.UnsoundUpload:
 		return wire.Receipt{State: wire.Rejected, Reason: round.DropSharing}, nil
+	case store.OversizedUpload:
+		return wire.Receipt{State: wire.Rejected, Reason: round.DropNorm}, nil
 	}
 	return wire.Receipt{State: wire.Staged}, nil
 }

@@ -77,6 +77,9 @@ func (a *active) findings(cfg *aggregation.Config, c round.Check, answers [][]ag
 		case errors.Is(err, aggregation.ErrSharing):
 			a.s.log.Warn("an upload's key shares are unsound", "round", a.key.Round, "members", len(answers[i]))
 			out[i].Sharing = round.Unsound
+		case errors.Is(err, aggregation.ErrNorm):
+			a.s.log.Warn("an upload's vector is too long", "round", a.key.Round)
+			out[i].Sharing = round.Oversized
 		case err != nil:
 			return nil, err
 		default:

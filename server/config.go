@@ -33,6 +33,7 @@ type Config struct {
 	Suite      aggregation.Suite // of the envelopes [SuiteMLKEM768X25519: a recording of them opens to no quantum computer]
 	Enrolled   int               // fewest devices that are enrolled before a round opens [the round's goal]
 	Asked      int               // devices that the lot makes eligible for each that a round wants [DefaultAsked]
+	CheckNorm  bool              // have every upload's norm proven: garbage and boosted uploads are found before they are summed
 	MinMembers int               // fewest nodes that a round opens with [the quorum of all: as many may be missing at the opening as later]
 
 	Budget *big.Rat // rho of the whole task; nil: no bound is claimed (noise off)

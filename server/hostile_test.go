@@ -349,6 +349,35 @@ func TestGarbageVoidsTheRound(t *testing.T) {
 	w.publish(r.result)
 }
 
+// TestNormCheck: where norms are proven, a vector of one device that is too long is found before it is summed; the others'
+// sum is exact. A device's own SDK would not seal it, so the test signs another vector under an honest proof.
+func TestNormCheck(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.CheckNorm = true })
+	r := w.start(w.spec(4, 3, 500))
+	w.together(3)
+	liar := w.device()
+	liar.await()
+	liar.seal(5)
+	rand.Read(liar.sealed.Vector)
+	cfg, err := aggregation.ParseConfig(liar.offer.GetConfig())
+	w.must(err)
+	liar.sealed.Header.VecHash = vectorHash(cfg, liar.sealed.Vector)
+	liar.spoil()
+	if got := liar.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
+		t.Fatalf("garbage: %v", got)
+	}
+	w.server.CloseCollection()
+	r.wait(t)
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	exact(t, r.result, []int{0, 1, 2})
+	if got := liar.receipt(r.result.Round); got.GetReason() != api.RejectReason_REJECT_REASON_NORM {
+		t.Errorf("the device is told %v", got)
+	}
+	w.publish(r.result)
+}
+
 // vectorHash finds the hash under which a vector is signed, by asking the check for it.
 func vectorHash(cfg *aggregation.Config, vector []byte) aggregation.Digest {
 	h := sha256.New()

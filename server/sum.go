@@ -115,7 +115,7 @@ func (s *Server) counters(ctx context.Context, k store.Key) (Counters, error) {
 			c.UploadMillis = append(c.UploadMillis, float64(u.Millis))
 		case store.LateUpload:
 			c.Late++
-		case store.RefusedUpload, store.UnsoundUpload:
+		case store.RefusedUpload, store.UnsoundUpload, store.OversizedUpload:
 			c.Refused++
 		}
 	}

@@ -159,6 +159,7 @@ const (
 	RejectReason_REJECT_REASON_SPENT         RejectReason = 10 // the device's budget on this task is spent
 	RejectReason_REJECT_REASON_SHARING       RejectReason = 11 // the committee's shares of the key do not lie on one polynomial
 	RejectReason_REJECT_REASON_NOT_ELIGIBLE  RejectReason = 12 // the device is not drawn for this round, or belongs to another shard of it
+	RejectReason_REJECT_REASON_NORM          RejectReason = 13 // the vector is longer than the round allows for one device
 )
 
 // Enum value maps for RejectReason.
@@ -177,6 +178,7 @@ var (
 		10: "REJECT_REASON_SPENT",
 		11: "REJECT_REASON_SHARING",
 		12: "REJECT_REASON_NOT_ELIGIBLE",
+		13: "REJECT_REASON_NORM",
 	}
 	RejectReason_value = map[string]int32{
 		"REJECT_REASON_UNSPECIFIED":   0,
@@ -192,6 +194,7 @@ var (
 		"REJECT_REASON_SPENT":         10,
 		"REJECT_REASON_SHARING":       11,
 		"REJECT_REASON_NOT_ELIGIBLE":  12,
+		"REJECT_REASON_NORM":          13,
 	}
 )
 
@@ -2530,7 +2533,7 @@ const file_tutti_proto_rawDesc = "" +
 	"\x11UPLOAD_STATE_LATE\x10\x03\x12\x19\n" +
 	"\x15UPLOAD_STATE_REJECTED\x10\x04\x12\x1a\n" +
 	"\x16UPLOAD_STATE_ABANDONED\x10\x05\x12\x18\n" +
-	"\x14UPLOAD_STATE_UNKNOWN\x10\x06*\x8d\x03\n" +
+	"\x14UPLOAD_STATE_UNKNOWN\x10\x06*\xa5\x03\n" +
 	"\fRejectReason\x12\x1d\n" +
 	"\x19REJECT_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREJECT_REASON_NO_SUCH_ROUND\x10\x01\x12\x1e\n" +
@@ -2545,7 +2548,8 @@ const file_tutti_proto_rawDesc = "" +
 	"\x13REJECT_REASON_SPENT\x10\n" +
 	"\x12\x19\n" +
 	"\x15REJECT_REASON_SHARING\x10\v\x12\x1e\n" +
-	"\x1aREJECT_REASON_NOT_ELIGIBLE\x10\f2\xc7\x02\n" +
+	"\x1aREJECT_REASON_NOT_ELIGIBLE\x10\f\x12\x16\n" +
+	"\x12REJECT_REASON_NORM\x10\r2\xc7\x02\n" +
 	"\aDevices\x12;\n" +
 	"\x06Enroll\x12\x17.tutti.v1.EnrollRequest\x1a\x18.tutti.v1.EnrollResponse\x12>\n" +
 	"\aCheckIn\x12\x18.tutti.v1.CheckInRequest\x1a\x19.tutti.v1.CheckInResponse\x12@\n" +

@@ -227,5 +227,6 @@ var drops = map[round.DropReason]api.RejectReason{
 	round.DropCommittee:   api.RejectReason_REJECT_REASON_COMMITTEE,
 	round.DropSpent:       api.RejectReason_REJECT_REASON_SPENT,
 	round.DropSharing:     api.RejectReason_REJECT_REASON_SHARING,
+	round.DropNorm:        api.RejectReason_REJECT_REASON_NORM,
 	round.DropNotEligible: api.RejectReason_REJECT_REASON_NOT_ELIGIBLE,
 }

@@ -76,7 +76,7 @@ func (m *Machine) find(u int, f Finding) {
 			m.event(Event{Kind: UploadWrong, Member: j, ID: up.ID})
 		}
 	}
-	if f.Sharing == Unsound && before.Sharing != Unsound {
+	if f.Sharing.bad() && !before.Sharing.bad() {
 		m.event(Event{Kind: UploadUnsound, ID: up.ID})
 	}
 	now := 0

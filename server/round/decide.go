@@ -58,7 +58,7 @@ func (m *Machine) doubt(q []int) ([]int, []Event) {
 				who = j
 			}
 		}
-		if complaints != 1 || up.finding.Sharing == Unsound {
+		if complaints != 1 || up.finding.Sharing.bad() {
 			continue
 		}
 		lone[who]++
@@ -103,6 +103,8 @@ func (m *Machine) refusedBy(q []int) []Refusal {
 		case up.late:
 		case up.finding.Sharing == Unsound:
 			out = append(out, Refusal{up.ID, DropSharing})
+		case up.finding.Sharing == Oversized:
+			out = append(out, Refusal{up.ID, DropNorm})
 		case slices.ContainsFunc(q, func(j int) bool { return up.says(j) == refused }):
 			out = append(out, Refusal{up.ID, DropCommittee})
 		}

@@ -103,7 +103,7 @@ func inputOf(kind, arg byte) Input {
 	case 14:
 		return Revealed{Member: j, Coin: []byte{arg}}
 	case 15:
-		one := Finding{Sharing: Sound - Sharing(arg/32%2) + Sharing(arg/128), Wrong: []int{j}[:arg/16%2]}
+		one := Finding{Sharing: Sound - Sharing(arg/32%2) + Sharing(arg/128*(1+arg%2)), Wrong: []int{j}[:arg/16%2]}
 		return Checked{Batch: int(arg / 64), Findings: []Finding{one, {Sharing: Sound}, one}[:1+arg%3]}
 	}
 	return Tick{}

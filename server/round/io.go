@@ -101,10 +101,14 @@ type Finding struct {
 type Sharing uint8
 
 const (
-	Unproved Sharing = iota // fewer members accepted the upload than the check needs
-	Sound                   // the words lie on one polynomial, but for those of Finding.Wrong
-	Unsound                 // they do not: the upload would spoil the sum
+	Unproved  Sharing = iota // fewer members accepted the upload than the check needs
+	Sound                    // the words lie on one polynomial, but for those of Finding.Wrong
+	Unsound                  // they do not: the upload would spoil the sum
+	Oversized                // they do, and show that the vector is longer than the round allows
 )
+
+// bad says that the upload is left out whatever the members said of it.
+func (s Sharing) bad() bool { return s == Unsound || s == Oversized }
 
 // Ask is what a member is asked.
 type Ask uint8
@@ -147,7 +151,7 @@ type Transition struct {
 	Refused  []Refusal // at FROZEN: uploads in time that the members or the check refused; the others outside U are late
 }
 
-// Refusal is an upload in time that is not in U, and why: DropCommittee or DropSharing.
+// Refusal is an upload in time that is not in U, and why: DropCommittee, DropSharing or DropNorm.
 type Refusal struct {
 	ID     ID
 	Reason DropReason
@@ -188,7 +192,7 @@ const (
 	MemberWrong   // its answer to the certificate was wrong and was corrected
 	UploadRefused // a committee member refused an upload
 	UploadWrong   // a committee member's words on an upload contradict the others'
-	UploadUnsound // an upload's shares are not shares of one key
+	UploadUnsound // an upload's shares are not shares of one key, or its vector is too long
 )
 
 // Event is for people and metrics; nothing depends on it.

@@ -80,6 +80,7 @@ const (
 	DropSlow                              // too many requests of this device
 	DropSharing                           // the shares of the key are not shares of one key
 	DropNotEligible                       // not drawn for this round, or of another shard of it
+	DropNorm                              // the vector is longer than the round allows
 	lastDropPlus1                         // keep last
 )
 
@@ -98,6 +99,7 @@ var dropReasons = [...]reason{
 	DropStorage:     {"the server could not store the upload", RetryNow, "storage"},
 	DropSlow:        {"too many requests in a short time", RetryLater, "rate"},
 	DropSharing:     {"the upload's key shares do not belong to one key, so it would have spoilt the sum", RetryNext, "sharing"},
+	DropNorm:        {"the upload is larger than the round allows for one device", RetryNext, "norm"},
 	DropNotEligible: {"the device is not drawn for this round", RetryNext, "not_eligible"},
 }
 

@@ -135,8 +135,11 @@ func moveUploads(tx *sql.Tx, c Change) error {
 		for _, r := range t.Refused {
 			in[r.ID] = true
 			state := RefusedUpload
-			if r.Reason == round.DropSharing {
+			switch r.Reason {
+			case round.DropSharing:
 				state = UnsoundUpload
+			case round.DropNorm:
+				state = OversizedUpload
 			}
 			if _, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND device = ?`, int(state), c.Task, int64(c.Round), r.ID[:]); err != nil {
 				return err

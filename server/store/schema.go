@@ -21,7 +21,7 @@ var schema = []string{
 		task TEXT NOT NULL, round INTEGER NOT NULL, rho TEXT NOT NULL, state INTEGER NOT NULL,
 		PRIMARY KEY (task, round)) STRICT, WITHOUT ROWID`,
 
-	// state: 1 staged, 2 counted, 3 late, 4 refused by the committee, 5 of unsound key shares.
+	// state: 1 staged, 2 counted, 3 late, 4 refused by the committee, 5 of unsound key shares, 6 too long.
 	`CREATE TABLE IF NOT EXISTS uploads (
 		task TEXT NOT NULL, round INTEGER NOT NULL, device BLOB NOT NULL, digest BLOB NOT NULL,
 		slot INTEGER NOT NULL, header INTEGER NOT NULL, state INTEGER NOT NULL, millis INTEGER NOT NULL,

@@ -17,7 +17,8 @@ const (
 	CountedUpload
 	LateUpload
 	RefusedUpload
-	UnsoundUpload // its key shares were not shares of one key
+	UnsoundUpload   // its key shares were not shares of one key
+	OversizedUpload // its vector was longer than the round allows
 )
 
 // Staged is a staged upload.
