@@ -188,19 +188,17 @@ func TestLotChooses(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Asked = 2 })
 	for { // until the lot leaves enough; who is drawn is nobody's choice
 		r := w.start(w.spec(3, 3, 8))
+		for w.server.open() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
 		var drawn, others []*device
 		for _, d := range w.spare {
-			for d.offer = nil; ; time.Sleep(5 * time.Millisecond) {
-				a, err := d.checkIn()
-				w.must(err)
-				if d.offer = a.GetOffer(); d.offer != nil {
-					drawn = append(drawn, d)
-				} else if a.GetWait().GetReason() == api.WaitReason_WAIT_REASON_NO_ROUND && w.server.open() == nil {
-					continue // not open yet
-				} else {
-					others = append(others, d)
-				}
-				break
+			a, err := d.checkIn()
+			w.must(err)
+			if d.offer = a.GetOffer(); d.offer != nil {
+				drawn = append(drawn, d)
+			} else if others = append(others, d); a.GetWait().GetReason() != api.WaitReason_WAIT_REASON_NO_ROUND {
+				t.Errorf("a device that is not drawn waits for %v", a.GetWait().GetReason())
 			}
 		}
 		if len(drawn) < 3 || len(drawn) > 8 || len(others) == 0 {
