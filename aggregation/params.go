@@ -33,7 +33,7 @@ type ParamsLiteral struct {
 	Members int          // m, size of the committee
 	Corrupt int          // c, members that may collude with the server, >= 1
 	Rho     int          // ρ, key words packed into one polynomial, in [1, Quorum-Corrupt]
-	Profile mask.Profile // mask.Standard unless set
+	Profile mask.Profile // 0: the smaller upload of mask.Standard and mask.Paired
 	Norm    int64        // bound on the Euclidean norm of one device's vector, noise included; 0: not checked
 }
 
@@ -46,11 +46,34 @@ type Params struct {
 	norm    *validity.Check // nil unless Norm > 0
 }
 
-// NewParams checks every rule of sections 2 and 4 and returns the immutable parameters.
+// NewParams checks every rule of sections 2 and 4 and returns the immutable parameters. Where the literal leaves the
+// profile open, the one with the smaller upload of those with at least minSecurity bits is taken.
 func NewParams(l ParamsLiteral) (*Params, error) {
-	if l.Profile == 0 {
-		l.Profile = mask.Standard
+	if l.Profile != 0 {
+		return newParams(l)
 	}
+	l.Profile = mask.Paired
+	paired, pairedErr := newParams(l)
+	l.Profile = mask.Standard
+	standard, err := newParams(l)
+	switch {
+	case pairedErr != nil:
+		return standard, err
+	case err != nil, standard.mask.Security() < minSecurity, paired.uploadLen() < standard.uploadLen():
+		return paired, nil
+	}
+	return standard, nil
+}
+
+// minSecurity is the classical security in bits below which a profile is not taken by itself.
+const minSecurity = 128
+
+// uploadLen is the length of an upload but for its header's fields.
+func (p *Params) uploadLen() int {
+	return p.VectorLen() + p.literal.Members*p.EnvelopeLen(SuiteX25519)
+}
+
+func newParams(l ParamsLiteral) (*Params, error) {
 	if l.NMin < 2 || l.NMax < l.NMin {
 		return nil, fmt.Errorf("%w: need 2 <= NMin <= NMax, have %d and %d", ErrCohort, l.NMin, l.NMax)
 	}

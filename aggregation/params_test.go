@@ -37,10 +37,34 @@ func TestCommitteeSizing(t *testing.T) {
 	}
 }
 
+// An open profile is the one with the smaller upload; an odd dimension, and the norm check, leave only the standard one.
+func TestOpenProfile(t *testing.T) {
+	large := ParamsLiteral{Dim: 1 << 17, Bound: 1<<15 - 1, NMin: 100, NMax: 1 << 14, Members: 9, Corrupt: 2, Rho: 2}
+	small, odd, norm, crowd := large, large, large, large
+	small.Dim, odd.Dim, norm.Norm = 1<<12, 1<<17-1, 1<<14
+	crowd.Dim, crowd.NMax, crowd.Bound = 1<<12, 1<<20, 1<<11-1 // 121 bits in the standard profile
+	for name, c := range map[string]struct {
+		l    ParamsLiteral
+		want mask.Profile
+	}{"large": {large, mask.Paired}, "small": {small, mask.Standard}, "odd": {odd, mask.Standard}, "norm": {norm, mask.Standard}, "crowd": {crowd, mask.Paired}} {
+		p, err := NewParams(c.l)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := p.Literal().Profile; got != c.want {
+			t.Errorf("%s: profile %d, want %d", name, got, c.want)
+		}
+		again, err := NewParams(p.Literal())
+		if err != nil || again.Literal() != p.Literal() {
+			t.Errorf("%s: the chosen profile does not stand by itself: %v", name, err)
+		}
+	}
+}
+
 // T3.22 and T1.7: everything is refused before any key is made.
 func TestT3_22_ParamsRefuse(t *testing.T) {
 	good := ParamsLiteral{Dim: 1 << 20, Bound: 1<<15 - 1, NMin: 100, NMax: 1 << 14, Members: 9, Corrupt: 2, Rho: 2}
-	if p, err := NewParams(good); err != nil || p.Literal().Profile != mask.Standard {
+	if p, err := NewParams(good); err != nil || p.Literal().Profile != mask.Paired {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
