@@ -7,8 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"tutti/aggregation/mask"
@@ -232,5 +235,51 @@ func TestRecordedEnvelope(t *testing.T) {
 	info[len(info)-1]++
 	if _, reason := openShare(key, info, unhex(rec.Envelope), share.Default(), words); reason != ReasonEnvelope {
 		t.Errorf("under another member's info: %v", reason)
+	}
+}
+
+// SPEC.md lists every reason and refusal by number, and every label.
+func TestSpecificationIsComplete(t *testing.T) {
+	b, err := os.ReadFile("SPEC.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := string(b)
+	need := func(text string) {
+		if !strings.Contains(spec, text) {
+			t.Errorf("SPEC.md lacks %q", text)
+		}
+	}
+	for r := range reasonCount {
+		need(fmt.Sprintf("| %d | %s |", r, r.Label()))
+	}
+	for r := Refusal(1); r < refusalCount; r++ {
+		need(fmt.Sprintf("| %d | %s |", r, r.Label()))
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("validity/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	label := regexp.MustCompile(`"tutti/agg/v1/([a-z/]+)"`)
+	found := 0
+	for _, file := range append(sources, more...) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range label.FindAllStringSubmatch(string(code), -1) {
+			need("`" + m[1] + "`")
+			found++
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d labels found in the code", found)
 	}
 }
