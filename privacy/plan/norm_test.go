@@ -59,7 +59,8 @@ func TestNorm(t *testing.T) {
 
 func TestNormInAggregation(t *testing.T) {
 	p := sample(t)
-	p.CheckNorm = true
+	p.Mechanism = design(t, func(l *mechanism.Literal) { l.NMin, l.NMax, l.Colluders = 2100, 3900, 195 }) // a sum domain that the check fits
+	p.CheckNorm, p.Goal = true, 3000
 	a, err := Aggregation(p)
 	if err != nil {
 		t.Fatal(err)
