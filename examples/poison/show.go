@@ -50,7 +50,7 @@ func noisePart(o options) (part, error) {
 }
 
 func networkPart(o options) (part, error) {
-	ds, err := invent(300, 150, o.seed)
+	ds, err := invent(200, 150, o.seed)
 	if err != nil {
 		return part{}, err
 	}
@@ -58,7 +58,7 @@ func networkPart(o options) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	return part{"network", fmt.Sprintf("A Transformer of %d numbers, %d rounds without noise; 300 invented people", n.model.Layout().Size(), o.rounds), n.world, n.learn}, nil
+	return part{"network", fmt.Sprintf("A Transformer of %d numbers, %d rounds without noise; 200 invented people", n.model.Layout().Size(), o.rounds), n.world, n.learn}, nil
 }
 
 // show prints one part: a line for each defence, NDCG@10 of honest people for each attack, and beside a backdoor the
