@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"tutti/aggregation/mask"
@@ -196,4 +197,20 @@ func checkNorm(cfg *Config, h *Header, vector []byte, answers []share.Share) (wr
 		return nil, fmt.Errorf("%w: device %v: %w", ErrNorm, h.ID, err)
 	}
 	return wrong, nil
+}
+
+// checkProvenSum refuses (mask.ErrGarbled) what n proven vectors cannot sum to, as a wrong sum of keys makes of it: a vector that passed
+// is of norm √2·B, B/Δ in units of the sum, and rounding adds one at most to a coordinate. Under a wrong key every coordinate is
+// uniform in the sum domain T, of norm T·√(d/12): it is found as long as that is more, which says that the domain has room for it.
+func (p *Params) checkProvenSum(sum []int64, n int) error {
+	ring := p.mask.Literal()
+	limit := float64(n)*math.Sqrt2*float64(p.norm.Bound())/float64(ring.Q>>ring.LogT) + math.Sqrt(float64(len(sum)))
+	squares := 0.0
+	for _, v := range sum {
+		squares += float64(v) * float64(v)
+	}
+	if squares > limit*limit {
+		return fmt.Errorf("%w: a norm of %.3g, %d proven vectors reach %.3g", mask.ErrGarbled, math.Sqrt(squares), n, limit)
+	}
+	return nil
 }

@@ -21,7 +21,8 @@ var (
 // Unmask opens the sum over U (section 3, step 5): c+ρ answers determine the sum of the keys, and of c+ρ+2e answers e may be
 // wrong; those are corrected and wrong names their members, ascending. An answer that is badly formed, of another round or set,
 // or not signed by its member is as if it had not come. More wrong ones than can be corrected: ErrInconsistent.
-// sum must hold exactly the vectors of U. The result has Dim coordinates with |result_j| <= |U|·Bound.
+// sum must hold exactly the vectors of U. The result has Dim coordinates with |result_j| <= |U|·Bound; with the norm check it is no
+// longer than that many proven vectors, whatever their coordinates (ErrGarbled for both).
 func Unmask(cfg *Config, set *Set, sum *Accumulator, answers []Answer) (result []int64, wrong []uint16, err error) {
 	p := cfg.params
 	if sum.cfg != cfg.digest || sum.n != set.Len() {
@@ -45,15 +46,26 @@ func Unmask(cfg *Config, set *Set, sum *Accumulator, answers []Answer) (result [
 		wrong = append(wrong, uint16(x))
 	}
 	defer clear(key)
-	if p.norm != nil { // CheckShares has judged each of the vectors; no bound on their sum is left to judge
-		out, err := p.mask.UnmaskProven(seedA(cfg.digest), key, sum.sums)
-		return out, wrong, err
-	}
-	out, err := p.mask.Unmask(seedA(cfg.digest), key, sum.sums, set.Len())
+	out, err := p.unmask(cfg.digest, key, sum)
 	if errors.Is(err, mask.ErrGarbled) {
 		return nil, nil, fmt.Errorf("%w: %w", ErrGarbled, err)
 	}
-	return out, wrong, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, wrong, nil
+}
+
+// unmask decodes, and refuses (mask.ErrGarbled) what is no sum of honest masks, or in rounds with a norm of proven vectors.
+func (p *Params) unmask(cfg Digest, key []int64, sum *Accumulator) ([]int64, error) {
+	if p.norm == nil {
+		return p.mask.Unmask(seedA(cfg), key, sum.sums, sum.n)
+	}
+	out, err := p.mask.UnmaskProven(seedA(cfg), key, sum.sums)
+	if err != nil {
+		return nil, err
+	}
+	return out, p.checkProvenSum(out, sum.n)
 }
 
 // validShares keeps one valid answer of each member; others are as if they had not come.
