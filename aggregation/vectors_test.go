@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"tutti/aggregation/mask"
 	"tutti/aggregation/share"
 )
+
+var update = flag.Bool("update", false, "rewrite vectors and transcripts in testdata")
 
 // TestVectors makes every file of testdata/vectors again and compares it byte for byte; -update writes them.
 //
