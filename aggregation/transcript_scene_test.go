@@ -74,7 +74,8 @@ func (s *scene) members() []int { return numbersIn(s.t, []string{fmt.Sprintf("1-
 
 func (s *scene) round(o order) {
 	p := ParamsLiteral{Dim: o.number("devices", 0), Bound: 1000, NMin: o.number("nmin", 0), NMax: o.number("nmax", 0), Members: o.number("members", 0),
-		Corrupt: o.number("corrupt", 0), Rho: o.number("rho", 0), Profile: mask.Profile(o.number("profile", 1))}
+		Corrupt: o.number("corrupt", 0), Rho: o.number("rho", 0), Profile: mask.Profile(o.number("profile", 1)),
+		Norm: int64(o.number("norm", 0))}
 	groups, threshold := o.number("groups", 1), uint64(EveryDevice)
 	if wanted := o.number("wanted", 0); wanted > 0 {
 		threshold = ThresholdFor(uint32(wanted), uint32(p.Dim))
@@ -122,10 +123,10 @@ func (s *scene) lot(groups int) {
 		}
 	}
 	for k, in := range shards {
-		s.say("lot: devices %s in shard %d", ranges(in), k)
+		s.say("lot: shard %d takes %s", k, ranges(in))
 	}
 	if len(out) > 0 {
-		s.say("lot: devices %s left out", ranges(out))
+		s.say("lot: %s left out", ranges(out))
 	}
 }
 
@@ -178,7 +179,9 @@ func (s *scene) seal(o order) {
 		if o.opts["in"] == "" {
 			r = s.rooms[fmt.Sprint(r.cfg.ShardOf(IDOf(publicOf(client.Key))))]
 		}
-		up, err := client.Seal(s.w.random, r.cfg, r.cfg.literal.Bases[0], s.w.unit(d-1), s.w.literal.Params.Bound)
+		x := s.w.unit(d - 1)
+		x[d-1] *= int32(o.number("times", 1))
+		up, err := client.Seal(s.w.random, r.cfg, r.cfg.literal.Bases[0], x, s.w.literal.Params.Bound)
 		if err != nil {
 			c.add(d, nil, "seals nothing: %v", err)
 			continue
@@ -312,10 +315,12 @@ func (s *scene) check(o order) {
 				words = binary.BigEndian.AppendUint64(words, v)
 			}
 		}
-		wrong, err := CheckShares(s.home[d].cfg, s.sealed[d].Header, nil, s.checks[d])
+		wrong, err := CheckShares(s.home[d].cfg, s.sealed[d].Header, s.sealed[d].Vector, s.checks[d])
 		switch {
 		case errors.Is(err, ErrSharing):
 			c.add(d, words, "left out, %s by %d answers", ReasonSharing.Label(), len(s.checks[d]))
+		case errors.Is(err, ErrNorm):
+			c.add(d, words, "left out, %s by %d answers", ReasonNorm.Label(), len(s.checks[d]))
 		case err != nil:
 			c.add(d, words, "%v", err)
 		case len(wrong) > 0:

@@ -14,10 +14,10 @@ import (
 // sends what, how many bytes, and the first four bytes of the messages' SHA-256 in brackets, one for each sender or receiver.
 //
 //	round devices=N nmin=N nmax=N members=N corrupt=N rho=N   keys, coins and configurations, begun at every member; and, if wanted,
-//	      [groups=N] [wanted=N] [profile=N] [suite=N] [begin=no]
+//	      [groups=N] [wanted=N] [profile=N] [suite=N] [norm=N] [begin=no]
 //	begin [to=M...] [in=ROOM]       the server shows a configuration to members
 //	keys fake=M to=M...             the server shows members round keys again, that of one member exchanged
-//	seal D... [in=ROOM]             each device seals its unit vector, for its shard's configuration
+//	seal D... [times=N] [in=ROOM]   each device seals its unit vector, or a multiple, for its shard's configuration
 //	damage D envelope=M | vector | sharing | attempt          the device damages its own message, and signs it again
 //	upload D... [bytes=N] [in=ROOM] the server receives header and vector, or only N bytes of it
 //	show D... to=M... [in=ROOM]     the server shows staged headers to members
