@@ -3,8 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -164,6 +168,37 @@ func TestLeanSDK(t *testing.T) {
 			if to, mine := ours(dep); mine && under(to, "server") && to != "server/api" {
 				t.Errorf("%s links server code: %s", path, dep)
 			}
+		}
+	}
+}
+
+// T2.12: the aggregation server's own code names nothing that opens an envelope, holds a share or a key, or masks; only the
+// committee node, another party's program, does.
+func TestT2_12_ServerNamesNoSecret(t *testing.T) {
+	secrets := []string{"Member", "NewMember", "RestoreMember", "MemberSetup", "Judge", "Opened", "Client"}
+	for path, p := range list(t) {
+		name, mine := ours(path)
+		if !mine || !under(name, "server") || under(name, "server/committee") {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if to, mine := ours(imp); mine && under(to, "aggregation") && to != "aggregation" || imp == "crypto/hpke" {
+				t.Errorf("%s imports %s", path, imp)
+			}
+		}
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(name, file), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "aggregation" && slices.Contains(secrets, s.Sel.Name) {
+						t.Errorf("%s/%s names aggregation.%s", name, file, s.Sel.Name)
+					}
+				}
+				return true
+			})
 		}
 	}
 }
