@@ -86,7 +86,7 @@ func TestPairedDecodeIsDivision(t *testing.T) {
 			m.Add(m, big.NewInt(low))
 			u := new(big.Int).Mul(m, scaled) // u = round(m·P·Δ/q) + noise
 			u.Lsh(u, 1).Add(u, q).Div(u, new(big.Int).Lsh(q, 1))
-			noise := int64((rng.Float64()*2 - 1) * (p.limit() - 1))
+			noise := int64((rng.Float64()*2 - 1) * (1/(2*p.scale) - 1))
 			u.Add(u, big.NewInt(noise))
 			carry := rng.Uint64N(1 << 20) // halves of sums need no carry
 			mask := new(big.Int).SetUint64(1<<p.pair.half - 1)

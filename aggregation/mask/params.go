@@ -78,7 +78,8 @@ type Literal struct {
 
 // Choose applies the general rule of section 2: the smallest T = 2^k with Count·Bound <= T/2-1,
 // log P = log T + ceil(log2(2·13·0.306·sqrt(Count))), q the largest prime below 2^(log P + 6) (2^60 for High) that is 1 mod 2N,
-// sigma by rule 5. Paired counts log T twice, makes log P even, and q the product of the two largest primes below its root.
+// sigma by rule 5. Where q is so far below its power of two that the margin fails by a hair, P is the next one that has it. Paired counts
+// log T twice, makes log P even, and q the product of the two largest primes below its root.
 func Choose(profile Profile, dim, count int, bound int64) (Literal, error) {
 	l := Literal{Profile: profile, Dim: dim, Count: count, Bound: bound, Sigma: Sigma65}
 	shape, err := profile.shape()
@@ -95,16 +96,18 @@ func Choose(profile Profile, dim, count int, bound int64) (Literal, error) {
 	wire := 2 * margin * math.Sqrt(float64(count)*(1.0/12+square(l.Sigma.Value()/(1<<extraLogQ))))
 	l.LogP = max(minLogP*shape.perCoefficient, shape.perCoefficient*l.LogT+int(math.Ceil(math.Log2(wire))))
 	l.LogP += l.LogP % shape.perCoefficient
-	logQ := l.LogP + extraLogQ
-	if logQ > shape.maxLogQ {
-		return Literal{}, fmt.Errorf("%w: %d devices with |x| <= %d need log q = %d, this profile has %d",
-			ErrOverflow, count, bound, logQ, shape.maxLogQ)
+	for ; l.LogP+extraLogQ <= shape.maxLogQ; l.LogP += shape.perCoefficient {
+		logQ := l.LogP + extraLogQ
+		if profile == High {
+			logQ = shape.maxLogQ
+		}
+		l.Q, l.Q2 = ladder(profile, logQ).primes()
+		if l.checkMargin(shape) == nil {
+			return l, l.checkPair(shape)
+		}
 	}
-	if profile == High {
-		logQ = shape.maxLogQ
-	}
-	l.Q, l.Q2 = ladder(profile, logQ).primes()
-	return l, l.checkPair(shape)
+	return Literal{}, fmt.Errorf("%w: %d devices with |x| <= %d need log q = %d, this profile has %d",
+		ErrOverflow, count, bound, l.LogP+extraLogQ, shape.maxLogQ)
 }
 
 func square(x float64) float64 { return x * x }
@@ -144,7 +147,7 @@ func NewParams(l Literal) (*Params, error) {
 		return nil, err
 	}
 	n := 1 << shape.logN
-	q, logQ := l.modulus()
+	_, logQ := l.modulus()
 	switch {
 	case l.Sigma != Sigma65 && l.Sigma != Sigma70:
 		return nil, fmt.Errorf("%w: sigma %v has no table", ErrDimension, l.Sigma.Value())
@@ -158,14 +161,11 @@ func NewParams(l Literal) (*Params, error) {
 	case int64(l.Count)*l.Bound > 1<<(l.LogT-1)-1:
 		return nil, fmt.Errorf("%w: %d devices with |x| <= %d exceed 2^%d - 1", ErrOverflow, l.Count, l.Bound, l.LogT-1)
 	}
-	p := &Params{literal: l, shape: shape, n: n}
-	p.q, _ = new(big.Float).SetInt(q).Float64()
-	p.delta = new(big.Int).Rsh(q, uint(shape.perCoefficient*l.LogT)).Uint64()
-	p.scale = p.q / (math.Ldexp(1, l.LogP) * float64(p.delta))
-	if limit := p.limit(); limit < margin*math.Sqrt(p.noiseVariance(l.Count)) {
-		return nil, fmt.Errorf("%w: errors from %.1f wire units on, noise of %d devices is %.1f", ErrMargin, limit, l.Count,
-			math.Sqrt(p.noiseVariance(l.Count)))
+	if err := l.checkMargin(shape); err != nil {
+		return nil, err
 	}
+	p := &Params{literal: l, shape: shape, n: n}
+	p.q, p.delta, p.scale = l.scales(shape)
 	rings, err := l.rings(logQ)
 	if err != nil {
 		return nil, err
@@ -188,12 +188,27 @@ func (l *Literal) modulus() (q *big.Int, logQ int) {
 	return q, q.BitLen()
 }
 
-// limit is Δ·P/(2q), the wire error from which a coordinate decodes wrongly.
-func (p *Params) limit() float64 { return 1 / (2 * p.scale) }
+// scales are q as a number, Δ, and q/(P·Δ), the coordinates in a wire unit.
+func (l *Literal) scales(s shape) (q float64, delta uint64, scale float64) {
+	exact, _ := l.modulus()
+	q, _ = new(big.Float).SetInt(exact).Float64()
+	delta = new(big.Int).Rsh(exact, uint(s.perCoefficient*l.LogT)).Uint64()
+	return q, delta, q / (math.Ldexp(1, l.LogP) * float64(delta))
+}
+
+// checkMargin compares Δ·P/(2q), the wire error from which a coordinate decodes wrongly, with the noise of Count devices.
+func (l *Literal) checkMargin(s shape) error {
+	q, _, scale := l.scales(s)
+	limit, noise := 1/(2*scale), math.Sqrt(l.noiseVariance(q, l.Count))
+	if limit < margin*noise {
+		return fmt.Errorf("%w: errors from %.1f wire units on, noise of %d devices is %.1f", ErrMargin, limit, l.Count, noise)
+	}
+	return nil
+}
 
 // noiseVariance is n(1/12 + (sigma·P/q)^2), in squared wire units.
-func (p *Params) noiseVariance(n int) float64 {
-	return float64(n) * (1.0/12 + square(p.literal.Sigma.Value()*math.Ldexp(1, p.literal.LogP)/p.q))
+func (l *Literal) noiseVariance(q float64, n int) float64 {
+	return float64(n) * (1.0/12 + square(l.Sigma.Value()*math.Ldexp(1, l.LogP)/q))
 }
 
 // Literal returns the open form.

@@ -2,9 +2,58 @@ package mask
 
 import (
 	"errors"
+	"math"
 	"sort"
 	"testing"
+
+	"pgregory.net/rapid"
 )
+
+// What Choose gives NewParams takes, also where q lies so far below its power of two that the margin of the next smaller P fails.
+func TestChosenParametersAreTaken(t *testing.T) {
+	if _, err := Choose(Standard, 273759, 66254, 317557); !errors.Is(err, ErrOverflow) { // log q = 53 would do but for a hair
+		t.Error(err)
+	}
+	hair := params(t, Standard, 273759, 66254, 10_000).literal
+	hair.LogP--
+	hair.Q, hair.Q2 = ladder(Standard, hair.LogP+extraLogQ).primes()
+	if _, err := NewParams(hair); !errors.Is(err, ErrMargin) {
+		t.Errorf("one bit less: %v", err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		profile := rapid.SampledFrom([]Profile{Standard, High, Paired}).Draw(t, "profile")
+		dim := rapid.IntRange(1, MaxDim/2).Draw(t, "dim") * 2
+		count, bound := rapid.IntRange(1, MaxCount).Draw(t, "count"), rapid.Int64Range(1, MaxBound).Draw(t, "bound")
+		l, err := Choose(profile, dim, count, bound)
+		if err != nil {
+			if !errors.Is(err, ErrOverflow) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if _, err := NewParams(l); err != nil {
+			t.Fatalf("%+v: %v", l, err)
+		}
+	})
+	// Counts just below and above where log P steps, which is where a hair decides.
+	for _, profile := range []Profile{Standard, High, Paired} {
+		s, err := profile.shape()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sigma, dim := range map[Sigma]int{Sigma65: 2, Sigma70: 3_000_000} {
+			for step := 4.0; step <= 13; step++ {
+				edge := math.Exp2(2*step) / square(2*margin) / (1.0/12 + square(sigma.Value()/(1<<extraLogQ)))
+				for around := -3; around <= 0; around++ {
+					l, err := Choose(profile, dim, min(MaxCount, max(1, int(edge)+around)), 1)
+					if err != nil || l.Sigma != sigma || l.checkMargin(s) != nil {
+						t.Fatalf("%+v: %v", l, err)
+					}
+				}
+			}
+		}
+	}
+}
 
 // The general rule at the points that the design names: section 2 and binding rules 5 and 13.
 func TestChoose(t *testing.T) {
@@ -44,6 +93,9 @@ func TestChoose(t *testing.T) {
 		if want := map[Profile]uint64{High: 1152921504606830593}[c.profile]; want != 0 && l.Q != want {
 			t.Errorf("%s: q = %d", c.name, l.Q)
 		}
+	}
+	if p := params(t, High, 1, 4130, MaxBound); p.literal.LogT != maxLogT {
+		t.Errorf("the longest T is 2^%d", p.literal.LogT)
 	}
 	for _, c := range []struct {
 		profile    Profile

@@ -122,14 +122,18 @@ func TestT1_7_OverflowEdge(t *testing.T) {
 	}
 }
 
-// decode against integers of any length, around every kind of boundary: the floating point of the quotient never decides.
+// decode against integers of any length, around every kind of boundary and over the whole sum domain, for UnmaskProven takes any sum:
+// the floating point of the quotient never decides. The longest T that Choose takes is among them.
 func TestDecodeIsDivision(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 7))
-	for _, p := range []*Params{profileS(t, 1), params(t, Standard, 1, 1, 1), params(t, High, 1, 1<<12, MaxBound), params(t, High, 1, 1<<20, 1<<19), params(t, Standard, 1, 1<<20, 1<<12-1)} {
+	for _, p := range []*Params{profileS(t, 1), params(t, Standard, 1, 1, 1), params(t, High, 1, 1<<12, MaxBound), params(t, High, 1, 1<<20, 1<<19), params(t, Standard, 1, 1<<20, 1<<12-1), params(t, High, 1, 4130, MaxBound)} {
 		q, pd := new(big.Int).SetUint64(p.literal.Q), new(big.Int).Lsh(new(big.Int).SetUint64(p.delta), uint(p.literal.LogP))
-		limit := int64(p.literal.Count) * p.literal.Bound
+		limit := int64(1) << (p.literal.LogT - 1)
 		for i := range 20_000 {
 			m := rng.Int64N(2*limit+1) - limit
+			if i%3 == 0 {
+				m = limit - rng.Int64N(min(limit, 1000)) // where floating point is coarsest
+			}
 			u := big.NewInt(2*m + 1 - int64(i%2)) // twice the nearest point, or the boundary above it
 			u.Mul(u, pd).Quo(u, new(big.Int).Lsh(q, 1)).Add(u, big.NewInt(int64(i%5-2)))
 			sum, out := u.Int64(), make([]int64, 1)

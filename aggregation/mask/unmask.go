@@ -78,9 +78,9 @@ func (p *Params) decodeAll(public [32]byte, key []int64, sums []uint64) (out []i
 
 // decode fills out with M and returns the sum of squared residuals (u - M·Δ·P/q), in wire units.
 //
-// |u| < 2^53, and the quotients u·q/(P·Δ) of a sum that Unmask accepts stay below 2^44 (Bound < 2^31, and 13 deviations
-// of n masks lie between T and P <= 2^54), so floating point gives them within 2^-8: the nearest integer is the right one unless the
-// fraction is within nearHalf of a half; then integers decide.
+// |u| <= 2^53, and no quotient u·q/(P·Δ) exceeds T/2 by more than a unit, which is 2^44 at most: floating point, four roundings,
+// gives it within 2^-7, whatever the sums are. The nearest integer is the right one unless the fraction is within nearHalf of a half;
+// then integers decide.
 func (p *Params) decode(out []int64, sums, as []uint64) float64 {
 	shift := 64 - p.literal.LogP
 	squares, scale := 0.0, p.scale
@@ -126,7 +126,7 @@ func (p *Params) divide(u int64) (int64, float64) {
 // A coordinate without its mask leaves limit²/3, at least 56 times v.
 func (p *Params) residualLimit(n, d int) float64 {
 	const x = 45
-	v := p.noiseVariance(n) + 1.0/12
+	v := p.literal.noiseVariance(p.q, n) + 1.0/12
 	f := float64((d + p.shape.perCoefficient - 1) / p.shape.perCoefficient) // coefficients
 	return v * (f + 2*math.Sqrt(f*x) + 2*x)
 }

@@ -2,6 +2,7 @@ package validity
 
 import (
 	"errors"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -206,6 +207,23 @@ func TestWeights(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A device refuses its own vector on either side of the bound, at the last number inside and the first outside.
+func TestTheDeviceRefusesBothSigns(t *testing.T) {
+	w := newWorld(t, small)
+	b := int64(w.check.bound)
+	for l, want := range map[int64]bool{
+		0: true, b: true, -b: true, b + 1: false, -b - 1: false, 5 * b: false, -5 * b: false, math.MaxInt64: false, math.MinInt64: false,
+	} {
+		for _, at := range []int{0, Projections - 1} {
+			var projections [Projections]int64
+			projections[at] = l
+			if bits, ok := w.check.bitsOf(&projections); ok != want || len(bits) != w.check.Bits() {
+				t.Errorf("a projection of %d for B = %d: %v", l, b, ok)
+			}
+		}
+	}
 }
 
 func TestRefusals(t *testing.T) {

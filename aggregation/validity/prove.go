@@ -18,18 +18,24 @@ func (c *Check) Prove(random io.Reader, public, first [32]byte, secret *mask.Sec
 	if err := c.mask.Open(x, public, secret, packed); err != nil {
 		return nil, err
 	}
-	secrets := make([]int64, 0, c.Bits())
-	defer func() { clear(secrets) }()
-	outside := uint64(0)
-	for _, l := range project(first, x) {
-		above := uint64(l) + c.bound // L + B
-		outside |= (2*c.bound - above) >> 63
-		secrets = c.appendBits(secrets, above)
-	}
-	if outside != 0 {
+	secrets, ok := c.bitsOf(project(first, x))
+	defer clear(secrets)
+	if !ok {
 		return nil, ErrNorm
 	}
 	return c.shareProof(random, secrets)
+}
+
+// bitsOf gives the bits of all L + B, without a branch on any; not ok if some L lies outside of [-B, B].
+func (c *Check) bitsOf(projections *[Projections]int64) (secrets []int64, ok bool) {
+	secrets = make([]int64, 0, c.Bits())
+	outside := uint64(0)
+	for _, l := range projections {
+		above := uint64(l) + c.bound
+		outside |= (above | (2*c.bound - above)) >> 63
+		secrets = c.appendBits(secrets, above)
+	}
+	return secrets, outside == 0
 }
 
 // appendBits writes v <= 2B in the check's weights, without a branch: the last weight is taken if the others do not suffice.
