@@ -103,7 +103,7 @@ func (r *memberRound) config() *Config {
 }
 
 // over reports that the round never opens a sum here: abandoned as a whole, or shard by shard.
-func (r *memberRound) over() bool { return r.void || r.seed == nil && r.config() == nil }
+func (r *memberRound) over() bool { return r.seed == nil && r.config() == nil }
 
 // begun finds a shard that has a configuration and was not abandoned, and its round.
 func (m *Member) begun(id RoundID) (*memberRound, *memberShard, error) {
