@@ -3,6 +3,7 @@ package aggregation
 import (
 	"errors"
 	"fmt"
+	"sort"
 
 	"tutti/aggregation/mask"
 	"tutti/aggregation/share"
@@ -38,7 +39,7 @@ type ParamsLiteral struct {
 }
 
 // Params are checked and immutable: the numbers of one round's protocol (section 2, 4 and the binding rules 3, 5).
-// T, P and q follow from NMax·Bound by mask.Choose.
+// T, P and q follow from NMax·Bound by mask.Choose, and with the norm check from the norm too, see chooseRing.
 type Params struct {
 	literal ParamsLiteral
 	mask    *mask.Params
@@ -47,10 +48,14 @@ type Params struct {
 }
 
 // NewParams checks every rule of sections 2 and 4 and returns the immutable parameters. Where the literal leaves the
-// profile open, the one with the smaller upload of those with at least minSecurity bits is taken.
+// profile open, the one with the smaller upload of those with at least minSecurity bits is taken; the norm check, which
+// wants a q of one prime, takes mask.Standard, or mask.High where that would be too small or too weak.
 func NewParams(l ParamsLiteral) (*Params, error) {
-	if l.Profile != 0 {
+	switch {
+	case l.Profile != 0:
 		return newParams(l)
+	case l.Norm > 0:
+		return newNormParams(l)
 	}
 	l.Profile = mask.Paired
 	paired, pairedErr := newParams(l)
@@ -63,6 +68,21 @@ func NewParams(l ParamsLiteral) (*Params, error) {
 		return paired, nil
 	}
 	return standard, nil
+}
+
+func newNormParams(l ParamsLiteral) (*Params, error) {
+	l.Profile = mask.Standard
+	p, err := newParams(l)
+	if err != nil && !errors.Is(err, ErrOverflow) || err == nil && p.mask.Security() >= minSecurity {
+		return p, err
+	}
+	l.Profile = mask.High
+	high, highErr := newParams(l)
+	var one, other *NormError
+	if errors.As(err, &one) && errors.As(highErr, &other) && one.Nearest > other.Nearest {
+		return nil, err
+	}
+	return high, highErr
 }
 
 // minSecurity is the classical security in bits below which a profile is not taken by itself.
@@ -83,10 +103,66 @@ func newParams(l ParamsLiteral) (*Params, error) {
 	if err := checkCommittee(l); err != nil {
 		return nil, err
 	}
-	chosen, err := mask.Choose(l.Profile, l.Dim, l.NMax, l.Bound)
+	switch {
+	case l.Norm == 0:
+		return onRing(l, l.Bound)
+	case l.Profile == mask.Paired:
+		return nil, fmt.Errorf("%w: the norm check wants a q of one prime, profile %d has two", ErrModulus, l.Profile)
+	}
+	return chooseRing(l)
+}
+
+// chooseRing enlarges the sum domain, and P and q with it by the general rule, until q holds 64 of the norm check's bounds B. Since B is
+// about 5.7·Δ·Norm and Δ = q/T, that is T >= 362·Norm, however few the devices. Bound stays that of a device's coordinates.
+func chooseRing(l ParamsLiteral) (*Params, error) {
+	var smaller *Params
+	for room := l.Bound; ; room *= 2 {
+		p, err := onRing(l, room)
+		switch {
+		case errors.Is(err, ErrOverflow) && smaller != nil:
+			return nil, &NormError{Norm: l.Norm, Nearest: smaller.largestNorm()}
+		case err != nil:
+			return nil, err
+		}
+		if p.norm, err = p.normCheck(l.Norm); err == nil {
+			return p, nil
+		}
+		smaller = p
+	}
+}
+
+func (p *Params) normCheck(norm int64) (*validity.Check, error) {
+	return validity.New(validity.Literal{Mask: p.mask, Shares: p.shares, Norm: float64(norm)})
+}
+
+// NormError refuses a norm that no sum domain of the profiles holds. It is an ErrOverflow.
+type NormError struct {
+	Norm    int64
+	Nearest int64 // the largest that one holds for as many devices
+}
+
+func (e *NormError) Error() string {
+	return fmt.Sprintf("aggregation: no ring holds the proof of a norm of %d, the largest is %d", e.Norm, e.Nearest)
+}
+
+// Unwrap is ErrOverflow.
+func (e *NormError) Unwrap() error { return ErrOverflow }
+
+// largestNorm is the longest norm that the ring's q holds, 0 if none.
+func (p *Params) largestNorm() int64 {
+	return int64(sort.Search(int(p.mask.Literal().Q), func(norm int) bool {
+		_, err := p.normCheck(int64(norm) + 1)
+		return err != nil
+	}))
+}
+
+// onRing puts the parameters, but for the norm check, on the smallest ring for NMax vectors of coordinates up to room >= Bound.
+func onRing(l ParamsLiteral, room int64) (*Params, error) {
+	chosen, err := mask.Choose(l.Profile, l.Dim, l.NMax, room)
 	if err != nil {
 		return nil, err
 	}
+	chosen.Bound = l.Bound
 	if err := checkKeySum(l.NMax, chosen.Sigma, shareModulus(l, chosen.Q)); err != nil {
 		return nil, err
 	}
@@ -102,13 +178,7 @@ func newParams(l ParamsLiteral) (*Params, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCommittee, err)
 	}
-	p := &Params{literal: l, mask: m, shares: s}
-	if l.Norm > 0 {
-		if p.norm, err = validity.New(validity.Literal{Mask: m, Shares: s, Norm: float64(l.Norm)}); err != nil {
-			return nil, fmt.Errorf("aggregation: norm check: %w", err)
-		}
-	}
-	return p, nil
+	return &Params{literal: l, mask: m, shares: s}, nil
 }
 
 // checkBits is the soundness of the sharing check: a sharing of something else passes a challenge with 2^-92.

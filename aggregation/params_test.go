@@ -151,3 +151,44 @@ func TestT3_22_KeySum(t *testing.T) {
 		t.Errorf("the default field carries %d keys only", limit)
 	}
 }
+
+// Small cohorts get the sum domain that the norm asks for, not one that NMax·Bound does, and their devices' bound stays as it is. A norm
+// that no ring holds is refused with the largest that one does.
+func TestNormMakesRoom(t *testing.T) {
+	for _, n := range []int{2, 4, 20, 130, 1300, 1 << 16} {
+		l := ParamsLiteral{Dim: 4096, Bound: 1<<15 - 1, NMin: 2, NMax: n, Members: 9, Corrupt: 2, Rho: 2, Norm: 1 << 18}
+		p, err := NewParams(l)
+		if err != nil {
+			t.Errorf("%d devices: %v", n, err)
+			continue
+		}
+		ring := p.mask.Literal()
+		if 64*p.norm.Bound() > ring.Q || ring.Bound != l.Bound || p.Bound() != l.Bound || p.mask.Security() < minSecurity {
+			t.Errorf("%d devices: B = %d, q = %d, bound %d, %.0f bits", n, p.norm.Bound(), ring.Q, ring.Bound, p.mask.Security())
+		}
+		if again, err := NewParams(p.Literal()); err != nil || again.mask.Literal() != ring {
+			t.Errorf("%d devices: the literal does not stand by itself: %v", n, err)
+		}
+	}
+}
+
+func TestNormWithoutRoom(t *testing.T) {
+	l := ParamsLiteral{Dim: 4096, Bound: 1<<15 - 1, NMin: 2, NMax: 20, Members: 9, Corrupt: 2, Rho: 2, Norm: 1 << 50}
+	_, err := NewParams(l)
+	var none *NormError
+	if !errors.As(err, &none) || !errors.Is(err, ErrOverflow) || none.Nearest < 1<<20 {
+		t.Fatalf("a norm of 2^50: %v", err)
+	}
+	l.Norm = none.Nearest
+	if _, err := NewParams(l); err != nil {
+		t.Errorf("the nearest norm: %v", err)
+	}
+	l.Norm++
+	if _, err := NewParams(l); !errors.As(err, &none) {
+		t.Errorf("one more: %v", err)
+	}
+	l.Norm, l.Profile = 100, mask.Paired
+	if _, err := NewParams(l); !errors.Is(err, ErrModulus) {
+		t.Errorf("pairs: %v", err)
+	}
+}

@@ -57,22 +57,34 @@ func TestNorm(t *testing.T) {
 	}
 }
 
+// TestNormInAggregation: cohorts of any size, the smallest too, get a ring that the check of their norm fits.
 func TestNormInAggregation(t *testing.T) {
-	p := sample(t)
-	p.Mechanism = design(t, func(l *mechanism.Literal) { l.NMin, l.NMax, l.Colluders = 2100, 3900, 195 }) // a sum domain that the check fits
-	p.CheckNorm, p.Goal = true, 3000
-	a, err := Aggregation(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := a.Literal().Norm, Norm(p.Mechanism); got != want || want < p.Mechanism.L2Bound {
-		t.Errorf("norm %d, want %d", got, want)
-	}
-	s, err := Sign(key(1), p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if back, err := Open(s, public(1)); err != nil || !back.CheckNorm {
-		t.Errorf("the norm check got lost: %v", err)
+	for _, n := range []struct{ least, goal, most, colluders int }{{4, 10, 20, 1}, {70, 100, 130, 7}, {700, 1000, 1300, 65}, {2100, 3000, 3900, 195}} {
+		for _, noise := range []bool{true, false} {
+			p := sample(t)
+			p.Mechanism = design(t, func(l *mechanism.Literal) {
+				l.NMin, l.NMax, l.Colluders = n.least, n.most, n.colluders
+				if !noise {
+					l.Noise, l.Rho = false, nil
+				}
+			})
+			p.CheckNorm, p.Goal = true, uint32(n.goal)
+			a, err := Aggregation(p)
+			if err != nil {
+				t.Errorf("n_max %d, noise %v: %v", n.most, noise, err)
+				continue
+			}
+			t.Logf("n_max %d, noise %v: dim %d, bound %d, norm %d, %d-bit words", n.most, noise, a.Dim(), a.Bound(), a.Literal().Norm, a.WordBits())
+			if got, want := a.Literal().Norm, Norm(p.Mechanism); got != want || want < p.Mechanism.L2Bound {
+				t.Errorf("norm %d, want %d", got, want)
+			}
+			s, err := Sign(key(1), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back, err := Open(s, public(1)); err != nil || !back.CheckNorm {
+				t.Errorf("the norm check got lost: %v", err)
+			}
+		}
 	}
 }
