@@ -93,7 +93,7 @@ func CheckShares(cfg *Config, h *Header, vector []byte, answers []CheckAnswer) (
 	}
 	if p.norm != nil {
 		named := func(s share.Share) bool { return slices.Contains(liars, s.X) }
-		more, err := checkNorm(cfg, h, vector, slices.DeleteFunc(shares, named))
+		more, err := checkNorm(cfg, h, vector, slices.DeleteFunc(shares, named), len(liars))
 		if err != nil {
 			return nil, err
 		}

@@ -104,30 +104,27 @@ func (p *Params) blindWords() int {
 	return (checkBits + p.shares.Field().Bits() - 1) / p.shares.Field().Bits()
 }
 
-// proofWords is the number of field elements of the norm proof in every envelope.
+// proofWords is the number of field elements of the norm proof in every envelope, the commitment's salt before them.
 func (p *Params) proofWords() int {
 	if p.norm == nil {
 		return 0
 	}
-	return p.norm.Words()
+	return p.norm.SaltWords() + p.norm.Words()
 }
 
-// commitWords binds a member's words before the first challenge. The blinds are the salt: the member alone gets them, and at least
-// 92 bits of them are uniform even for who knows the key and c other members' words.
-func (p *Params) commitWords(member int, words []uint64) Digest {
-	n := p.AnswerWords()
-	blinds := packWords(p.shares.Field(), words[n:n+p.blindWords()])
-	defer clear(blinds)
-	return p.norm.Commit(hash(labelNormSalt, blinds), member, words[:n])
-}
-
-// prove commits to the members' words, shares of the key and of the blinds, and proves the norm of the masked vector: the first half
-// of the device's statement, before the envelopes exist. It appends the proof to every member's words.
+// prove commits to the members' shares of the key, and proves the norm of the masked vector: the first half of the device's statement,
+// before the envelopes exist. It appends salt and proof to every member's words.
 func (h *Prelude) prove(cfg *Config, secret *mask.Secret, seed [32]byte, vector []byte, shares [][]uint64) error {
 	p := cfg.params
+	n := p.norm.SaltWords()
+	salts := make([]uint64, n*len(shares))
+	defer clear(salts)
+	if err := p.shares.Field().Draw(newKeyStream(hash(labelNormSalt, seed[:])), salts); err != nil {
+		return err
+	}
 	h.Statement.Commits = make([]Digest, len(shares))
 	for j, words := range shares {
-		h.Statement.Commits[j] = p.commitWords(j+1, words)
+		h.Statement.Commits[j] = p.norm.Commit(salts[j*n:(j+1)*n], j+1, words[:p.AnswerWords()])
 	}
 	random := newKeyStream(hash(labelNormProof, seed[:]))
 	proof, err := p.norm.Prove(random, seedA(cfg.digest), h.firstChallenge(), secret, vector)
@@ -138,8 +135,7 @@ func (h *Prelude) prove(cfg *Config, secret *mask.Secret, seed [32]byte, vector 
 		return err
 	}
 	for j := range shares {
-		words := append(make([]uint64, 0, len(shares[j])+len(proof[j])), shares[j]...)
-		words = append(words, proof[j]...)
+		words := slices.Concat(shares[j], salts[j*n:(j+1)*n], proof[j])
 		clear(shares[j])
 		clear(proof[j])
 		shares[j] = words
@@ -160,23 +156,24 @@ func packWords(field share.Field, words []uint64) []byte {
 
 // answerNorm is a member's part; a Reason if its words are not those that the device committed to.
 func answerNorm(p *Params, h *MemberHeader, words []uint64) ([]uint64, Reason) {
-	n, committed := p.AnswerWords(), p.AnswerWords()+p.blindWords()
-	if h.Commits[h.Member-1] != p.commitWords(int(h.Member), words) {
+	key, rest := words[:p.AnswerWords()], words[p.AnswerWords()+p.blindWords():]
+	salt, proof := rest[:p.norm.SaltWords()], rest[p.norm.SaltWords():]
+	if h.Commits[h.Member-1] != p.norm.Commit(salt, int(h.Member), key) {
 		return nil, ReasonShare
 	}
 	alpha, err := p.shares.Field().Parse(h.Alpha)
 	if err != nil {
 		return nil, ReasonEnvelopes
 	}
-	answer, err := p.norm.Answer(h.secondChallenge(h.EnvRoot), int(h.Member), alpha, words[:n], words[committed:])
+	answer, err := p.norm.Answer(h.secondChallenge(h.EnvRoot), int(h.Member), alpha, key, proof)
 	if err != nil {
 		panic("aggregation: norm answer: " + err.Error())
 	}
 	return answer, Accepted
 }
 
-// checkNorm is the server's part over the answers of members that the sharing check did not name.
-func checkNorm(cfg *Config, h *Header, vector []byte, answers []share.Share) (wrong []int, err error) {
+// checkNorm is the server's part over the answers of members that the sharing check did not name; it named some others.
+func checkNorm(cfg *Config, h *Header, vector []byte, answers []share.Share, named int) (wrong []int, err error) {
 	p := cfg.params
 	s, err := h.state(cfg, h.EnvRoot(), vector)
 	if err != nil {
@@ -189,7 +186,7 @@ func checkNorm(cfg *Config, h *Header, vector []byte, answers []share.Share) (wr
 	for i := range parts {
 		parts[i].Words = parts[i].Words[p.blindWords():]
 	}
-	wrong, err = p.norm.Verify(s, parts)
+	wrong, err = p.norm.Verify(s, parts, named)
 	switch {
 	case errors.Is(err, validity.ErrTooFew):
 		return nil, fmt.Errorf("%w: %w", ErrTooFew, err)

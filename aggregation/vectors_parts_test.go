@@ -97,11 +97,13 @@ func parameterVectors(t *testing.T) any {
 		{Dim: 1 << 20, Bound: 1<<15 - 1, NMin: 7000, NMax: 10000, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Standard},
 		{Dim: 1 << 20, Bound: 1<<15 - 1, NMin: 8000, NMax: 1 << 14, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Standard},
 		{Dim: 1 << 20, Bound: 1<<15 - 1, NMin: 8000, NMax: 1 << 16, Members: 66, Corrupt: 20, Rho: 16, Profile: mask.Standard},
+		{Dim: 100, Bound: 1<<15 - 1, NMin: 2, NMax: 66254, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Standard}, // the margin takes one bit more
 		{Dim: 1 << 22, Bound: 1<<12 - 1, NMin: 100, NMax: 1 << 20, Members: 16, Corrupt: 5, Rho: 4, Profile: mask.Standard},
 		{Dim: 1 << 20, Bound: 1<<15 - 1, NMin: 8000, NMax: 1 << 14, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.High},
 		{Dim: 1 << 20, Bound: 1<<15 - 1, NMin: 8000, NMax: 1 << 14, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Paired},
 		{Dim: 1 << 20, Bound: 1<<11 - 1, NMin: 700, NMax: 1000, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Paired},
 		{Dim: 4096, Bound: 1<<15 - 1, NMin: 70, NMax: 1000, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Standard, Norm: 100000},
+		{Dim: 100, Bound: 1000, NMin: 2, NMax: 10, Members: 9, Corrupt: 2, Rho: 2, Profile: mask.Standard, Norm: 20000}, // T follows from the norm
 	} {
 		p, err := NewParams(l)
 		if err != nil {
@@ -130,6 +132,8 @@ func parameterVectors(t *testing.T) any {
 		"everybody corrupt":             func(l *ParamsLiteral) { l.Corrupt, l.Rho = 9, 1 },
 		"a norm whose check needs more": func(l *ParamsLiteral) { l.Norm, l.Rho = 1000, 4 },
 		"1025 members":                  func(l *ParamsLiteral) { l.Members = 1025 },
+		"a norm beyond every ring":      func(l *ParamsLiteral) { l.Norm = 1 << 40 },
+		"a norm in pairs":               func(l *ParamsLiteral) { l.Norm, l.Profile = 1000, mask.Paired },
 		"a norm below 0":                func(l *ParamsLiteral) { l.Norm = -1 },
 	} {
 		l := ok

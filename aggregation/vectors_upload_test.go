@@ -398,7 +398,7 @@ func normVectors(t *testing.T) any {
 	var members []object
 	for j, words := range up.words {
 		n, k := p.AnswerWords(), p.blindWords()
-		answer, err := p.norm.Answer(second, j+1, alpha, words[:n], words[n+k:])
+		answer, err := p.norm.Answer(second, j+1, alpha, words[:n], words[n+k+p.norm.SaltWords():])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,7 @@ const (
 	MaxDim   = 1 << 26   // coordinates
 	MaxCount = 1 << 20   // devices in one sum
 	MaxBound = 1<<31 - 1 // |x_j| of one device
+	MaxLogT  = 45        // of a sum domain with one coordinate in a coefficient: decoding is exact up to there; Choose takes no more
 )
 
 const (

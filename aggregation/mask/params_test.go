@@ -94,7 +94,7 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%s: q = %d", c.name, l.Q)
 		}
 	}
-	if p := params(t, High, 1, 4130, MaxBound); p.literal.LogT != maxLogT {
+	if p := params(t, High, 1, 4130, MaxBound); p.literal.LogT != MaxLogT {
 		t.Errorf("the longest T is 2^%d", p.literal.LogT)
 	}
 	for _, c := range []struct {

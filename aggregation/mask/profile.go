@@ -48,10 +48,8 @@ func (p Profile) shape() (shape, error) {
 	return shape{}, fmt.Errorf("%w: profile %d is unknown", ErrModulus, p)
 }
 
-const (
-	maxLogT       = 45 // what decode needs to be exact; Choose never takes more
-	maxPairedLogT = 32 // keeps x_2i + T·x_(2i+1) of a sum within an int64
-)
+// maxPairedLogT keeps x_2i + T·x_(2i+1) of a sum within an int64.
+const maxPairedLogT = 32
 
 // checkPair enforces what Paired needs besides, and that nobody else names a second prime.
 func (l *Literal) checkPair(s shape) error {
@@ -59,8 +57,8 @@ func (l *Literal) checkPair(s shape) error {
 		switch {
 		case l.Q2 != 0:
 			return fmt.Errorf("%w: profile %d has one prime", ErrModulus, l.Profile)
-		case l.LogT > maxLogT:
-			return fmt.Errorf("%w: log T = %d, at most %d decodes exactly", ErrOverflow, l.LogT, maxLogT)
+		case l.LogT > MaxLogT:
+			return fmt.Errorf("%w: log T = %d, at most %d decodes exactly", ErrOverflow, l.LogT, MaxLogT)
 		}
 		return nil
 	}

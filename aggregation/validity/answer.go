@@ -53,10 +53,12 @@ func (c *Check) Answer(second [32]byte, member int, alpha, key, proof []uint64) 
 	return answer, nil
 }
 
-// Verify is the server's part. Up to floor((len(answers)-Need)/2) wrong answers are corrected and wrong names their members, ascending.
+// Verify is the server's part. named is how many answers besides were found wrong already, by the sharing check. Of all n = len(answers)+named
+// at most floor((n-Need)/2) may be wrong, the named ones included; those are corrected and wrong names their members, ascending. A named answer
+// counts against the others because a device whose friends among the members lie would otherwise spend the allowance of both checks.
 // ErrProof: there are more, or the polynomials do not have the values that they have for a vector within the norm; the device is left out.
 // ErrTooFew: fewer than Need answers. Every element of an answer must be below q (ErrLength).
-func (c *Check) Verify(s *Statement, answers []share.Share) (wrong []int, err error) {
+func (c *Check) Verify(s *Statement, answers []share.Share, named int) (wrong []int, err error) {
 	if len(answers) < c.Need() {
 		return nil, fmt.Errorf("%w: %d of %d", ErrTooFew, len(answers), c.Need())
 	}
@@ -64,10 +66,10 @@ func (c *Check) Verify(s *Statement, answers []share.Share) (wrong []int, err er
 	if err != nil {
 		return nil, err
 	}
-	budget := (len(answers) - c.Need()) / 2
+	budget := (len(answers)+named-c.Need())/2 - named // below zero where the sharing check corrected more: then none is left
 	for word := 0; word < c.AnswerWords(); word++ {
 		poly, bad, err := c.decode(good, word)
-		if err != nil || len(wrong)+len(bad) > budget {
+		if err != nil || len(wrong)+len(bad) > max(budget, 0) {
 			return nil, fmt.Errorf("%w: answers lie on no polynomial of degree %d", ErrProof, c.degree(word))
 		}
 		if !c.holds(s, word, poly) {

@@ -236,7 +236,7 @@ func TestBitsOfTooHighDegree(t *testing.T) {
 	for _, x := range []int{1, 2, 3, 5, 6, 7} {
 		six = append(six, answers[x-1])
 	}
-	if _, err := w.check.Verify(st, six); !errors.Is(err, ErrProof) || !strings.Contains(err.Error(), "degree 2") {
+	if _, err := w.check.Verify(st, six, 0); !errors.Is(err, ErrProof) || !strings.Contains(err.Error(), "degree 2") {
 		t.Errorf("%v", err)
 	}
 	for word := range 2 * w.check.repeat { // everything else is as it has to be
@@ -264,7 +264,7 @@ func TestLyingMembers(t *testing.T) {
 				words[at] = f.Plus(words[at], 1+w.rng.Uint64N(w.check.q-1))
 				lied[x-1] = share.Share{X: x, Words: words}
 			}
-			wrong, err := w.check.Verify(st, lied)
+			wrong, err := w.check.Verify(st, lied, 0)
 			if len(liars) <= 2 && (err != nil || !slices.Equal(wrong, liars)) {
 				t.Errorf("word %d, liars %v: %v, %v", word, liars, wrong, err)
 			}
@@ -275,8 +275,58 @@ func TestLyingMembers(t *testing.T) {
 	}
 	u.key[3][100] = f.Plus(u.key[3][100], 1) // a share other than the device's: the same as a lie
 	st, answers = w.answers(u)
-	if wrong, err := w.check.Verify(st, answers); err != nil || !slices.Equal(wrong, []int{4}) {
+	if wrong, err := w.check.Verify(st, answers, 0); err != nil || !slices.Equal(wrong, []int{4}) {
 		t.Errorf("tampered share: %v, %v", wrong, err)
+	}
+}
+
+// Two colluding members can finish what four honest ones leave open, for Need is five: a device whose other three honest members were
+// named, two by the sharing check and one here, would pass whatever it masks. So both checks share one allowance.
+func TestBothChecksShareOneAllowance(t *testing.T) {
+	w := newWorld(t, small)
+	u := w.maskOf(scale(w.gaussian(testNorm), 100))
+	w.cheat(u, w.clamp)
+	st, answers := w.answers(u)
+	f := w.check.field
+	honest, points := answers[:4], []uint64{1, 2, 3, 4, 5}
+	lie := make([][]uint64, 2) // of members 5 and 6
+	for i := range lie {
+		lie[i] = make([]uint64, w.check.AnswerWords())
+	}
+	for word := range w.check.AnswerWords() {
+		values := make([]uint64, 5) // members 1..5; 5 is free where the degree is 4
+		for i, a := range honest {
+			values[i] = a.Words[word]
+		}
+		known := func(fifth uint64) (sum uint64) { // what the server looks at
+			values[4] = fifth
+			for _, x := range w.check.slots[:2-word/w.check.repeat] {
+				sum = f.Plus(sum, f.Dot(f.Weights(points, x), values))
+			}
+			return sum
+		}
+		want := uint64(0)
+		switch word / w.check.repeat {
+		case 0:
+			want = st.target[word]
+			fallthrough
+		case 1:
+			base := known(0)
+			known(f.Mul(f.Minus(want, base), f.Inverse(f.Minus(known(1), base))))
+		default:
+			values[4] = answers[4].Words[word]
+		}
+		lie[0][word], lie[1][word] = values[4], f.Dot(f.Weights(points, 6), values)
+	}
+	told := append(slices.Clone(honest), share.Share{X: 5, Words: lie[0]}, share.Share{X: 6, Words: lie[1]}, answers[6])
+	if wrong, err := w.check.Verify(st, told, 0); err != nil || !slices.Equal(wrong, []int{7}) {
+		t.Fatalf("the attack is none: %v, %v", wrong, err)
+	}
+	if wrong, err := w.check.Verify(st, told, 2); !errors.Is(err, ErrProof) {
+		t.Errorf("three of nine named: %v, %v", wrong, err)
+	}
+	if wrong, err := w.check.Verify(st, told[:6], 3); err != nil || wrong != nil { // more than the allowance were named: none is left
+		t.Errorf("named beyond the allowance: %v, %v", wrong, err)
 	}
 }
 
@@ -284,14 +334,24 @@ func TestLyingMembers(t *testing.T) {
 func TestCommitmentsBind(t *testing.T) {
 	w := newWorld(t, small)
 	key := make([]uint64, w.check.KeyWords())
-	d := w.check.Commit([32]byte{1}, 1, key)
-	if w.check.Commit([32]byte{1}, 257, key) == d {
+	salt := make([]uint64, w.check.SaltWords())
+	d := w.check.Commit(salt, 1, key)
+	if w.check.Commit(salt, 257, key) == d {
 		t.Error("the member is not bound")
 	}
-	if w.check.Commit([32]byte{2}, 1, key) == d {
-		t.Error("the salt is not bound")
+	for _, at := range []int{0, len(salt) - 1} {
+		if salt[at]++; w.check.Commit(salt, 1, key) == d {
+			t.Errorf("word %d of the salt is not bound", at)
+		}
+		salt[at]--
 	}
-	if key[0]++; w.check.Commit([32]byte{1}, 1, key) == d {
-		t.Error("the share is not bound")
+	for _, at := range []int{0, len(key) - 1} {
+		if key[at]++; w.check.Commit(salt, 1, key) == d {
+			t.Errorf("word %d of the share is not bound", at)
+		}
+		key[at]--
+	}
+	if bits := w.check.SaltWords() * (w.check.field.Bits() - 1); bits < saltBits-w.check.field.Bits() {
+		t.Errorf("a salt of %d bits", bits)
 	}
 }

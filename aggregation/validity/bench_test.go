@@ -52,7 +52,7 @@ func BenchmarkDevice(b *testing.B) {
 			})
 			b.Run("verify", func(b *testing.B) {
 				for b.Loop() {
-					if _, err := w.check.Verify(st, answers); err != nil {
+					if _, err := w.check.Verify(st, answers, 0); err != nil {
 						b.Fatal(err)
 					}
 				}

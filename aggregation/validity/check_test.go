@@ -21,11 +21,11 @@ func TestHonestUploadPasses(t *testing.T) {
 		st, answers := w.answers(u)
 		rand.New(rand.NewPCG(1, 1)).Shuffle(len(answers), func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
 		for n := w.check.Need(); n <= len(answers); n++ {
-			if wrong, err := w.check.Verify(st, answers[:n]); err != nil || wrong != nil {
+			if wrong, err := w.check.Verify(st, answers[:n], 0); err != nil || wrong != nil {
 				t.Errorf("%+v, %d answers: %v, %v", s, n, wrong, err)
 			}
 		}
-		if _, err := w.check.Verify(st, answers[:w.check.Need()-1]); !errors.Is(err, ErrTooFew) {
+		if _, err := w.check.Verify(st, answers[:w.check.Need()-1], 0); !errors.Is(err, ErrTooFew) {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
@@ -268,7 +268,7 @@ func TestRefusals(t *testing.T) {
 		"twice": answers[0], "member 10": {X: 10, Words: answers[1].Words}, "short": {X: 2, Words: answers[1].Words[1:]},
 		"outside": {X: 2, Words: append(slices.Clone(answers[1].Words[1:]), w.check.q)},
 	} {
-		if _, err := w.check.Verify(st, append(append([]share.Share{}, answers[0], a), answers[2:]...)); !errors.Is(err, ErrLength) {
+		if _, err := w.check.Verify(st, append(append([]share.Share{}, answers[0], a), answers[2:]...), 0); !errors.Is(err, ErrLength) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -44,7 +44,11 @@ func Example() {
 	first := sha256.New()
 	first.Write(vector)
 	for j, words := range keys {
-		commitment := check.Commit(fresh(), j+1, words) // the salt goes to member j+1, with its words
+		salt := make([]uint64, check.SaltWords()) // goes to member j+1, with its words
+		if err := field.Draw(rand.Reader, salt); err != nil {
+			panic(err)
+		}
+		commitment := check.Commit(salt, j+1, words)
 		first.Write(commitment[:])
 	}
 	challenge1 := [32]byte(first.Sum(nil))
@@ -67,9 +71,9 @@ func Example() {
 		}
 		answers = append(answers, share.Share{X: j, Words: words})
 	}
-	fmt.Println(check.Verify(statement, answers[:5]))
+	fmt.Println(check.Verify(statement, answers[:5], 0))
 	answers[2].Words[0] ^= 1
-	_, err = check.Verify(statement, answers)
+	_, err = check.Verify(statement, answers, 0)
 	fmt.Println(err)
 	// Output:
 	// [] <nil>

@@ -76,20 +76,25 @@ func (c *Check) arrange(sums [][]uint64) []uint64 {
 
 const labelCommit = "tutti/agg/v1/validity/key"
 
-// Commit binds a member's share of the key before challenge 1. salt is uniform for who knows the key and c other members' words, and comes with
-// the share: 32 bytes, or a hash of as many that the member gets besides, such as of its words of blinding polynomials.
-func (c *Check) Commit(salt [32]byte, member int, key []uint64) [32]byte {
-	return c.hash(labelCommit, append([]byte{byte(member >> 8), byte(member)}, salt[:]...), key)
-}
+// saltBits is the randomness of a commitment.
+const saltBits = 256
 
-func (c *Check) hash(label string, prefix []byte, words []uint64) (d [32]byte) {
-	b := make([]byte, len(words)*c.field.Bytes())
+// SaltWords is the number of field elements that salt a commitment.
+func (c *Check) SaltWords() int { return (saltBits + c.field.Bits() - 1) / c.field.Bits() }
+
+// Commit binds a member's share of the key before challenge 1. salt is SaltWords uniform field elements, used for nothing else, which
+// only the member gets, with its share: then, SHA-256 a random oracle, the commitment shows nothing to who guesses keys. Words that
+// serve twice, such as those of blinding polynomials, whose masks the checks publish, would leave that to an assumption of its own.
+func (c *Check) Commit(salt []uint64, member int, key []uint64) (d [32]byte) {
+	size := c.field.Bytes()
+	b := make([]byte, (len(salt)+len(key))*size)
 	defer clear(b)
-	c.field.Put(b, words)
+	c.field.Put(b, salt)
+	c.field.Put(b[len(salt)*size:], key)
 	h := sha256.New()
-	h.Write([]byte{byte(len(label))})
-	h.Write([]byte(label))
-	h.Write(prefix)
+	h.Write([]byte{byte(len(labelCommit))})
+	h.Write([]byte(labelCommit))
+	h.Write([]byte{byte(member >> 8), byte(member)})
 	h.Write(b)
 	h.Sum(d[:0])
 	return d
