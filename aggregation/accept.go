@@ -6,7 +6,7 @@ import (
 )
 
 // Accept settles headers that a Judge of this shard has opened, one verdict each, in order. An id is accepted with one digest
-// only, ever; the same header again, also after a restart, gets the same verdict with the same check words.
+// only, as long as the shard is not abandoned; the same header again, also after a restart, gets the same verdict with the same check words.
 // Refusals of the whole batch: RefusePast, RefuseNoRound, RefuseAbandoned, RefuseOtherConfig (opened under another one).
 func (m *Member) Accept(id RoundID, opened []Opened) ([]Verdict, []Record, error) {
 	_, s, err := m.begun(id)

@@ -204,8 +204,9 @@ func (st *stage) operate(t *testing.T, n *node, rng *rand.Rand, promise func(str
 		verdicts, records, err = n.judge(id, s.headers[from:from+rng.IntN(len(s.headers)-from)+1]...)
 		for _, v := range verdicts {
 			if v.Reason == Accepted {
-				promise(fmt.Sprint("acceptance of ", v.Entry.ID), v.Entry.Digest[:])
-				promise(fmt.Sprint("check of ", v.Entry.ID), fmt.Append(nil, v.Check))
+				in := fmt.Sprint(" of ", v.Entry.ID, " split in ", s.cfg.Groups()) // once its shard is abandoned, the round may be split anew
+				promise("acceptance"+in, v.Entry.Digest[:])
+				promise("check"+in, fmt.Append(nil, v.Check))
 			}
 		}
 	}

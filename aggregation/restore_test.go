@@ -60,6 +60,58 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	checkIndicator(t, sum, indexSet(all(4)))
 }
 
+// The same of the writes before the first upload, of an abandonment, and of the release of a round's last shard: what was not written
+// was never said, and whatever is asked next is answered as if it were the first.
+func TestCrashAtTheEnds(t *testing.T) {
+	w := newCast(t, testParams(64, 2, 40), 30, SuiteX25519, 2, EveryDevice)
+	id := w.literal.Round
+	other := keysOf(cloneLiteral(w.literal).Roster)
+	other[3] = w.foreignRoster(id, w.literal.Plan)[3].Key
+	opened := map[string][]byte{recordKey(kindKey, id): w.nodes[0].store[recordKey(kindKey, id)]}
+	fresh := &node{setup: w.nodes[0].setup, store: opened}
+	lose := func(what string, records []Record, err error) { // the write failed, the result was never sent
+		t.Helper()
+		if err != nil || records == nil {
+			t.Fatalf("%s: %d records, %v", what, len(records), err)
+		}
+		fresh.restart(t)
+	}
+	fresh.restart(t)
+	_, records, err := fresh.member.Reveal(id, other)
+	lose("Reveal", records, err)
+	coin, records, err := fresh.member.Reveal(id, keysOf(w.literal.Roster))
+	if fresh.write(records); err != nil || coin != w.literal.Roster[0].Coin {
+		t.Fatal("the coin for the list that was written", err)
+	}
+	records, err = fresh.member.Begin(w.shard(1))
+	lose("Begin", records, err)
+	_, records, err = fresh.member.Abandon(id)
+	lose("Abandon", records, err)
+
+	w.nodes[0] = fresh
+	var last *Answer
+	for k := range uint32(2) {
+		w.begin(w.shard(k))
+		s := w.in(w.shard(k))
+		ups := s.sealShard()
+		s.acceptAll(all(5), ups)
+		cert := s.certify(all(5), setOf(t, ups))
+		a, records, err := fresh.member.Release(s.cfg.Round(), cert)
+		lose("Release", records, err)
+		s.acceptAll([]int{0}, ups)
+		if last, err = s.release(0, cert); err != nil || !bytes.Equal(last.Marshal(), a.Marshal()) {
+			t.Errorf("shard %d: another answer after the crash: %v", k, err)
+		}
+		if _, kept := fresh.store[recordKey(kindKey, id)]; kept != (k == 0) {
+			t.Errorf("shard %d: the key is there: %v", k, kept)
+		}
+	}
+	lose("Forget", fresh.member.Forget("demo", 8), nil)
+	if again, err := w.in(w.shard(1)).release(0, &Certificate{}); err == nil || again != nil {
+		t.Error("a certificate of nothing")
+	}
+}
+
 func TestRestoreRefusesDamage(t *testing.T) {
 	w := newWorld(t, testParams(16, 2, 10), 4)
 	ups := w.sealUnits()
@@ -125,6 +177,10 @@ func TestForget(t *testing.T) {
 	for range 2 {
 		_, _, err := n.member.OpenRound(w.random, w.cfg.Round(), w.cfg.Plan(), w.suite)
 		wantRefusal(t, "open a past round", err, RefusePast)
+		_, _, err = n.member.Reveal(w.cfg.Round(), keysOf(w.literal.Roster))
+		wantRefusal(t, "the coin of a past round", err, RefusePast)
+		_, err = n.member.Begin(w.cfg)
+		wantRefusal(t, "begin a past round", err, RefusePast)
 		_, err = w.sign(0, set)
 		wantRefusal(t, "sign in a past round", err, RefusePast)
 		_, err = w.release(0, cert)

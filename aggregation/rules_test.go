@@ -287,6 +287,8 @@ func TestRule4_AbandonmentsOfShards(t *testing.T) {
 		wantRefusal(t, "open an abandoned round", err, RefuseAbandoned)
 		_, _, err = e.member.Reveal(RoundID{Task: "demo", Round: 9}, keysOf(w.literal.Roster))
 		wantRefusal(t, "the coin of an abandoned round", err, RefuseAbandoned)
+		_, err = e.member.Judge(RoundID{Task: "demo", Round: 9, Shard: 1})
+		wantRefusal(t, "judge for another shard of an abandoned round", err, RefuseAbandoned)
 		for shard := range uint32(3) {
 			word, records, err := e.member.Abandon(RoundID{Task: "demo", Round: 9, Shard: shard})
 			identity := publicOf(n.setup.Identity)
