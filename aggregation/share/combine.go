@@ -13,8 +13,8 @@ type Share struct {
 
 // Combine recovers n secrets, centred in (-p/2, p/2), from at least c+ρ shares. Up to floor((len(shares)-c-ρ)/2) wrong shares,
 // wrong in whichever words, are left out and named: wrong holds their X, ascending. A member wrong in one word counts as
-// wrong in all. More wrong ones, or padding that is not zero, are ErrInconsistent; a wrong sum needs more than
-// len(shares)-c-ρ-floor((len(shares)-c-ρ)/2) liars that agree.
+// wrong in all. More wrong ones are ErrInconsistent; a wrong sum needs more than len(shares)-c-ρ-floor((len(shares)-c-ρ)/2) liars
+// that agree. What the last word holds in places beyond n is ignored: any one sharer could put something there.
 func (s *Scheme) Combine(n int, shares []Share) (secrets []int64, wrong []int, err error) {
 	if err := s.checkShares(n, shares); err != nil {
 		return nil, nil, err
@@ -33,12 +33,7 @@ func (s *Scheme) Combine(n int, shares []Share) (secrets []int64, wrong []int, e
 			secrets[w*s.rho+i] = s.field.Centre(s.dot(row, good, w, values))
 		}
 	}
-	for _, v := range secrets[n:] {
-		if v != 0 {
-			clear(secrets)
-			return nil, nil, fmt.Errorf("%w: padding", ErrInconsistent)
-		}
-	}
+	clear(secrets[n:])
 	return secrets[:n], wrong, nil
 }
 
@@ -54,12 +49,7 @@ func (s *Scheme) dot(row []uint64, shares []Share, w int, values []uint64) uint6
 func (s *Scheme) weed(shares []Share, words int) (good []Share, wrong []int, err error) {
 	good = slices.Clone(shares)
 	budget := (len(shares) - s.Need()) / 2
-	for {
-		w := s.firstBroken(good, words)
-		if w < 0 {
-			slices.Sort(wrong)
-			return good, wrong, nil
-		}
+	for w := s.firstBroken(good, 0, words); w < words; w = s.firstBroken(good, w, words) {
 		values := make([]uint64, len(good))
 		for i := range good {
 			values[i] = good[i].Words[w]
@@ -73,10 +63,12 @@ func (s *Scheme) weed(shares []Share, words int) (good []Share, wrong []int, err
 			good = slices.Delete(good, at, at+1)
 		}
 	}
+	slices.Sort(wrong)
+	return good, wrong, nil
 }
 
-// firstBroken is the first word in which the shares lie on no polynomial of degree below c+ρ, or -1.
-func (s *Scheme) firstBroken(shares []Share, words int) int {
+// firstBroken is the first word from from on in which the shares lie on no polynomial of degree below c+ρ, or words.
+func (s *Scheme) firstBroken(shares []Share, from, words int) int {
 	base := shares[:s.Need()]
 	at := s.field.interpolate(positions(base))
 	values := make([]uint64, len(base))
@@ -84,15 +76,12 @@ func (s *Scheme) firstBroken(shares []Share, words int) int {
 	broken := words
 	for _, e := range shares[s.Need():] {
 		row := at.row(uint64(e.X))
-		for w := range broken {
+		for w := from; w < broken; w++ {
 			if s.dot(row, base, w, values) != e.Words[w] {
 				broken = w
 				break
 			}
 		}
-	}
-	if broken == words {
-		return -1
 	}
 	return broken
 }
