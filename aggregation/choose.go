@@ -171,9 +171,6 @@ func (t Threat) fitRing(l *ParamsLiteral) error {
 	if err != nil {
 		return err
 	}
-	if _, err := mask.NewParams(chosen); err != nil {
-		return err
-	}
 	return checkKeySum(l.NMax, chosen.Sigma, shareModulus(*l, chosen.Q))
 }
 

@@ -56,8 +56,13 @@ func TestChooseRefusesWithTheNearest(t *testing.T) {
 			func(m *Threat) { m.Groups = 7 }, "nearest feasible: groups 7 instead of 20"},
 		"too few enrolled": {func(m *Threat) { m.Population, m.Drop = 900, 0 }, ErrCohort,
 			func(m *Threat) { m.Devices = 900 }, "nearest feasible: devices wanted 900 instead of 1000"},
-		"too large a bound": {func(m *Threat) { m.Dim, m.Bound = 1<<20, 1<<31 }, ErrOverflow, nil, ""},
-		"two rules at once": {func(m *Threat) { m.Drop, m.MembersDown = .9, .9 }, ErrCommittee, nil, ""},
+		"more to sum than one ring takes": {func(m *Threat) { m.Devices = 1 << 20 }, ErrCohort,
+			func(m *Threat) { m.Devices = 806_596 }, ""},
+		"more groups than a round has": {func(m *Threat) { m.Devices, m.Groups, m.Corrupt = 20_000_000, MaxGroups+1, 0 }, ErrCohort,
+			func(m *Threat) { m.Groups = MaxGroups }, ""},
+		"more to draw than there are": {func(m *Threat) { *m = Threat{Devices: 20, Corrupt: .05, Drop: .1, Population: 40} }, ErrCommittee, nil, ""},
+		"too large a bound":           {func(m *Threat) { m.Dim, m.Bound = 1<<20, 1<<31 }, ErrOverflow, nil, ""},
+		"two rules at once":           {func(m *Threat) { m.Drop, m.MembersDown = .9, .9 }, ErrCommittee, nil, ""},
 	} {
 		threat := pinned
 		c.change(&threat)
@@ -216,11 +221,13 @@ func TestRule1_CorruptQuantile(t *testing.T) {
 	if mean := 50 / 4; got <= mean {
 		t.Errorf("quantile %d is a share, not a quantile", got)
 	}
-	// Two groups of the same eligible devices: an eighth each, at half the level, since either may go wrong.
-	eighth := big.NewRat(1, 8)
-	got = CorruptQuantile(1000, .05, threshold, 2)
-	if exactAbove(50, eighth, got) >= 0x1p-41 || exactAbove(50, eighth, got-1) < 0x1p-41 {
-		t.Errorf("in two groups: quantile %d", got)
+	// Groups of the same eligible devices: a part each, at a part of the level, since any of them may go wrong.
+	for groups := int64(2); groups <= 64; groups *= 2 {
+		part := big.NewRat(1, 4*groups)
+		got, level := CorruptQuantile(1000, .05, threshold, int(groups)), 0x1p-40/float64(groups)
+		if exactAbove(50, part, got) >= level || exactAbove(50, part, got-1) < level {
+			t.Errorf("in %d groups: quantile %d", groups, got)
+		}
 	}
 }
 

@@ -44,6 +44,9 @@ func TestTailsAreExact(t *testing.T) {
 			}
 		}
 	}
+	if p := above(1<<20, .5, 1<<18); math.Abs(p-1) > 1e-12 { // the first term of the upper tail is no number any more
+		t.Errorf("P[Bin(2^20, 1/2) > 2^18] = %g", p)
+	}
 	if above(10, 0, 0) != 0 || above(10, 1, 9) != 1 || above(10, .5, 10) != 0 || above(10, .5, -1) != 1 || above(0, .5, 0) != 0 {
 		t.Error("edges")
 	}
@@ -175,6 +178,7 @@ func TestRule1_DrawnRosterIsVerifiable(t *testing.T) {
 	check("another beacon", p, Digest{8}, roster, paths)
 	check("the first left out", p, beacon, roster[1:], paths[1:])
 	check("a path less", p, beacon, roster, paths[1:])
+	check("a path more", p, beacon, roster, append(append([]EnrolmentPath{}, paths...), paths[0]))
 	check("nobody", p, beacon, nil, nil)
 	grown := p
 	grown.Size++

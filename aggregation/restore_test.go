@@ -213,6 +213,7 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 	}
 	other := shards[1].Literal()
 	other.Groups = 2
+	void := (&memberShard{id: w.cfg.Round(), abandoned: w.abandonOf(0)}).abandonedRecord(true)
 	foreign := (&memberShard{id: shards[1].Round(), cfg: w.config(other)}).configRecord()
 	open := cloneStore(n.store)
 	for _, cfg := range shards[1:] {
@@ -236,6 +237,9 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 		"a shard of a round split otherwise": {open, func(s map[string][]byte) {
 			s[key(kindConfig, 1)] = foreign.Value
 			delete(s, key(kindAccepted, 1)+"/00000000")
+		}},
+		"a round abandoned as a whole keeps its key": {map[string][]byte{void.Key: void.Value}, func(s map[string][]byte) {
+			s[key(kindKey, 0)] = open[key(kindKey, 0)]
 		}},
 		"acceptances outlive the answer":          {open, func(s map[string][]byte) { s[key(kindAccepted, 0)+"/00000000"] = batch }},
 		"an abandoned shard keeps its records":    {n.store, func(s map[string][]byte) { s[key(kindConfig, 1)] = open[key(kindConfig, 1)] }},

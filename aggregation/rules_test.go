@@ -112,6 +112,10 @@ func TestRule1_OneListOfKeys(t *testing.T) {
 		wantRefusal(t, "a configuration with another member's key", err, RefuseOtherKeys)
 		n.restart(t)
 	}
+	signOwn := func(k []RoundKey) []RoundKey { // as a node that lost its store would have
+		k[0].Signature = signDigest(n.setup.Identity, labelRoundKey, roundKeyDigest(id, w.literal.Plan, 1, k[0]))
+		return k
+	}
 	for what, c := range map[string]struct {
 		change func(keys []RoundKey) []RoundKey
 		want   Refusal
@@ -124,6 +128,11 @@ func TestRule1_OneListOfKeys(t *testing.T) {
 		"of another round": {func([]RoundKey) []RoundKey {
 			return keysOf(w.foreignRoster(RoundID{Task: "demo", Round: 8}, w.literal.Plan))
 		}, RefusePins},
+		"its own key with another commitment": {func(k []RoundKey) []RoundKey { k[0].Commit[0] ^= 1; return signOwn(k) }, RefuseOwnKey},
+		"its own commitment with another key": {func(k []RoundKey) []RoundKey {
+			k[0].Public = bytes.Clone(k[1].Public)
+			return signOwn(k)
+		}, RefuseOwnKey},
 		"not its own key": {func([]RoundKey) []RoundKey { return keysOf(w.foreignRoster(id, w.literal.Plan)) }, RefuseOwnKey},
 	} {
 		fresh, err := NewMember(n.setup)
