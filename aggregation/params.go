@@ -280,3 +280,11 @@ func (p *Params) CheckNeed() int { return checkNeed(p.literal) }
 func (p *Params) EnvelopeLen(s Suite) int {
 	return s.overhead() + 1 + p.shares.Field().Bytes()*(p.AnswerWords()+p.blindWords()+p.proofWords())
 }
+
+// StatementLen is the exact length in bytes of what a header says of its vector's norm; 0 without the norm check.
+func (p *Params) StatementLen() int {
+	if p.norm == nil {
+		return 0
+	}
+	return p.Members()*len(Digest{}) + p.norm.AlphaWords()*p.shares.Field().Bytes()
+}

@@ -98,9 +98,25 @@ func (c Config) complete() (Config, error) {
 	if c.Observer == nil {
 		c.Observer = func(Event) {}
 	}
+	if c.CheckNorm && c.Limits.Header == 0 {
+		c.Limits.Header = len(c.Committee)*provenShare + provenStatement
+	}
 	c.Limits = c.Limits.WithDefaults()
 	return c, c.check()
 }
+
+// packing is the configured one, or less where so few members are present that a norm's check wants more answers than their quorum gives.
+func (c Config) packing(members int) int {
+	rho, quorum := c.Packing, (members+c.Corrupt)/2+1
+	for c.CheckNorm && rho > 1 && c.Corrupt+2*rho-1 > quorum {
+		rho--
+	}
+	return rho
+}
+
+// What a norm proof adds to an upload's header at most: to each member's envelope some 8,400 field elements of eight bytes, and once four
+// rows of them over the larger ring.
+const provenShare, provenStatement = 80 << 10, 4 * 4096 * 8
 
 func (c Config) check() error {
 	if c.Dir == "" {

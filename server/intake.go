@@ -70,17 +70,8 @@ func (a *active) openIntake(staged []store.Staged) error {
 func (a *active) headerCap() int {
 	path := int(math.Ceil(math.Log2(float64(a.params.Members())))) + 1
 	path += bits.Len(uint(a.plan.Population.Size)) // to the population's root
-	one := 4 + 2048 + a.statementCap() + a.params.EnvelopeLen(a.cfg.Suite()) + 32*path
+	one := 4 + 2048 + a.params.StatementLen() + a.params.EnvelopeLen(a.cfg.Suite()) + 32*path
 	return a.params.Members() * one
-}
-
-// statementCap is the room for the statement of a norm proof: a digest per member, and at most four rows of the key's degree.
-func (a *active) statementCap() int {
-	p := a.params.Literal()
-	if p.Norm == 0 {
-		return 0
-	}
-	return 32*p.Members + 4*8*p.Rho*a.params.AnswerWords()
 }
 
 // taking is the intake while there is one.

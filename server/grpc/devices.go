@@ -16,12 +16,11 @@ import (
 
 // Bounds of the wire, checked before anything is done with a field.
 const (
-	maxChunk   = 256 << 10
-	maxTask    = 64
-	maxToken   = 256
-	maxKey     = 64
-	maxHeader  = maxChunk // the backend narrows it to what the round's committee makes of it
-	maxMessage = maxChunk + 4<<10
+	maxChunk = 256 << 10
+	maxTask  = 64
+	maxToken = 256
+	maxKey   = 64
+	overhead = 4 << 10 // of a message, beside its one large field
 )
 
 type devices struct {
@@ -113,8 +112,8 @@ func (d devices) Upload(stream grpc.ClientStreamingServer[api.UploadRequest, api
 		return err
 	}
 	h := first.GetHeader()
-	if h == nil || len(h.GetHeader()) > maxHeader || len(h.GetTask()) > maxTask {
-		return d.statusOf("upload", fmt.Errorf("%w: an upload begins with a header of at most %d bytes", ErrBad, maxHeader))
+	if h == nil || len(h.GetHeader()) > d.limits.Header || len(h.GetTask()) > maxTask {
+		return d.statusOf("upload", fmt.Errorf("%w: an upload begins with a header of at most %d bytes", ErrBad, d.limits.Header))
 	}
 	up, receipt, err := d.backend.BeginUpload(stream.Context(), h.GetTask(), h.GetRound(), h.GetHeader(), h.GetVectorBytes())
 	if err != nil {

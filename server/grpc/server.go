@@ -23,6 +23,7 @@ import (
 // Limits bound what devices may ask of a server. Zero fields take the default in brackets.
 type Limits struct {
 	Uploads  int           // uploads under way at once [128]
+	Header   int           // bytes of an upload's header [256 KiB]; the backend narrows it to what the round's committee makes of it
 	Idle     time.Duration // silence after which an upload is given up [30 s]
 	PerHost  float64       // requests a second of one network address, tokens of a burst of five seconds [500]
 	PerIdent float64       // check-ins a second of one identity, burst of ten seconds [2]
@@ -32,6 +33,9 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	if l.Uploads == 0 {
 		l.Uploads = 128
+	}
+	if l.Header == 0 {
+		l.Header = maxChunk
 	}
 	if l.Idle == 0 {
 		l.Idle = 30 * time.Second
@@ -70,7 +74,7 @@ func NewServer(b Backend, settings *tls.Config, limits Limits, log hclog.Logger)
 		hosts: NewLimiter(limits.PerHost, int(5*limits.PerHost)+1)}
 	s := &Server{health: health.NewServer(), grpc: grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(settings)),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(max(maxChunk, limits.Header)+overhead),
 		grpc.MaxConcurrentStreams(1024),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.ConnectionTimeout(20*time.Second),
