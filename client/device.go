@@ -184,7 +184,7 @@ func describe(o *opened) offered {
 	p := o.config.Params()
 	envelopes := p.Members() * p.EnvelopeLen(o.config.Suite())
 	return offered{kind: o.plan.Kind, numbers: uint32(m.Dim), padded: uint32(m.PaddedDim),
-		bytes: uint64(p.VectorLen() + envelopes + headerBytes), rho: o.plan.Rho(), cohort: uint32(m.NMin)}
+		bytes: uint64(p.VectorLen() + envelopes + p.StatementLen() + headerBytes), rho: o.plan.Rho(), cohort: uint32(m.NMin)}
 }
 
 // headerBytes is about what an upload's header has besides its envelopes: id,

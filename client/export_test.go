@@ -46,3 +46,25 @@ func (d *Device) Stages(ctx context.Context, offer *Offer) (map[string]time.Dura
 	lap("send and book")
 	return took, out.Err
 }
+
+// Overlong takes part in an offered round with a vector as long as its bound
+// allows, far beyond the norm, in place of what the device would have made.
+func (d *Device) Overlong(ctx context.Context, offer *Offer) Outcome {
+	o, r := d.opts.Shared.open(d.opts.Policy, offer)
+	if r != nil {
+		return r.outcome(0)
+	}
+	st, err := d.snapshot()
+	if err != nil {
+		return failed(err)
+	}
+	if _, r := d.follow(&st, o, offer); r != nil {
+		return r.outcome(o.plan.Round)
+	}
+	p := o.config.Params()
+	encoded := make([]int32, p.Dim())
+	for i := range encoded {
+		encoded[i] = int32(p.Bound())
+	}
+	return d.commit(ctx, &st, o, encoded, p.Bound())
+}

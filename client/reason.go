@@ -25,6 +25,7 @@ const (
 	ReasonServer
 	ReasonNotEligible
 	ReasonShard
+	ReasonNorm
 	reasons
 )
 
@@ -52,6 +53,7 @@ var reasonTable = [reasons]struct {
 	ReasonUnsupported:       {"unsupported", "The round asks for something that this program cannot do; update the app.", retryDays},
 	ReasonNotEligible:       {"not_eligible", "The lot did not choose this device for the round; it may for the next.", retrySoon},
 	ReasonShard:             {"shard", "The server shows this device another group's part of the round.", retrySoon},
+	ReasonNorm:              {"norm", "The noised update came out longer than the round allows for one device. Nothing was sent; the round's charge stays.", retrySoon},
 	ReasonServer:            {"server", "The server did not take the upload.", retrySoon},
 }
 

@@ -172,11 +172,12 @@ const (
 	RejectSpent
 	RejectSharing
 	RejectNotEligible
+	RejectNorm
 	rejectReasons
 )
 
 var rejectNames = [rejectReasons]string{"unspecified", "no_such_round", "round_closed", "round_full", "conflict", "header",
-	"not_enrolled", "wrong_config", "vector", "committee", "spent", "sharing", "not_eligible"}
+	"not_enrolled", "wrong_config", "vector", "committee", "spent", "sharing", "not_eligible", "norm"}
 
 var rejectSentences = [rejectReasons]string{
 	"The server did not take the upload and gave no reason.",
@@ -192,6 +193,7 @@ var rejectSentences = [rejectReasons]string{
 	"By the server's books this device's budget on the task is spent.",
 	"The committee's shares of the key did not belong together.",
 	"By the server's books the lot did not choose this device for the round.",
+	"The upload did not prove to be as short as one device's has to be; it is left out of the sum.",
 }
 
 // String is the reason's label.

@@ -42,10 +42,18 @@ func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
 		return failed(err)
 	}
 	defer clear(encoded)
-	if err := d.chargeFor(&st, o); err != nil {
+	return d.commit(ctx, &st, o, encoded, bound)
+}
+
+// commit charges for the round, seals the vector and sends it, in this order.
+func (d *Device) commit(ctx context.Context, st *state, o *opened, encoded []int32, bound int64) Outcome {
+	if err := d.chargeFor(st, o); err != nil {
 		return failed(err)
 	}
 	u, err := d.seal(o, encoded, bound)
+	if errors.Is(err, aggregation.ErrNorm) { // an honest one with less than 2^-36: its charge stays, and nothing is sent
+		return refuse(ReasonNorm, err).outcome(o.plan.Round)
+	}
 	if err != nil {
 		return failed(fmt.Errorf("client: sealing for round %d: %w", o.plan.Round, err))
 	}

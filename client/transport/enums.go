@@ -35,6 +35,7 @@ var rejectReasons = map[api.RejectReason]client.RejectReason{
 	api.RejectReason_REJECT_REASON_SPENT:         client.RejectSpent,
 	api.RejectReason_REJECT_REASON_SHARING:       client.RejectSharing,
 	api.RejectReason_REJECT_REASON_NOT_ELIGIBLE:  client.RejectNotEligible,
+	api.RejectReason_REJECT_REASON_NORM:          client.RejectNorm,
 }
 
 // What a newer server says and this program does not know is "unspecified",

@@ -301,6 +301,7 @@ func TestReasons(t *testing.T) {
 		{"an unknown suite", ReasonSuite, func(_ *Policy, p *Plan, _ *State) { p.Suite = 3 }},
 		{"no suite", ReasonSuite, func(_ *Policy, p *Plan, _ *State) { p.Suite = 0 }},
 		{"an old suite", ReasonPostQuantum, func(pol *Policy, _ *Plan, _ *State) { pol.PostQuantum = true }},
+		{"inputs that nobody checks", ReasonUncheckedNorm, func(pol *Policy, _ *Plan, _ *State) { pol.CheckNorm = true }},
 		{"masks off", ReasonUnmasked, func(_ *Policy, p *Plan, _ *State) { p.Unmasked = true }},
 		{"noise off", ReasonNoiseOff, mech(func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })},
 		{"less noise than the formula", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.Sigma2.Num /= 2 }},

@@ -29,6 +29,7 @@ type Policy struct {
 
 	MinPopulation int  // fewest devices that the enroller vouched for, of which the lot chooses
 	PostQuantum   bool // envelopes that a quantum computer does not open
+	CheckNorm     bool // every upload's norm is proven
 
 	AllowNoiseOff bool // tests and comparisons only
 	AllowUnmasked bool // tests and comparisons only
@@ -135,6 +136,9 @@ func (p Policy) checkCommittee(pl Plan, _ State) *Refusal {
 	}
 	if p.PostQuantum && pl.Suite != aggregation.SuiteMLKEM768X25519 {
 		return refuse(ReasonPostQuantum, "%v", pl.Suite)
+	}
+	if p.CheckNorm && !pl.CheckNorm {
+		return refuse(ReasonUncheckedNorm, "")
 	}
 	if pl.Unmasked && !p.AllowUnmasked {
 		return refuse(ReasonUnmasked, "")

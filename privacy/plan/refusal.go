@@ -36,6 +36,7 @@ const (
 	ReasonThreshold              // the lot leaves too few devices, or nobody
 	ReasonSuite                  // envelopes that this program does not know
 	ReasonPostQuantum            // envelopes that a quantum computer would open
+	ReasonUncheckedNorm          // inputs that nobody checks
 	reasonCount
 )
 
@@ -97,6 +98,7 @@ var reasons = [reasonCount]struct {
 	ReasonThreshold:       {"threshold", "The lot of this round would leave too few devices to hide this one. Nothing was sent.", RetryOperator},
 	ReasonSuite:           {"suite", "The round seals its keys in a way that this app does not know; update the app. Nothing was sent.", RetryOperator},
 	ReasonPostQuantum:     {"post_quantum", "A later quantum computer could open what this round seals. Nothing was sent.", RetryOperator},
+	ReasonUncheckedNorm:   {"unchecked_norm", "Nobody would notice a device that spoils this round for all others. Nothing was sent.", RetryOperator},
 	ReasonLogForked:       {"log_forked", "The public log contradicts what this device saw earlier. Nothing was sent; please tell the auditor.", RetryAlarm},
 }
 
