@@ -55,9 +55,8 @@ type serverFlags struct {
 
 // setup is what init writes and every later start reads; task.json beside it is for devices and committee nodes.
 type setup struct {
-	Purpose   string `json:"purpose"`
-	Recipe    recipe `json:"recipe"`
-	CheckNorm bool   `json:"check_norm,omitempty"` // have every upload's norm proven
+	Purpose string `json:"purpose"`
+	Recipe  recipe `json:"recipe"`
 }
 
 func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
@@ -88,7 +87,7 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
 	flags.BoolVar(&t.NoiseOff, "privacy-off", false, "no noise, for tests of sums; the report says so in red")
-	flags.BoolVar(&s.CheckNorm, "check-norm", false, "have devices prove that their uploads are not too long, at some cost to them and to the server")
+	flags.BoolVar(&t.CheckNorm, "check-norm", false, "have devices prove that their uploads are not too long, at some cost to them and to the server")
 	flags.BoolVar(&t.Classical, "classical", false, "smaller envelopes that a quantum computer could open one day")
 	flags.IntVar(&tokens, "tokens", 0, "enrolment tokens to make (default: twice the goal)")
 	return cmd
@@ -234,7 +233,7 @@ func readSetup(dir string) (setup, taskFile, error) {
 }
 
 func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: s.CheckNorm, Offline: true, Log: a.logger("server")}
+	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm, Offline: true, Log: a.logger("server")}
 	roster, err := t.roster()
 	if err != nil {
 		return c, err

@@ -31,8 +31,9 @@ type taskFile struct {
 	Devices   int        `json:"devices"` // that the task is planned for
 	Budget    string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
 	Delta     string     `json:"delta"`
-	NoiseOff  bool       `json:"noise_off,omitempty"` // tests and comparisons only
-	Classical bool       `json:"classical,omitempty"` // envelopes without the post-quantum half: smaller, and a recording may be opened one day
+	NoiseOff  bool       `json:"noise_off,omitempty"`  // tests and comparisons only
+	CheckNorm bool       `json:"check_norm,omitempty"` // devices refuse rounds in which nobody's input is checked
+	Classical bool       `json:"classical,omitempty"`  // envelopes without the post-quantum half: smaller, and a recording may be opened one day
 }
 
 type taskNode struct {
@@ -129,7 +130,7 @@ func (t taskFile) policy() (plan.Policy, error) {
 		Task: t.Task, Operator: operator, Enroller: enroller, Committee: roster,
 		MinMembers: (len(roster)+t.Corrupt)/2 + 1, MinCorrupt: t.Corrupt, MinCohort: t.MinCohort,
 		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff,
-		MinPopulation: t.Devices, PostQuantum: !t.Classical,
+		MinPopulation: t.Devices, PostQuantum: !t.Classical, CheckNorm: t.CheckNorm,
 	}
 	if t.Budget == "" && !t.NoiseOff {
 		return plan.Policy{}, fmt.Errorf("a task with noise needs a budget")

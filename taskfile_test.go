@@ -33,6 +33,12 @@ func TestTaskFileFailsClosed(t *testing.T) {
 	if p.AllowNoiseOff || p.AllowUnmasked || p.MaxRhoTotal.RatString() != "1/2" || p.MinPad != mechanism.MinMeterPad || p.MinMembers != 4 || p.MinCohort != 28 {
 		t.Errorf("policy %+v", p)
 	}
+	if task.Classical, task.CheckNorm = true, true; !p.PostQuantum || p.CheckNorm {
+		t.Errorf("the default is post-quantum envelopes and inputs that nobody checks: %+v", p)
+	}
+	if p, err = task.policy(); err != nil || p.PostQuantum || !p.CheckNorm {
+		t.Errorf("classical envelopes and checked inputs: %+v, %v", p, err)
+	}
 	var said bytes.Buffer
 	if task.warn(&said); said.Len() != 0 {
 		t.Errorf("a private task warns: %s", &said)
