@@ -266,12 +266,23 @@ func (c *vectorCast) configVectors(t *testing.T) any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := c.enrolled.ID(0)
+	edge := *c.cfg // with the lot of that id for a threshold, found by halving
+	edge.literal.Threshold = 0
+	for bit := uint64(1) << 63; bit > 0; bit >>= 1 {
+		if edge.literal.Threshold |= bit - 1; !edge.Eligible(id) {
+			edge.literal.Threshold++
+		} else {
+			edge.literal.Threshold -= bit - 1
+		}
+	}
 	below := []object{}
 	for _, n := range []uint64{1, 2, 3, 1000, 1<<63 + 1} {
 		below = append(below, object{"n": n, "value": lotBelow(n, labelShard, beacon[:])})
 	}
 	return object{"encoding": hexed(c.cfg.Marshal()), "digest": hexed(cfg[:]), "beacon": hexed(beacon[:]), "seed_a": hexed(a[:]), "lot": lot,
-		"drawn_places": places, "below_shard_of_beacon": below, "threshold_for": []object{{"wanted": 3, "size": 7, "threshold": ThresholdFor(3, 7)},
+		"lowest_threshold": object{"id": hexed(id[:]), "threshold": edge.literal.Threshold},
+		"drawn_places":     places, "below_shard_of_beacon": below, "threshold_for": []object{{"wanted": 3, "size": 7, "threshold": ThresholdFor(3, 7)},
 			{"wanted": 7, "size": 7, "threshold": ThresholdFor(7, 7)}}, "bad": c.badConfigs(t)}
 }
 
