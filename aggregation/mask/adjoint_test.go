@@ -172,9 +172,11 @@ func TestUnmaskProvenReadsAnySum(t *testing.T) {
 			t.Fatalf("coordinate %d: %d, want %d", i, v, want)
 		}
 	}
-	key[7] = int64(p.literal.Q)
-	if _, err := p.UnmaskProven(public, key, sums); !errors.Is(err, ErrGarbled) {
-		t.Errorf("no residue: %v", err)
+	for _, v := range []int64{int64(p.literal.Q/2) + 1, -int64(p.literal.Q/2) - 1} {
+		key[7] = v
+		if _, err := p.UnmaskProven(public, key, sums); !errors.Is(err, ErrGarbled) {
+			t.Errorf("a key word of %d: %v", v, err)
+		}
 	}
 	if _, err := p.UnmaskProven(public, key[1:], sums); !errors.Is(err, ErrDimension) {
 		t.Errorf("a short key: %v", err)

@@ -149,6 +149,33 @@ func TestT3_22_NewParamsRefuses(t *testing.T) {
 	}
 }
 
+// Pairs add two numbers below Bound·q_j in 64 bits, so their primes have to be alike; and their P counts two coordinates.
+func TestNewParamsRefusesPairs(t *testing.T) {
+	good := params(t, Paired, 4, 1<<14, 1<<15-1).literal
+	for name, c := range map[string]struct {
+		change func(*Literal)
+		want   error
+	}{
+		"as chosen":             {func(*Literal) {}, nil},
+		"a long and a short":    {func(l *Literal) { l.Q, l.Q2 = largestPrime(1<<45, 8192), largestPrime(1<<31, 8192) }, ErrModulus},
+		"a short and a long":    {func(l *Literal) { l.Q, l.Q2 = largestPrime(1<<31, 8192), largestPrime(1<<45, 8192) }, ErrModulus},
+		"twice the same":        {func(l *Literal) { l.Q2 = l.Q }, ErrModulus},
+		"second is no prime":    {func(l *Literal) { l.Q2 -= 8192 }, ErrModulus},
+		"second is not NTT":     {func(l *Literal) { l.Q2 = 274877906857 }, ErrModulus},
+		"wire too narrow":       {func(l *Literal) { l.LogP, l.LogT, l.Count, l.Bound = 46, 2, 1, 1 }, ErrModulus},
+		"wire barely wide":      {func(l *Literal) { l.LogP, l.LogT, l.Count, l.Bound = 48, 2, 1, 1 }, nil},
+		"odd length of a wire":  {func(l *Literal) { l.LogP-- }, ErrModulus},
+		"odd number":            {func(l *Literal) { l.Dim-- }, ErrDimension},
+		"margin for one number": {func(l *Literal) { l.LogT++ }, ErrMargin},
+	} {
+		l := good
+		c.change(&l)
+		if _, err := NewParams(l); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
 func TestLargestPrimeIsLargest(t *testing.T) {
 	for log := 30; log <= 53; log++ {
 		q := largestPrime(1<<log, 4096)

@@ -158,12 +158,9 @@ func (l *Literal) rings(logQ int) ([]*ring.SubRing, error) {
 }
 
 func newRing(n int, q uint64) (*ring.SubRing, error) {
-	if q%uint64(2*n) != 1 || !isPrime(q) {
-		return nil, fmt.Errorf("%w: %d is not a prime that is 1 mod %d", ErrModulus, q, 2*n)
-	}
-	r, err := ring.NewRing(n, []uint64{q})
+	r, err := ring.NewRing(n, []uint64{q}) // which demands a prime that is 1 mod 2N
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModulus, err)
+		return nil, fmt.Errorf("%w: %d: %w", ErrModulus, q, err)
 	}
 	return r.SubRings[0], nil
 }

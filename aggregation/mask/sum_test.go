@@ -143,7 +143,7 @@ func TestDecodeIsDivision(t *testing.T) {
 			squares := p.decode(out, []uint64{uint64(sum)}, []uint64{0})
 			exact := new(big.Rat).SetFrac(new(big.Int).Mul(u, q), pd)
 			rest, _ := exact.Sub(exact, new(big.Rat).SetInt64(out[0])).Float64()
-			if math.Abs(rest) > 0.5 || math.Abs(math.Sqrt(squares)*p.scale-math.Abs(rest)) > 1.0/64 {
+			if math.Abs(rest) > 0.5 || math.Abs(math.Sqrt(squares)*p.scale-math.Abs(rest)) > math.Ldexp(1, p.literal.LogT-51) {
 				t.Fatalf("%+v: %d decodes as %d, off by %v (%v)", p.literal, sum, out[0], rest, math.Sqrt(squares)*p.scale)
 			}
 		}
@@ -273,7 +273,8 @@ func testGarbledSums(t *testing.T, p *Params) {
 				sums[j+2]--
 			}
 		},
-		"a sum beyond n·Bound": func(_ []int64, sums []uint64, _ *[32]byte) { sums[0] += uint64(float64(10_001-want[0]) / p.scale) },
+		"a sum beyond n·Bound":  func(_ []int64, sums []uint64, _ *[32]byte) { sums[0] += uint64(float64(10_001-want[0]) / p.scale) },
+		"a sum beyond -n·Bound": func(_ []int64, sums []uint64, _ *[32]byte) { sums[0] -= uint64(float64(10_001+want[0]) / p.scale) },
 	} {
 		k, s, public := slices.Clone(key), slices.Clone(sums), [32]byte{9}
 		change(k, s, &public)
