@@ -3,20 +3,24 @@ package aggregation
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 )
 
 // Accept settles headers that a Judge of this shard has opened, one verdict each, in order. An id is accepted with one digest
 // only, as long as the shard is not abandoned; the same header again, also after a restart, gets the same verdict with the same check words.
+// It takes the shares over: what it does not keep it erases.
 // Refusals of the whole batch: RefusePast, RefuseNoRound, RefuseAbandoned, RefuseOtherConfig (opened under another one).
 func (m *Member) Accept(id RoundID, opened []Opened) ([]Verdict, []Record, error) {
 	_, s, err := m.begun(id)
-	if err != nil {
-		return nil, nil, err
+	other := func(o Opened) bool { return o.cfg != s.cfg.digest || o.member != m.setup.Index }
+	if err == nil && slices.ContainsFunc(opened, other) {
+		err = RefuseOtherConfig
 	}
-	for i := range opened {
-		if opened[i].cfg != s.cfg.digest || opened[i].member != m.setup.Index {
-			return nil, nil, RefuseOtherConfig
+	if err != nil {
+		for i := range opened {
+			opened[i].drop(ReasonClosed)
 		}
+		return nil, nil, err
 	}
 	verdicts := make([]Verdict, len(opened))
 	var fresh []Entry
@@ -39,21 +43,29 @@ func (m *Member) Accept(id RoundID, opened []Opened) ([]Verdict, []Record, error
 	return verdicts, []Record{s.batchRecord(fresh)}, nil
 }
 
-// settle decides one header by what the shard holds already, and keeps its share.
+// settle decides one header by what the shard holds already, and keeps its share or erases it.
 func (s *memberShard) settle(o *Opened) Reason {
 	held, known := s.accepted[o.entry.ID]
 	switch {
 	case known && held.digest != o.entry.Digest:
-		return ReasonOtherAttempt
+		o.drop(ReasonOtherAttempt)
 	case known && held.packed != nil:
-		return Accepted
+		if len(o.packed) > 0 && &o.packed[0] != &held.packed[0] {
+			clear(o.packed)
+		}
+		o.packed, o.reason = held.packed, Accepted
 	case s.answer != nil, s.signed != nil && !known, !known && len(s.accepted) >= maxAcceptedFactor*s.cfg.params.NMax():
-		return ReasonClosed
-	}
-	if o.reason == Accepted {
+		o.drop(ReasonClosed)
+	case o.reason == Accepted:
 		s.accepted[o.entry.ID] = acceptance{digest: o.entry.Digest, packed: o.packed}
 	}
 	return o.reason
+}
+
+// drop erases a share that nobody will ask for.
+func (o *Opened) drop(reason Reason) {
+	clear(o.packed)
+	o.packed, o.reason = nil, reason
 }
 
 // checkOf reads the check words behind a share.

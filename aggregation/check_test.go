@@ -1,6 +1,7 @@
 package aggregation
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -255,6 +256,24 @@ func TestRule10_OneChallengePerUpload(t *testing.T) {
 	first := w.show(0, ups[0].Header)[0]
 	if first.Reason != Accepted || len(first.Check) != w.cfg.params.CheckWords() {
 		t.Fatal(first)
+	}
+	held := w.nodes[0].member.rounds[w.cfg.Round()].shards[0].accepted[ups[0].Header.ID].packed
+	if w.show(0, ups[0].Header); &held[0] != &w.nodes[0].member.rounds[w.cfg.Round()].shards[0].accepted[ups[0].Header.ID].packed[0] {
+		t.Error("a second copy of the share, and the first is never erased")
+	}
+	judge, err := w.nodes[0].member.Judge(w.cfg.Round())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := judge.Open([]*MemberHeader{w.cut(ups[0].Header, 0), w.cut(w.seal(0, w.unit(0)).Header, 0)})
+	copies := [][]byte{opened[0].packed, opened[1].packed}
+	if _, _, err := w.nodes[0].member.Accept(w.cfg.Round(), opened); err != nil || len(held) == 0 || bytes.Equal(held, make([]byte, len(held))) {
+		t.Error("the share is lost", err)
+	}
+	for _, b := range copies {
+		if len(b) == 0 || !bytes.Equal(b, make([]byte, len(b))) {
+			t.Error("a share that is not kept is not erased")
+		}
 	}
 	for what, again := range map[string]func() []Verdict{
 		"again":            func() []Verdict { return w.show(0, ups[0].Header) },

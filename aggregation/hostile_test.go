@@ -78,7 +78,7 @@ func TestRule2_WhatWasOpenedEarlierIsNotKept(t *testing.T) {
 		over func(w *world, ups []*Upload)
 		want error
 	}{
-		"released":  {func(w *world, ups []*Upload) { w.answers([]int{0}, w.certify(all(5), setOf(t, ups))) }, ReasonClosed},
+		"released":  {func(w *world, ups []*Upload) { w.answers([]int{0}, w.certify([]int{1, 2, 3, 4}, setOf(t, ups))) }, ReasonClosed},
 		"abandoned": {func(w *world, _ []*Upload) { w.abandon(0) }, RefuseAbandoned},
 		"forgotten": {func(w *world, _ []*Upload) { w.nodes[0].write(w.nodes[0].member.Forget("demo", 8)) }, RefusePast},
 	} {
@@ -94,9 +94,13 @@ func TestRule2_WhatWasOpenedEarlierIsNotKept(t *testing.T) {
 		if opened[1].reason != Accepted {
 			t.Fatal(opened[1].reason)
 		}
+		share := opened[1].packed
 		end.over(w, ups[:2])
 		for range 2 {
 			verdicts, records, err := n.member.Accept(id, opened)
+			if !bytes.Equal(share, make([]byte, len(share))) {
+				t.Errorf("%s: the share is not erased", what)
+			}
 			if records != nil {
 				t.Errorf("%s: records", what)
 			}
@@ -227,6 +231,65 @@ func TestRule4_AbandonmentsRefundTheirOwnShard(t *testing.T) {
 		}
 		if bytes.Equal(cfg.digest[:], shards[1].digest[:]) != (k == 1) {
 			t.Error("two shards share a configuration")
+		}
+	}
+}
+
+// A member holds shares of no more than twice n_max devices, however many headers come.
+func TestAcceptancesAreBounded(t *testing.T) {
+	w := newWorld(t, testParams(16, 2, 2), 6)
+	ups := w.sealUnits()
+	w.acceptAll([]int{0}, ups[:3])
+	if v := w.show(0, ups[3].Header, ups[4].Header); v[0].Reason != Accepted || v[1].Reason != ReasonClosed {
+		t.Errorf("the fourth and fifth of at most four: %v, %v", v[0].Reason, v[1].Reason)
+	}
+	w.nodes[0].restart(t)
+	if v := w.show(0, ups[5].Header, ups[2].Header); v[0].Reason != ReasonClosed || v[1].Reason != Accepted {
+		t.Errorf("a stranger and a known one after a restart: %v, %v", v[0].Reason, v[1].Reason)
+	}
+}
+
+// Rule 7: what a member repeats, it does not write again.
+func TestRule7_RepeatsWriteNothing(t *testing.T) {
+	w := newWorld(t, testParams(16, 2, 10), 3)
+	n, id := w.nodes[0], w.cfg.Round()
+	ups := w.sealUnits()
+	w.acceptAll(all(5), ups)
+	set := setOf(t, ups)
+	for _, released := range []bool{false, true} {
+		cert := w.certify(all(5), set)
+		if released {
+			w.answers([]int{0}, cert)
+		}
+		for what, ask := range map[string]func() ([]Record, error){
+			"OpenRound": func() ([]Record, error) {
+				_, records, err := n.member.OpenRound(w.random, id, w.cfg.Plan(), w.suite)
+				return records, err
+			},
+			"Reveal": func() ([]Record, error) {
+				_, records, err := n.member.Reveal(id, keysOf(w.literal.Roster))
+				return records, err
+			},
+			"Begin": func() ([]Record, error) { return n.member.Begin(w.cfg) },
+			"Accept": func() ([]Record, error) {
+				_, records, err := n.judge(id, w.cut(ups[0].Header, 0))
+				return records, err
+			},
+			"Sign": func() ([]Record, error) {
+				_, records, err := n.member.Sign(id, &Proposal{Cfg: w.cfg.Digest(), Set: set})
+				return records, err
+			},
+			"Release": func() ([]Record, error) {
+				if !released {
+					return nil, nil
+				}
+				_, records, err := n.member.Release(id, cert)
+				return records, err
+			},
+		} {
+			if records, err := ask(); err != nil || records != nil {
+				t.Errorf("%s again, released %v: %d records, %v", what, released, len(records), err)
+			}
 		}
 	}
 }

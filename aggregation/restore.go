@@ -166,7 +166,7 @@ func (m *Member) restoreConfig(id RoundID, r *reader) error {
 	}
 	other := round.config()
 	switch {
-	case cfg.literal.Plan != round.plan || !round.owns(own):
+	case !round.owns(own):
 		return fmt.Errorf("%w: the configuration is not that of the round's key", errState)
 	case round.list == nil || *round.list != list:
 		return fmt.Errorf("%w: the configuration is not that of the keys shown", errState)

@@ -136,6 +136,14 @@ func TestRestoreRefusesDamage(t *testing.T) {
 		"abandoned beside the rest": func(s map[string][]byte) {
 			s[key(kindAbandoned)] = (&memberShard{id: id, abandoned: w.abandonOf(0)}).abandonedRecord(false).Value
 		},
+		"a round key of a shard": func(s map[string][]byte) {
+			r := *n.member.rounds[id]
+			r.id.Shard = 1
+			s[r.keyRecord().Key] = r.keyRecord().Value
+		},
+		"a horizon of a shard": func(s map[string][]byte) {
+			s["horizon/demo"] = record(kindHorizon, RoundID{Task: "demo", Round: 3, Shard: 1}).b
+		},
 		"another member's round key":    func(s map[string][]byte) { s[key(kindKey)] = w.nodes[1].store[key(kindKey)] },
 		"another member's signature":    func(s map[string][]byte) { s[key(kindSigned)] = w.nodes[1].store[key(kindSigned)] },
 		"an empty record":               func(s map[string][]byte) { s[key(kindKey)] = nil },
@@ -213,6 +221,7 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 	}
 	other := shards[1].Literal()
 	other.Groups = 2
+	misplaced := (&memberShard{id: shards[1].Round(), cfg: shards[2]}).configRecord()
 	void := (&memberShard{id: w.cfg.Round(), abandoned: w.abandonOf(0)}).abandonedRecord(true)
 	foreign := (&memberShard{id: shards[1].Round(), cfg: w.config(other)}).configRecord()
 	open := cloneStore(n.store)
@@ -240,6 +249,10 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 		}},
 		"a round abandoned as a whole keeps its key": {map[string][]byte{void.Key: void.Value}, func(s map[string][]byte) {
 			s[key(kindKey, 0)] = open[key(kindKey, 0)]
+		}},
+		"the configuration of another shard": {open, func(s map[string][]byte) {
+			s[key(kindConfig, 1)] = misplaced.Value
+			delete(s, key(kindAccepted, 1)+"/00000000")
 		}},
 		"acceptances outlive the answer":          {open, func(s map[string][]byte) { s[key(kindAccepted, 0)+"/00000000"] = batch }},
 		"an abandoned shard keeps its records":    {n.store, func(s map[string][]byte) { s[key(kindConfig, 1)] = open[key(kindConfig, 1)] }},
