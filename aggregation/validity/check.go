@@ -25,7 +25,7 @@ var (
 )
 
 const (
-	// Projections is t: a vector with a coordinate beyond 2B passes with 2^-t, any vector beyond √2·B with (25/32)^t.
+	// Projections is t: a vector with a coordinate beyond 2B passes with 2^-t, any vector beyond √2·B with (26/32)^t at most.
 	Projections = 128
 	// DefaultSlack is β: an honest device of the full norm is refused with less than 2^-37, whatever its vector.
 	DefaultSlack = 8

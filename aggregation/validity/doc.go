@@ -20,21 +20,23 @@
 //   - at most 1/2 if |x_j| > 2B for some j, whatever the rest is, also for x_j near q/2. Given the rest, S = y + {0, x_j, -x_j}. If y
 //     lies in [-B, B], then y ± x_j do not, for two points of [-B, B] differ by at most 2B mod q: 1/2 passes at most. If y does not,
 //     only y ± x_j can: 1/4 + 1/4. (Without zeros, x_j = (q±1)/2 and y near q/2 would pass always.)
-//   - at most 25/32 if |x| > √2·B. Where no sum leaves (-q/2, q/2), S is a sum of 2d signs with coefficients x_j/2 of norm |x|/√2 > B, and a
-//     sum of signs reaches its norm with probability at least 7/32 (Hollom and Portier, arXiv 2306.07811, quoted from memory; Dvořák and
-//     Klein, arXiv 2104.10005, have 6/32, which makes 26/32 of 25/32). Three coordinates of B reach the bound.
+//   - at most 26/32 if |x| > √2·B. Where no sum leaves (-q/2, q/2), S is a sum of 2d signs with coefficients x_j/2 of norm |x|/√2 > B, and a
+//     sum of signs reaches its norm, on either side, with probability at least 2·6/64 (Dvořák and Klein, arXiv 2104.10005). Their
+//     conjecture is 2·7/64, which three coordinates of B attain, and which Hollom and Portier (arXiv 2306.07811) prove as we recall; no
+//     claim here rests on it.
 //   - also where sums wrap, all |x_j| <= 2B and 64·B <= q. Up to |x| = q/8 a sum wraps into [-B, B] with less than 2^-80 (Hoeffding).
 //     Beyond, take coordinates J with norm just below q/8. The characteristic function of an entry, cos²(θ/2), is not negative, nor is
 //     the transform of the triangle Λ of half-width 3B, so that E Λ(S - a) <= E Λ(S) <= E Λ(S_J): neither a shift nor further coordinates
-//     help a device. With cos²u <= exp(-u²) for |θ| <= π/2B and 1 beyond, E Λ(S_J) <= 0.49, and P(|S| <= B) <= 3/2 of it < 25/32.
+//     help a device. With cos²u <= exp(-u²) for |θ| <= π/2B and 1 beyond, E Λ(S_J) <= 0.34, and P(|S| <= B) <= 3/2 of it < 26/32.
 //
-// So a vector of norm beyond √2·B = β·(Δ·R + noise) passes all of them with at most (25/32)^128 = 2^-45 (2^-38 by the older
-// bound), one with a coordinate beyond 2B with 2^-128. A vector with many coordinates behaves like a Gaussian one, for which the
+// So a vector of norm beyond √2·B = β·(Δ·R + noise) passes all of them with at most (26/32)^128 < 2^-38, as far as we know the worst
+// are three coordinates of B with (25/32)^128 = 2^-45, and one with a coordinate beyond 2B passes with 2^-128. A vector with many coordinates behaves like a Gaussian one, for which the
 // same norm passes with 2^-70, and 2^-40 is reached at 0.77·β·R, 2^-128 at 1.48·β·R. Tests count small cases exhaustively and
 // these rates by simulation.
 //
 // The entries follow from hashes, so a device can try: each try costs it a hash and the few entries that its vector meets, about
-// a microsecond. 2^45 tries are a core-year and give it one vector a little beyond √2·B.
+// a microsecond. 2^38 tries are three core-days, 2^45 a core-year, and give it one vector a little beyond √2·B; 2^60 do not give it
+// twice that norm in many coordinates.
 //
 // β is the slack that an honest device of the full norm needs. Refused by chance, a try
 //
@@ -42,7 +44,7 @@
 //	spread x   29 %   5.8 %   0.8 %   7e-5     3e-7      2e-13
 //	any x      -      -       9 %     1e-3     4e-6      3e-12 = 2t·exp(-β²/2)
 //	2^-40 at   2.3R   2.7R    3.1R    3.9R     4.6R      6.2R      (spread)
-//	2^-45 at   3R     3.5R    4R      5R       6R        8R        (any x)
+//	2^-38 at   3R     3.5R    4R      5R       6R        8R        (any x)
 //
 // A retry takes a fresh first challenge (a new nonce) and new bits; vector, key and shares may stay, for nothing of a failed try
 // was sent. But the challenge that is finally sent then tells that x passes it, which a vector of other norm would do with
@@ -61,7 +63,7 @@
 //
 // Two commitments, two challenges:
 //
-//	commitment 1  vecHash, and Commit(salt_j, j, share j of the key) of all members j
+//	commitment 1  vecHash, and Commit(salt_j, j, share j of the key) of all members j; salts of 256 bits, for nothing else
 //	challenge 1   first = H(cfg, id, nonce, vecHash, commitments)     gives r_t
 //	commitment 2  envelopes: key shares, salts, shares g_{t,i} of the bits of L_t + B, blinds
 //	challenge 2   second = H(first, root of the envelopes)            gives χ_t, ψ_{t,i} in Z_q, K times
@@ -79,25 +81,30 @@
 //
 // b_H is a random polynomial of its degree whose values at the slots sum to zero, b_Q one that is zero at -1, b_R any. Answers
 // are a word of a Reed-Solomon code: wrong ones are corrected and named, with e to spare for each 2e answers beyond max(2c,
-// c+2ρ-2) + 1.
+// c+2ρ-2) + 1, those that the sharing check named included.
 //
-// Soundness: Need = max(2c, c+2ρ-2) + 1 honest answers determine the polynomials. If some g is not of degree c, R fails except
-// for a fraction 1/q of the ψ; if some g(-1) is no bit, Q; if bits do not add up to L_t + B, H, for a fraction 1/q of the χ.
-// Blinds of another value are an offset that is fixed before χ and ψ, and change none of these odds. K repetitions make q^-K <=
-// 2^-92. That the f_w are of degree below c+ρ is the sharing check's to find. Of n answers e = floor((n-Need)/2) are corrected;
-// b members who collude with the device cannot help it while n - e - b >= Need, which at m = 9, c = ρ = 2 holds for b = 2 from
-// eight answers on. Beyond, they can.
+// Soundness: let U be honest members whose answers were not named, at least Need = max(2c, c+2ρ-2) + 1 of them. Their words of f and
+// g, and so the key, are fixed before the challenges that test them, and their answers determine the polynomials. If the g of U are not
+// of degree c, R fails except for a fraction 1/q of the ψ; if some g(-1) is no bit, Q; if bits do not add up to L_t + B, H, for a
+// fraction 1/q of the χ. Blinds of another value are an offset that is fixed before χ and ψ, and change none of these odds. K
+// repetitions make q^-K <= 2^-92 for one U; a device that spoils the shares of some members leaves the choice of U open, so that all of
+// them count: C(m, e) <= 36 at m = 9, hence 2^-86 in all. That the f_w are of degree below c+ρ on U is the sharing check's to find.
+// With b members who collude with the device, u answers that were not named hold u - b honest ones: all is as said while u - b >=
+// Need, which at m = 9, c = ρ = 2, b = 2 means seven, and nine answers always leave. Beyond, they can help the device to pass, with whatever
+// vector, as a test shows; nobody's privacy depends on it.
 //
 // Zero knowledge, against the server and c members: c shares of every polynomial are uniform; H, Q and R are uniform among the
 // polynomials of their degree with the known value and with the c members' values, which are independent of each other (tested
-// for every c-subset); salted hashes hide the shares. All of this can be simulated from w and the fact that the bounds hold. A
-// member answers one digest_i, that is one second challenge and one α, the one that the device signed: with another α, the
-// server would learn a linear function of the key, which is why the device computes α itself although only the server and the
-// members need it.
+// for every c-subset); so are the sharing check's. Commitments, under salts that nobody else sees, are random strings to who does not
+// ask the oracle for a salt. So words of c members, answers of all and commitments can be simulated from w, for which the bounds hold,
+// and that is all that is learnt beside: that every |L_t| <= B, which is so for any honest vector but for 2^-38. α and the value of H
+// are functions of w and public hashes, α goes with the upload for the members' sake. A member answers one digest_i, that is one
+// second challenge and one α, the one that the device signed: with another α, the server would learn a linear function of the
+// key, which is why the device signs it and members answer no other.
 //
 // # Cost
 //
-// At m = 9, c = ρ = 2, q of 46 bits, R = 10^5: 37 bits a projection, 4742 words in each envelope beside the key's 1024, that is
+// At m = 9, c = ρ = 2, q of 46 bits, R = 10^5: 37 bits a projection, 4748 words in each envelope beside the key's 1024, that is
 // 28 kB a member and 256 kB in all; 24.6 kB of α*, once from the device and once to each member; 6 words of answer. CPU time per
 // device, on one core of a busy two-core machine, beside Mask's:
 //
