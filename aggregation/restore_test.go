@@ -221,6 +221,11 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 	}
 	other := shards[1].Literal()
 	other.Groups = 2
+	answered := n.member.rounds[w.cfg.Round()].shards[0]
+	others := *answered
+	others.answer = answered.answer.clone()
+	others.answer.Member = 2
+	others.answer.sign(w.nodes[1].setup.Identity)
 	misplaced := (&memberShard{id: shards[1].Round(), cfg: shards[2]}).configRecord()
 	void := (&memberShard{id: w.cfg.Round(), abandoned: w.abandonOf(0)}).abandonedRecord(true)
 	foreign := (&memberShard{id: shards[1].Round(), cfg: w.config(other)}).configRecord()
@@ -254,6 +259,8 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 			s[key(kindConfig, 1)] = misplaced.Value
 			delete(s, key(kindAccepted, 1)+"/00000000")
 		}},
+		"another member's answer":                 {open, func(s map[string][]byte) { s[key(kindAnswer, 0)] = others.answerRecord().Value }},
+		"an answer changed":                       {open, func(s map[string][]byte) { s[key(kindAnswer, 0)][400] ^= 1 }},
 		"acceptances outlive the answer":          {open, func(s map[string][]byte) { s[key(kindAccepted, 0)+"/00000000"] = batch }},
 		"an abandoned shard keeps its records":    {n.store, func(s map[string][]byte) { s[key(kindConfig, 1)] = open[key(kindConfig, 1)] }},
 		"a shard abandoned as the whole round is": {n.store, func(s map[string][]byte) { v := s[key(kindAbandoned, 1)]; v[len(v)-65] = 1 }},
