@@ -69,6 +69,9 @@ func checkWords(field share.Field, chi, words []uint64, n int) []uint64 {
 // with that pair of device and member something is amiss, be it the device's share or the member's answer, and the server goes
 // on as if that member had refused that device. Answers that are no CheckWords field elements are wrong too, and count for nothing.
 //
+// A check speaks for the members that it heard, and for nobody else: exactly CheckNeed answers always agree, and a device may have
+// shared garbage with every other member. The server releases with members heard in the last check of each upload of U only.
+//
 // ErrSharing: more are wrong than can be corrected, so the device shared no key (or more members lie than the committee was
 // chosen for); leave it out. ErrTooFew: fewer than CheckNeed answers.
 //

@@ -21,6 +21,7 @@ var (
 // Unmask opens the sum over U (section 3, step 5): c+ρ answers determine the sum of the keys, and of c+ρ+2e answers e may be
 // wrong; those are corrected and wrong names their members, ascending. An answer that is badly formed, of another round or set,
 // or not signed by its member is as if it had not come. More wrong ones than can be corrected: ErrInconsistent.
+// Answers of members that CheckShares did not hear on an upload of U may be wrong though their members are honest.
 // sum must hold exactly the vectors of U. The result has Dim coordinates with |result_j| <= |U|·Bound; with the norm check it is no
 // longer than that many proven vectors, whatever their coordinates (ErrGarbled for both).
 func Unmask(cfg *Config, set *Set, sum *Accumulator, answers []Answer) (result []int64, wrong []uint16, err error) {
