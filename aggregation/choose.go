@@ -82,8 +82,8 @@ func (t Threat) check() error {
 	return nil
 }
 
-// maxDevices keeps Asked and NMax, 1.3 times as many, within a population.
-const maxDevices = 1 << 31
+// maxDevices keeps Asked and NMax, 1.3 times as many, within a population, and twice that within 32 bits.
+const maxDevices = 1 << 28
 
 // threatRules fill in the literal and check it, in this order; each assumes the ones before.
 var threatRules = []struct {

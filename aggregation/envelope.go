@@ -75,7 +75,11 @@ func (s Suite) privateKey(seed []byte) (hpke.PrivateKey, error) {
 	}
 	ikm := hash(labelKeySeed, seed)
 	defer clear(ikm[:])
-	return kem.DeriveKeyPair(ikm[:])
+	key, err := kem.DeriveKeyPair(ikm[:])
+	if err != nil || s != SuiteMLKEM768X25519 {
+		return key, err
+	}
+	return quicken(key)
 }
 
 // envelopeInfo binds an envelope to round, device, attempt and member: a copy under any other does not open.

@@ -15,7 +15,7 @@ const (
 )
 
 // MaxGroups bounds the shards of a round: 4096 groups of the 2^20 devices that one ring takes are more than the
-// 2^32-1 devices that a population counts.
+// 2^31-1 devices that a population counts.
 const MaxGroups = 1 << 12
 
 // EveryDevice is the threshold under which every id is eligible.

@@ -20,7 +20,7 @@ const (
 
 const (
 	// MaxPopulation bounds the devices of one population.
-	MaxPopulation = 1<<32 - 1
+	MaxPopulation = 1<<31 - 1
 	// maxEnrolmentPath is the depth of a tree of MaxPopulation leaves.
 	maxEnrolmentPath = 32
 )
