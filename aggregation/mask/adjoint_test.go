@@ -49,6 +49,28 @@ func TestOpenIsTheMessageAndNoise(t *testing.T) {
 	}
 }
 
+// What Open leaves of garbage is centred, and congruent to the lifted words less the mask.
+func TestOpenCentres(t *testing.T) {
+	const dim = 3000
+	p, _, s, public, packed := opened(t, dim, make([]int32, dim))
+	zero := make([]byte, len(packed)) // lifted to zero, so that Open leaves -a·s
+	mask, got, lifted := make([]int64, dim), make([]int64, dim), make([]uint64, dim)
+	rand.NewChaCha8([32]byte{5}).Read(packed)
+	packed[len(packed)-1] &= 0xff >> p.PaddingBits()
+	if err := errors.Join(p.Open(mask, public, s, zero), p.Open(got, public, s, packed), p.Lift(lifted, packed)); err != nil {
+		t.Fatal(err)
+	}
+	q := int64(p.literal.Q)
+	for i, v := range got {
+		if v > q/2 || v < -q/2 || mask[i] > q/2 || mask[i] < -q/2 {
+			t.Fatalf("coordinate %d: %d and %d are not centred", i, v, mask[i])
+		}
+		if (v-mask[i]-int64(lifted[i]))%q != 0 {
+			t.Fatalf("coordinate %d: %d is not %d%+d mod q", i, v, lifted[i], mask[i])
+		}
+	}
+}
+
 func TestLiftRoundsToNearest(t *testing.T) {
 	p, _, _, _, packed := opened(t, 3000, make([]int32, 3000))
 	words, lifted := make([]uint64, 3000), make([]uint64, 3000)

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -72,8 +73,9 @@ func (p *Params) pairPlaintext(theirs rlwe.Parameters, x []int32) *rlwe.Plaintex
 	for i := range p.n {
 		m := int64(x[2*i]) + int64(x[2*i+1])<<p.literal.LogT
 		for j, h := range p.pair.halves {
-			r := new(big.Int).Mul(big.NewInt(m), new(big.Int).SetUint64(p.delta))
-			pt.Value.Coeffs[j][i] = r.Mod(r, new(big.Int).SetUint64(h.q)).Uint64()
+			q := int64(h.q)
+			hi, lo := bits.Mul64(uint64((m%q+q)%q), p.delta%h.q)
+			_, pt.Value.Coeffs[j][i] = bits.Div64(hi, lo, h.q)
 		}
 	}
 	theirs.RingQ().NTT(pt.Value, pt.Value)

@@ -106,6 +106,21 @@ func TestT3_17_OneWrongShare(t *testing.T) {
 	}
 }
 
+// Too few random elements, or some left over, which could be used again.
+func TestRandomnessIsCounted(t *testing.T) {
+	s := scheme(t, 5, 1, 2)
+	for _, n := range []int{0, 1, 3} {
+		if _, err := s.Split([]int64{1, 2, 3, 4}, make([]uint64, n)); !errors.Is(err, ErrScheme) {
+			t.Errorf("split with %d elements: %v", n, err)
+		}
+	}
+	for _, n := range []int{1, 2, 4, 5} {
+		if _, err := s.Blind(make([]uint64, n)); !errors.Is(err, ErrScheme) {
+			t.Errorf("blind with %d elements: %v", n, err)
+		}
+	}
+}
+
 // One sharer that puts something into the padding of a well-formed sharing spoils nobody's sum.
 func TestPaddingIsIgnored(t *testing.T) {
 	s := scheme(t, 5, 1, 2)
