@@ -31,7 +31,9 @@ type town struct {
 	t         *testing.T
 	dir       string
 	files     keys.Files
+	config    server.Config
 	server    *server.Server
+	stop      func() // ends the server
 	address   string
 	policy    plan.Policy
 	nodes     []*committee.Server
@@ -45,7 +47,9 @@ func (w *town) must(err error) {
 	}
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t *testing.T) *town { return newTownOf(t, func(*server.Config) {}) }
+
+func newTownOf(t *testing.T, change func(*server.Config)) *town {
 	t.Helper()
 	w := &town{t: t, dir: t.TempDir()}
 	var items []dataset.Item
@@ -65,7 +69,10 @@ func newTown(t *testing.T) *town {
 		w.must(err)
 		w.policy.Committee = append(w.policy.Committee, key.Public().(ed25519.PublicKey))
 	}
-	w.serve(w.committee())
+	w.configure(w.committee())
+	change(&w.config)
+	w.serve()
+	t.Cleanup(func() { w.stop() })
 	return w
 }
 
@@ -84,7 +91,7 @@ func (w *town) committee() (peers []committee.Peer) {
 		w.must(err)
 		s, err := committee.NewServer(n, serving)
 		w.must(err)
-		l := w.listen()
+		l := w.listen("127.0.0.1:0")
 		done := make(chan struct{})
 		go func() { defer close(done); s.Serve(l) }()
 		w.nodes = append(w.nodes, s)
@@ -94,27 +101,35 @@ func (w *town) committee() (peers []committee.Peer) {
 	return peers
 }
 
-func (w *town) listen() net.Listener {
+// listen takes the address of a server that has ended, or any.
+func (w *town) listen(address string) net.Listener {
 	w.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", address)
 	w.must(err)
 	return l
 }
 
-func (w *town) serve(peers []committee.Peer) {
+func (w *town) configure(peers []committee.Peer) {
 	w.t.Helper()
 	serving, err := keys.ServerTLS(w.files)
 	w.must(err)
 	const soon = 20 * time.Millisecond
-	w.server, err = server.Open(server.Config{Dir: filepath.Join(w.dir, "server"), Task: w.policy.Task, Purpose: "tests",
+	w.address = "127.0.0.1:0"
+	w.config = server.Config{Dir: filepath.Join(w.dir, "server"), Task: w.policy.Task, Purpose: "tests",
 		Committee: peers, Budget: big.NewRat(4, 1), Delta: "1e-06", TLS: serving,
-		Limits: wire.Limits{PerHost: 1e6, PerIdent: 1e6}, Pace: server.Pace{NoRound: soon, Full: soon, Counted: soon}})
+		Limits: wire.Limits{PerHost: 1e6, PerIdent: 1e6}, Pace: server.Pace{NoRound: soon, Full: soon, Counted: soon}}
+}
+
+// serve starts the server on its directory, and on its address if it had one.
+func (w *town) serve() {
+	w.t.Helper()
+	l := w.listen(w.address)
+	s, err := server.Open(w.config)
 	w.must(err)
-	l := w.listen()
-	w.address = l.Addr().String()
+	w.server, w.address = s, l.Addr().String()
 	done := make(chan struct{})
-	go func() { defer close(done); w.server.Serve(l) }()
-	w.t.Cleanup(func() { w.server.Close(); <-done })
+	go func() { defer close(done); s.Serve(l) }()
+	w.stop = func() { s.Close(); <-done }
 }
 
 // fleet makes devices that dial the town.
@@ -143,13 +158,17 @@ func (w *town) fleet(change func(*fleet.Config)) *fleet.Fleet {
 // round runs a popularity round.
 func (w *town) round(goal int, rho *big.Rat) *server.RoundResult {
 	w.t.Helper()
+	r, err := w.server.RunRound(w.t.Context(), w.popularity(goal, rho))
+	w.must(err)
+	return r
+}
+
+func (w *town) popularity(goal int, rho *big.Rat) server.RoundSpec {
+	w.t.Helper()
 	l := mechanism.Literal{Dim: w.catalogue.Len(), Clip: 1, NMin: 8, NMax: 30, Rho: rho, Noise: rho != nil}
 	m, err := mechanism.Design(l)
 	w.must(err)
-	r, err := w.server.RunRound(w.t.Context(), server.RoundSpec{Kind: plan.Popularity, Goal: goal, Mechanism: m,
-		Items: w.catalogue.Digest(), Collect: 5 * time.Minute})
-	w.must(err)
-	return r
+	return server.RoundSpec{Kind: plan.Popularity, Goal: goal, Mechanism: m, Items: w.catalogue.Digest(), Collect: 5 * time.Minute}
 }
 
 // publish makes the popularity of an opened sum the next version.
