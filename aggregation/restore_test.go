@@ -226,6 +226,9 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 	others.answer = answered.answer.clone()
 	others.answer.Member = 2
 	others.answer.sign(w.nodes[1].setup.Identity)
+	signed := *answered
+	signed.signed = &SetSignature{Member: 1, SetDigest: Digest{1},
+		Signature: signDigest(n.setup.Identity, labelSign, signedSetDigest(shards[0], Digest{1}))}
 	misplaced := (&memberShard{id: shards[1].Round(), cfg: shards[2]}).configRecord()
 	void := (&memberShard{id: w.cfg.Round(), abandoned: w.abandonOf(0)}).abandonedRecord(true)
 	foreign := (&memberShard{id: shards[1].Round(), cfg: w.config(other)}).configRecord()
@@ -259,11 +262,14 @@ func TestRestoreRefusesDamagedShards(t *testing.T) {
 			s[key(kindConfig, 1)] = misplaced.Value
 			delete(s, key(kindAccepted, 1)+"/00000000")
 		}},
-		"another member's answer":                 {open, func(s map[string][]byte) { s[key(kindAnswer, 0)] = others.answerRecord().Value }},
-		"an answer changed":                       {open, func(s map[string][]byte) { s[key(kindAnswer, 0)][400] ^= 1 }},
-		"acceptances outlive the answer":          {open, func(s map[string][]byte) { s[key(kindAccepted, 0)+"/00000000"] = batch }},
-		"an abandoned shard keeps its records":    {n.store, func(s map[string][]byte) { s[key(kindConfig, 1)] = open[key(kindConfig, 1)] }},
-		"a shard abandoned as the whole round is": {n.store, func(s map[string][]byte) { v := s[key(kindAbandoned, 1)]; v[len(v)-65] = 1 }},
+		"an answer to another set":                  {open, func(s map[string][]byte) { s[key(kindSigned, 0)] = signed.signedRecord().Value }},
+		"another member's answer":                   {open, func(s map[string][]byte) { s[key(kindAnswer, 0)] = others.answerRecord().Value }},
+		"an answer changed":                         {open, func(s map[string][]byte) { s[key(kindAnswer, 0)][400] ^= 1 }},
+		"acceptances outlive the answer":            {open, func(s map[string][]byte) { s[key(kindAccepted, 0)+"/00000000"] = batch }},
+		"an abandoned shard keeps its records":      {n.store, func(s map[string][]byte) { s[key(kindConfig, 1)] = open[key(kindConfig, 1)] }},
+		"an abandonment of neither shard nor round": {n.store, func(s map[string][]byte) { v := s[key(kindAbandoned, 1)]; v[len(v)-65] = 2 }},
+		"an abandonment changed":                    {n.store, func(s map[string][]byte) { v := s[key(kindAbandoned, 1)]; v[len(v)-1] ^= 1 }},
+		"a shard abandoned as the whole round is":   {n.store, func(s map[string][]byte) { v := s[key(kindAbandoned, 1)]; v[len(v)-65] = 1 }},
 	} {
 		store := cloneStore(c.from)
 		c.damage(store)
