@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -68,6 +69,16 @@ func TestOpenCentres(t *testing.T) {
 		if (v-mask[i]-int64(lifted[i]))%q != 0 {
 			t.Fatalf("coordinate %d: %d is not %d%+d mod q", i, v, lifted[i], mask[i])
 		}
+	}
+}
+
+// Turned zeros stay zero: q in their place would leave the field on the wire.
+func TestTurnKeepsZero(t *testing.T) {
+	p, _, _, _, _ := opened(t, 1, make([]int32, 1))
+	dst := make([]uint64, p.n)
+	p.turn(dst, make([]uint64, p.n))
+	if slices.Max(dst) != 0 {
+		t.Error("-0 became q")
 	}
 }
 

@@ -106,6 +106,22 @@ func TestT3_17_OneWrongShare(t *testing.T) {
 	}
 }
 
+// A word outside of the field is found wherever it stands.
+func TestParseLooksAtEveryWord(t *testing.T) {
+	for _, modulus := range []uint64{P, 70368744067073, 1152921504606830593} {
+		f := field(t, modulus)
+		for at := range 3 {
+			words := []uint64{1, 2, modulus - 1}
+			words[at] = modulus
+			b := make([]byte, 3*f.Bytes())
+			f.Put(b, words)
+			if got, err := f.Parse(b); !errors.Is(err, ErrWord) || got != nil {
+				t.Errorf("mod %d, word %d: %d, %v", modulus, at, got, err)
+			}
+		}
+	}
+}
+
 // Too few random elements, or some left over, which could be used again.
 func TestRandomnessIsCounted(t *testing.T) {
 	s := scheme(t, 5, 1, 2)
