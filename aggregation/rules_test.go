@@ -189,6 +189,9 @@ func TestRule2_TheRoundsKeyIsErased(t *testing.T) {
 				}
 				n.write(records)
 			}
+			if j, err := n.member.Judge(cfg.Round()); err == nil && j.key != nil {
+				t.Errorf("shard %d: a judge of a released shard still opens envelopes", k)
+			}
 			last := k == 2
 			if r := n.member.rounds[w.cfg.Round()]; (r.seed == nil) != last || (r.key == nil) != last || len(held.accepted) != 0 {
 				t.Errorf("%s, shard %d: a key when none is due, or the reverse", ending, k)
