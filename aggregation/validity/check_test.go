@@ -170,6 +170,33 @@ func TestStatement(t *testing.T) {
 	}
 }
 
+// Each repetition weighs every bit by its own ψ and every projection by its own χ: one bit's share changed, at both ends and between.
+func TestAnswersWeighEveryBit(t *testing.T) {
+	w := newWorld(t, small)
+	u := w.honest()
+	st, answers := w.answers(u)
+	f, k, n := w.check.field, w.check.coefficients(u.second), len(w.check.weights)
+	for _, at := range []int{0, 1, 1000, w.check.Bits() - 1} {
+		proof := slices.Clone(u.proof[3])
+		old := proof[at]
+		proof[at] = f.Plus(old, 7)
+		got, err := w.check.Answer(u.second, 4, st.Alpha(), u.key[3], proof)
+		if err != nil {
+			t.Fatal(err)
+		}
+		square := f.Minus(f.Minus(f.Mul(proof[at], proof[at]), proof[at]), f.Minus(f.Mul(old, old), old))
+		for r := range w.check.repeat {
+			linear := f.Mul(f.Mul(w.check.rows[3][0], k.chi[r][at/n]), f.Mul(w.check.weights[at%n], 7))
+			for kind, want := range []uint64{linear, f.Mul(k.psi[r][at], square), f.Mul(k.psi[r][at], 7)} {
+				word := kind*w.check.repeat + r
+				if f.Minus(got[word], answers[3].Words[word]) != want {
+					t.Errorf("bit %d, word %d: off by %d, want %d", at, word, f.Minus(got[word], answers[3].Words[word]), want)
+				}
+			}
+		}
+	}
+}
+
 // Every number in 0..2B has bits, and they reach nothing else: exhaustively for small B, at the edges for random ones.
 func TestWeights(t *testing.T) {
 	value := func(c *Check, bits []int64) (sum uint64) {
