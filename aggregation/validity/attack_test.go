@@ -181,13 +181,15 @@ func TestProofsThatAreNone(t *testing.T) {
 	w.refuse("a carry", u)
 
 	for kind, name := range []string{"linear blinds that do not sum to zero", "square blinds that are not zero"} {
-		u, secrets = honest()
-		w.shareBits(u, secrets)
-		for j := range u.proof {
-			at := w.check.Bits() + kind*w.check.repeat
-			u.proof[j][at] = w.check.field.Plus(u.proof[j][at], 1) // a constant polynomial added
+		for repetition := range w.check.repeat {
+			u, secrets = honest()
+			w.shareBits(u, secrets)
+			for j := range u.proof {
+				at := w.check.Bits() + kind*w.check.repeat + repetition
+				u.proof[j][at] = w.check.field.Plus(u.proof[j][at], 1) // a constant polynomial added
+			}
+			w.refuse(name, u)
 		}
-		w.refuse(name, u)
 	}
 
 	u, secrets = honest()

@@ -71,7 +71,7 @@ func New(l Literal) (*Check, error) {
 	switch {
 	case ring.Q2 != 0 || f.Modulus() != ring.Q:
 		return nil, fmt.Errorf("%w: keys have to be shared mod q, the ring's one prime", ErrLiteral)
-	case !(l.Norm >= 1) || math.IsInf(l.Norm, 0) || !(l.Slack >= minSlack && l.Slack <= maxSlack):
+	case !(l.Norm >= 1) || !(l.Slack >= minSlack && l.Slack <= maxSlack):
 		return nil, fmt.Errorf("%w: norm %v, slack %v", ErrLiteral, l.Norm, l.Slack)
 	}
 	ratio := math.Ldexp(float64(ring.Q), -ring.LogP)
