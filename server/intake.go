@@ -2,8 +2,6 @@ package server
 
 import (
 	"errors"
-	"math"
-	"math/bits"
 	"sync"
 	"time"
 
@@ -65,13 +63,9 @@ func (a *active) openIntake(staged []store.Staged) error {
 	return nil
 }
 
-// headerCap is the room for the member headers of one upload: each has the same envelope, a path of at most log2(m)+1
-// digests to the device's signature, and one to the population's root.
+// headerCap is the room for the header of one upload.
 func (a *active) headerCap() int {
-	path := int(math.Ceil(math.Log2(float64(a.params.Members())))) + 1
-	path += bits.Len(uint(a.plan.Population.Size)) // to the population's root
-	one := 4 + 2048 + a.params.StatementLen() + a.params.EnvelopeLen(a.cfg.Suite()) + 32*path
-	return a.params.Members() * one
+	return 4<<10 + a.params.StatementLen() + a.params.Members()*(4+a.params.EnvelopeLen(a.cfg.Suite()))
 }
 
 // taking is the intake while there is one.

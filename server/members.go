@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,28 +12,23 @@ import (
 	"tutti/server/store"
 )
 
-// packHeaders cuts a header into what each member is shown, one behind the other, each behind its length.
-func packHeaders(h *aggregation.Header, path aggregation.EnrolmentPath) ([]byte, error) {
-	var out []byte
+// forMembers cuts a staged header into what each member is shown of it.
+func (a *active) forMembers(header []byte) ([][]byte, error) {
+	h, err := aggregation.ParseHeader(header)
+	if err == nil && len(h.Envelopes) != a.params.Members() {
+		err = fmt.Errorf("%d envelopes", len(h.Envelopes))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("staged header: %w: %w", store.ErrCorrupt, err)
+	}
+	path, _ := a.people.Path(h.ID) // verified when it was staged
+	out := make([][]byte, 0, len(h.Envelopes))
 	for _, m := range h.ForMembers(path) {
 		b, err := m.Marshal()
 		if err != nil {
 			return nil, err
 		}
-		out = append(binary.BigEndian.AppendUint32(out, uint32(len(b))), b...)
-	}
-	return out, nil
-}
-
-// unpackHeaders takes them apart again.
-func unpackHeaders(b []byte, members int) ([][]byte, error) {
-	out := make([][]byte, members)
-	for j := range out {
-		if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
-			return nil, fmt.Errorf("staged headers: %w", store.ErrCorrupt)
-		}
-		n := int(binary.BigEndian.Uint32(b))
-		out[j], b = b[4:4+n], b[4+n:]
+		out = append(out, b)
 	}
 	return out, nil
 }
@@ -67,7 +61,7 @@ func (a *active) headersOf(ids []round.ID) ([][][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if out[i], err = unpackHeaders(b, a.params.Members()); err != nil {
+		if out[i], err = a.forMembers(b); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,7 @@ type upload struct {
 	in      *intake
 	entry   round.Upload
 	slot    int
-	headers []byte // the member headers, packed
+	header  []byte // as it came
 	check   *aggregation.VectorCheck
 	at      int
 	began   time.Time
@@ -40,10 +40,7 @@ func (in *intake) begin(ctx context.Context, raw []byte, vectorBytes uint64) (*u
 		return nil, in.rejected(h.ID, round.DropVector), nil
 	}
 	u := &upload{in: in, entry: h.Entry(), check: aggregation.NewVectorCheck(in.cfg, h), began: in.a.s.cfg.Clock(),
-		left: make(chan struct{}), gone: make(chan struct{}), outcome: make(chan error, 1)}
-	if u.headers, err = packHeaders(h, path); err != nil {
-		return nil, wire.Receipt{}, err
-	}
+		header: raw, left: make(chan struct{}), gone: make(chan struct{}), outcome: make(chan error, 1)}
 	for {
 		receipt, before := in.reserve(u)
 		if receipt != nil {
@@ -125,7 +122,7 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 		u.Abort(round.DropVector)
 		return wire.Receipt{State: wire.Rejected, Reason: round.DropVector}, nil
 	}
-	if err := u.in.staging.PutHeader(u.slot, u.headers); err != nil {
+	if err := u.in.staging.PutHeader(u.slot, u.header); err != nil {
 		u.Abort(round.DropStorage)
 		return wire.Receipt{}, err
 	}
@@ -211,7 +208,7 @@ func (in *intake) store(group []*upload) error {
 }
 
 func (u *upload) row(now time.Time) store.Staged {
-	return store.Staged{Upload: u.entry, Slot: u.slot, Header: len(u.headers), Millis: now.Sub(u.began).Milliseconds(), State: store.StagedUpload}
+	return store.Staged{Upload: u.entry, Slot: u.slot, Header: len(u.header), Millis: now.Sub(u.began).Milliseconds(), State: store.StagedUpload}
 }
 
 // settle tells everybody what became of a group.
