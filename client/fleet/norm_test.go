@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,12 +70,14 @@ func (h *hostile) attack(turn func(p *aggregation.Params, vector []byte)) client
 	h.w.must(err)
 	p := cfg.Params()
 	sealer := aggregation.Client{Key: h.key, Pins: aggregation.Pins{Enroller: h.w.policy.Enroller, Roster: h.plan.Committee}}
-	long := make([]int32, p.Dim())
-	for i := range long {
-		long[i] = int32(p.Bound())
-	}
-	if _, err := sealer.Seal(rand.Reader, cfg, h.plan.Base, long, p.Bound()); !errors.Is(err, aggregation.ErrNorm) {
-		h.w.t.Errorf("the SDK itself seals a vector beyond the norm: %v", err)
+	if p.Literal().Norm > 0 {
+		long := make([]int32, p.Dim())
+		for i := range long {
+			long[i] = int32(p.Bound())
+		}
+		if _, err := sealer.Seal(rand.Reader, cfg, h.plan.Base, long, p.Bound()); !errors.Is(err, aggregation.ErrNorm) {
+			h.w.t.Errorf("the SDK itself seals a vector beyond the norm: %v", err)
+		}
 	}
 	up, err := sealer.Seal(rand.Reader, cfg, h.plan.Base, make([]int32, p.Dim()), p.Bound())
 	h.w.must(err)
@@ -170,5 +173,33 @@ func TestNormCheckOfAFleet(t *testing.T) {
 	}
 	if c := f.Counters(); c.Contributed != devices || c.Refused != 0 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestBoostWithoutNormCheck: the same boost, where nothing is proven, is in the sum, and far beyond what one device may add to it.
+func TestBoostWithoutNormCheck(t *testing.T) {
+	w := newTown(t)
+	conn, err := transport.Dial(transport.Config{Address: w.address, CAFile: w.files.CA})
+	w.must(err)
+	defer conn.Close()
+	h := w.hostile(conn)
+	f := w.fleet(nil)
+	w.must(f.Enrol(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		h.attack(boost)
+		done <- f.Run(ctx)
+	}()
+	r := w.round(devices+1, nil)
+	cancel()
+	<-done
+	squares := 0.0
+	honest := w.popular(func(int) bool { return true })
+	for k, x := range r.Sum.Values {
+		squares += (float64(x) - honest[k]) * (float64(x) - honest[k])
+	}
+	if norm := math.Sqrt(squares); r.N != devices+1 || norm < 2 { // a clipped device adds 1 at most
+		t.Errorf("%d devices, one of which added %g", r.N, norm)
 	}
 }

@@ -255,19 +255,25 @@ func TestRealServer(t *testing.T) {
 // exact checks a sum against the popularity vectors of its devices.
 func (w *town) exact(r *server.RoundResult, in func(device int) bool) {
 	w.t.Helper()
-	want := make([]float64, w.catalogue.Len())
-	for i := range devices {
-		if !in(i) {
-			continue
-		}
-		h := []int32{int32(i), int32(i+1) % devices, int32(i+2) % devices}
-		for k, x := range stats.PopularityVector(h, len(want)) {
-			want[k] += float64(x)
-		}
-	}
+	want := w.popular(in)
 	for k, x := range r.Sum.Values {
 		if d := float64(x) - want[k]; d > 1e-3 || d < -1e-3 {
 			w.t.Fatalf("item %d: sum %v, want %v", k, x, want[k])
 		}
 	}
+}
+
+// popular is the sum of the popularity vectors of these devices.
+func (w *town) popular(in func(device int) bool) []float64 {
+	sum := make([]float64, w.catalogue.Len())
+	for i := range devices {
+		if !in(i) {
+			continue
+		}
+		h := []int32{int32(i), int32(i+1) % devices, int32(i+2) % devices}
+		for k, x := range stats.PopularityVector(h, len(sum)) {
+			sum[k] += float64(x)
+		}
+	}
+	return sum
 }
