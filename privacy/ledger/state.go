@@ -65,6 +65,7 @@ type taskState struct {
 	reserved  *big.Rat
 	unbounded bool
 	open      map[uint64]openPlan // plans that wait for their round
+	groups    []*Group            // of the round whose record comes next
 	last      uint64              // newest round planned
 	planned   bool
 	head      Digest // newest model version
@@ -135,6 +136,11 @@ func (s *State) judge(r Record) *Violation {
 		return s.openTask(b)
 	}
 	t := s.tasks[r.Body.TaskName()]
+	if t != nil {
+		if v := t.inTurn(r.Body); v != nil {
+			return v
+		}
+	}
 	if t == nil {
 		return broken(FaultTask, "no task %q was opened", r.Body.TaskName())
 	}
@@ -149,6 +155,8 @@ func (s *State) judge(r Record) *Violation {
 		return t.telemetry(b)
 	case *Version:
 		return t.version(b)
+	case *Group:
+		return t.group(b)
 	}
 	return broken(FaultMalformed, "unknown kind of record")
 }
@@ -236,6 +244,8 @@ func (t *taskState) round(b *Round) *Violation {
 		return broken(FaultRound, "round %d was planned as %q and ends as %q", b.Round, p.what, b.What)
 	case b.Outcome != Published && b.Outcome != Lost:
 		return broken(FaultRound, "round %d has no outcome %q", b.Round, b.Outcome)
+	case len(t.groups) > 0 && t.groupsOf(b) != nil:
+		return t.groupsOf(b)
 	case b.NMin == 0 || b.Survived < b.NMin:
 		return broken(FaultCohort, "round %d opened a sum over %d devices, at least %d were promised", b.Round, b.Survived, b.NMin)
 	case b.Noise != (b.Rho != nil):
@@ -248,6 +258,7 @@ func (t *taskState) round(b *Round) *Violation {
 		return broken(FaultModel, "round %d was lost and still made a version", b.Round)
 	}
 	t.end(b.Round, p)
+	t.groups = nil
 	if b.Rho == nil {
 		t.unbounded = true
 	} else {

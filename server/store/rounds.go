@@ -14,7 +14,7 @@ import (
 	"tutti/server/round"
 )
 
-// Round is one row of rounds.
+// Round is one row of rounds: a round, or one of its groups.
 type Round struct {
 	Key
 	Kind        string
@@ -28,19 +28,24 @@ type Round struct {
 
 // Begin reserves the budget, logs the plan and writes the round, in one transaction.
 func (s *Store) Begin(ctx context.Context, now time.Time, r Round, rho *big.Rat, log ledger.Body) error {
+	return s.update(ctx, now, []ledger.Body{log}, func(tx *sql.Tx) error {
+		if err := insertRound(tx, now, r); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`INSERT INTO budget VALUES (?, ?, ?, ?)`, r.Task, int64(r.Round), rhoText(rho), int(Reserved))
+		return err
+	})
+}
+
+func insertRound(tx *sql.Tx, now time.Time, r Round) error {
 	durable, err := encodeDurable(r.Durable)
 	if err != nil {
 		return err
 	}
-	return s.update(ctx, now, []ledger.Body{log}, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO rounds (task, round, kind, state, version, durable, plan, signature, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.Task, int64(r.Round), r.Kind, int(r.Durable.State), int64(r.Durable.Version), durable, r.Plan.Bytes, r.Plan.Signature, now.UnixMilli(), now.UnixMilli())
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(`INSERT INTO budget VALUES (?, ?, ?, ?)`, r.Task, int64(r.Round), rhoText(rho), int(Reserved))
-		return err
-	})
+	_, err = tx.Exec(`INSERT INTO rounds (task, round, shard, kind, state, settled, freed, version, durable, plan, signature, config, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Task, int64(r.Round), int64(r.Shard), r.Kind, int(r.Durable.State), r.Durable.Settled, r.Durable.Freed, int64(r.Durable.Version), durable,
+		r.Plan.Bytes, r.Plan.Signature, orNull(r.Config), now.UnixMilli(), now.UnixMilli())
+	return err
 }
 
 // Change is everything that one transition of a round writes. Zero fields change nothing.
@@ -53,6 +58,7 @@ type Change struct {
 	Log         []ledger.Body
 	Version     *SignedVersion
 	Drops       map[string]int // drop reasons of uploads that never were staged
+	Groups      []Round        // rows of the round's other groups, written with the first one's configuration
 }
 
 // SignedVersion is a published model version.
@@ -63,64 +69,107 @@ type SignedVersion struct {
 	Signature []byte
 }
 
-// Move writes a transition if the round's version is the one before it, else ErrConflict.
-func (s *Store) Move(ctx context.Context, now time.Time, c Change) error {
-	t := c.Transition
-	durable, err := encodeDurable(t.Durable)
-	if err != nil {
-		return err
+// Move writes transitions, all of them or none: each if its round's version is the one before it, else ErrConflict.
+func (s *Store) Move(ctx context.Context, now time.Time, changes ...Change) error {
+	var log []ledger.Body
+	for _, c := range changes {
+		log = append(log, c.Log...)
 	}
-	return s.update(ctx, now, c.Log, func(tx *sql.Tx) error {
-		res, err := tx.Exec(`UPDATE rounds SET state = ?, settled = ?, version = ?, durable = ?, changed = ?,
-			config = coalesce(?, config), certificate = coalesce(?, certificate), result = coalesce(?, result)
-			WHERE task = ? AND round = ? AND version = ?`,
-			int(t.Durable.State), t.Durable.Settled, int64(t.Durable.Version), durable, now.UnixMilli(), orNull(c.Config), orNull(c.Certificate), orNull(c.Result),
-			c.Task, int64(c.Round), int64(t.Durable.Version)-1)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return fmt.Errorf("%w: %s/%d, version %d", ErrConflict, c.Task, c.Round, t.Durable.Version)
-		}
-		if err := moveUploads(tx, c); err != nil {
-			return err
-		}
-		if err := moveBudget(tx, c); err != nil {
-			return err
-		}
-		for reason, n := range c.Drops {
-			if _, err := tx.Exec(`INSERT INTO drops VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count`, c.Task, int64(c.Round), reason, n); err != nil {
+	return s.update(ctx, now, log, func(tx *sql.Tx) error {
+		for _, c := range changes {
+			if err := moveOne(tx, now, c); err != nil {
 				return err
 			}
-		}
-		if c.Version != nil {
-			return putVersion(tx, c.Task, *c.Version)
 		}
 		return nil
 	})
 }
 
+func moveOne(tx *sql.Tx, now time.Time, c Change) error {
+	t := c.Transition
+	durable, err := encodeDurable(t.Durable)
+	if err != nil {
+		return err
+	}
+	res, err := tx.Exec(`UPDATE rounds SET state = ?, settled = ?, freed = ?, version = ?, durable = ?, changed = ?,
+		config = coalesce(?, config), certificate = coalesce(?, certificate), result = coalesce(?, result)
+		WHERE task = ? AND round = ? AND shard = ? AND version = ?`,
+		int(t.Durable.State), t.Durable.Settled, t.Free || t.Durable.Freed, int64(t.Durable.Version), durable, now.UnixMilli(), orNull(c.Config), orNull(c.Certificate), orNull(c.Result),
+		c.Task, int64(c.Round), int64(c.Shard), int64(t.Durable.Version)-1)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return fmt.Errorf("%w: %s/%d/%d, version %d", ErrConflict, c.Task, c.Round, c.Shard, t.Durable.Version)
+	}
+	if err := moveUploads(tx, c); err != nil {
+		return err
+	}
+	if err := moveBudget(tx, c); err != nil {
+		return err
+	}
+	for reason, n := range c.Drops {
+		if _, err := tx.Exec(`INSERT INTO drops VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count`, c.Task, int64(c.Round), int64(c.Shard), reason, n); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Groups {
+		if err := insertRound(tx, now, r); err != nil {
+			return err
+		}
+	}
+	if c.Version != nil {
+		return putVersion(tx, c.Task, *c.Version)
+	}
+	return nil
+}
+
+// moveBudget charges a round with its first certificate, whichever of its groups brings it: the groups are disjoint, so
+// that more of them cost no device more (rule 11 of secure-aggregation.md). It frees or holds what no group charged, when the last one
+// has ended.
 func moveBudget(tx *sql.Tx, c Change) error {
 	t := c.Transition
-	to := BudgetState(0)
-	switch {
-	case t.Charge:
-		to = Charged
-	case t.Free:
-		to = Freed
-	case t.To == round.Abandoned && t.Durable.Settled:
-		to = Held
-	default:
-		return nil
+	to := Charged
+	if !t.Charge {
+		if t.To != round.Abandoned || !t.Durable.Settled {
+			return nil
+		}
+		var others, held int
+		err := tx.QueryRow(`SELECT coalesce(sum(NOT settled), 0), coalesce(sum(settled AND NOT freed), 0) FROM rounds WHERE task = ? AND round = ?`,
+			c.Task, int64(c.Round)).Scan(&others, &held)
+		switch {
+		case err != nil:
+			return err
+		case others > 0: // a group is under way, or charged the round: it decides
+			return nil
+		case held > 0:
+			to = Held
+		default:
+			to = Freed
+		}
 	}
 	res, err := tx.Exec(`UPDATE budget SET state = ? WHERE task = ? AND round = ? AND state = ?`, int(to), c.Task, int64(c.Round), int(Reserved))
 	if err != nil {
 		return err
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return fmt.Errorf("%w: the budget of %s/%d is not reserved", ErrConflict, c.Task, c.Round)
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
 	}
-	return nil
+	if to == Charged {
+		if others, err := chargedBefore(tx, c.Key); err != nil || others {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the budget of %s/%d is not reserved", ErrConflict, c.Task, c.Round)
+}
+
+// chargedBefore says whether another group charged the round.
+func chargedBefore(tx *sql.Tx, k Key) (bool, error) {
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM rounds r JOIN budget b ON b.task = r.task AND b.round = r.round
+		WHERE r.task = ? AND r.round = ? AND r.shard <> ? AND r.state >= ? AND r.state <> ? AND b.state = ?`,
+		k.Task, int64(k.Round), int64(k.Shard), int(round.Certified), int(round.Abandoned), int(Charged)).Scan(&n)
+	return n > 0, err
 }
 
 // moveUploads writes what became of the uploads: at FROZEN the refused and the late, at CERTIFIED the counted.
@@ -147,14 +196,14 @@ func moveUploads(tx *sql.Tx, c Change) error {
 		}
 		return markLate(tx, c.Key, in)
 	case round.Certified:
-		_, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND state = ?`, int(CountedUpload), c.Task, int64(c.Round), int(StagedUpload))
+		_, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND shard = ? AND state = ?`, int(CountedUpload), c.Task, int64(c.Round), int64(c.Shard), int(StagedUpload))
 		return err
 	}
 	return nil
 }
 
 func markLate(tx *sql.Tx, k Key, settled map[round.ID]bool) error {
-	rows, err := tx.Query(`SELECT device FROM uploads WHERE task = ? AND round = ?`, k.Task, int64(k.Round))
+	rows, err := tx.Query(`SELECT device FROM uploads WHERE task = ? AND round = ? AND shard = ?`, k.Task, int64(k.Round), int64(k.Shard))
 	if err != nil {
 		return err
 	}
@@ -182,13 +231,13 @@ func markLate(tx *sql.Tx, k Key, settled map[round.ID]bool) error {
 	return nil
 }
 
-const roundColumns = `task, round, kind, durable, plan, signature, config, certificate, result, created`
+const roundColumns = `task, round, shard, kind, durable, plan, signature, config, certificate, result, created`
 
 func scanRound(scan func(...any) error) (Round, error) {
 	var r Round
 	var durable []byte
 	var number, created int64
-	err := scan(&r.Task, &number, &r.Kind, &durable, &r.Plan.Bytes, &r.Plan.Signature, &r.Config, &r.Certificate, &r.Result, &created)
+	err := scan(&r.Task, &number, &r.Shard, &r.Kind, &durable, &r.Plan.Bytes, &r.Plan.Signature, &r.Config, &r.Certificate, &r.Result, &created)
 	if err != nil {
 		return r, err
 	}
@@ -197,11 +246,11 @@ func scanRound(scan func(...any) error) (Round, error) {
 	return r, err
 }
 
-// Round reads a round; false if there is none.
+// Round reads a group of a round; false if there is none.
 func (s *Store) Round(ctx context.Context, k Key) (Round, bool, error) {
 	var r Round
 	found := false
-	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, func(rows *sql.Rows) (err error) {
+	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE task = ? AND round = ? AND shard = ?`, []any{k.Task, int64(k.Round), int64(k.Shard)}, func(rows *sql.Rows) (err error) {
 		found = true
 		r, err = scanRound(rows.Scan)
 		return err
@@ -209,14 +258,14 @@ func (s *Store) Round(ctx context.Context, k Key) (Round, bool, error) {
 	return r, found, err
 }
 
-// Unfinished lists the rounds that still want something, oldest first.
+// Unfinished lists the rounds that still want something, oldest first, with all of their groups: of a round, one ended group
+// may wait for the others.
 func (s *Store) Unfinished(ctx context.Context) ([]Round, error) {
 	var out []Round
-	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE NOT (`+endedStates+`) ORDER BY task, round`, nil, func(rows *sql.Rows) error {
+	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds o WHERE EXISTS (SELECT 1 FROM rounds i
+		WHERE i.task = o.task AND i.round = o.round AND i.`+endedStates+` AND NOT i.settled) ORDER BY task, round, shard`, nil, func(rows *sql.Rows) error {
 		r, err := scanRound(rows.Scan)
-		if err == nil && !r.Durable.Settled {
-			out = append(out, r)
-		}
+		out = append(out, r)
 		return err
 	})
 	return out, err
@@ -233,8 +282,8 @@ type Fate struct {
 func (s *Store) Fate(ctx context.Context, k Key) (Fate, bool, error) {
 	var f Fate
 	var state int
-	found, err := s.db.Row(ctx, `SELECT state, settled, CASE WHEN state = ? THEN certificate END FROM rounds WHERE task = ? AND round = ?`,
-		[]any{int(round.Abandoned), k.Task, int64(k.Round)}, &state, &f.Settled, &f.Abandon)
+	found, err := s.db.Row(ctx, `SELECT state, settled, CASE WHEN state = ? THEN certificate END FROM rounds WHERE task = ? AND round = ? AND shard = ?`,
+		[]any{int(round.Abandoned), k.Task, int64(k.Round), int64(k.Shard)}, &state, &f.Settled, &f.Abandon)
 	f.State = round.State(state)
 	return f, found, err
 }
@@ -249,7 +298,7 @@ func (s *Store) LastRound(ctx context.Context, task string) (uint64, error) {
 // Drops is how many uploads of a round were dropped before they were staged, by reason.
 func (s *Store) Drops(ctx context.Context, k Key) (map[string]int, error) {
 	out := map[string]int{}
-	err := s.db.Query(ctx, `SELECT reason, count FROM drops WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, func(rows *sql.Rows) error {
+	err := s.db.Query(ctx, `SELECT reason, count FROM drops WHERE task = ? AND round = ? AND shard = ?`, []any{k.Task, int64(k.Round), int64(k.Shard)}, func(rows *sql.Rows) error {
 		var reason string
 		var n int
 		err := rows.Scan(&reason, &n)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -28,7 +29,11 @@ type Staging struct {
 var ErrNoSlot = errors.New("no room to stage another upload now")
 
 func (s *Store) roundDir(k Key) string {
-	return filepath.Join(s.dir, "rounds", k.Task, strconv.FormatUint(k.Round, 10))
+	name := strconv.FormatUint(k.Round, 10)
+	if k.Shard > 0 {
+		name += "." + strconv.FormatUint(uint64(k.Shard), 10)
+	}
+	return filepath.Join(s.dir, "rounds", k.Task, name)
 }
 
 // OpenStaging opens or creates the staging files of a round for at most slots uploads. taken are the slots that staged
@@ -167,8 +172,13 @@ func (s *Store) sweep(open map[Key]bool) error {
 			continue
 		}
 		for _, r := range rounds {
-			n, err := strconv.ParseUint(r.Name(), 10, 64)
-			if k := (Key{task.Name(), n}); err == nil && !open[k] {
+			number, shard, split := strings.Cut(r.Name(), ".")
+			n, err := strconv.ParseUint(number, 10, 64)
+			g, err2 := strconv.ParseUint(shard, 10, 32)
+			if split && err == nil {
+				err = err2
+			}
+			if k := (Key{task.Name(), n, uint32(g)}); err == nil && !open[k] {
 				if err := s.DropRound(k); err != nil {
 					return err
 				}

@@ -14,10 +14,11 @@ import (
 	"tutti/server/round"
 )
 
-// Key names a round.
+// Key names a group of a round; where the whole round is meant, Shard is 0.
 type Key struct {
 	Task  string
 	Round uint64
+	Shard uint32 // group, from 0
 }
 
 // Store is the server's durable state. Its methods are safe for concurrent use.
@@ -170,5 +171,5 @@ func rhoText(rho *big.Rat) string {
 	return rho.RatString()
 }
 
-// ended are the states in which a round needs nothing more, as SQL reads them.
-var endedStates = fmt.Sprintf("state IN (%d, %d)", round.Published, round.Lost)
+// endedStates leaves out the states in which a round needs nothing more, as SQL reads them.
+var endedStates = fmt.Sprintf("state NOT IN (%d, %d)", round.Published, round.Lost)

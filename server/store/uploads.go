@@ -28,18 +28,19 @@ type Staged struct {
 	Header int         // bytes of its header
 	Millis int64       // how long its transfer took
 	State  UploadState // set by the store
+	Shard  uint32      // its group; set by the store
 }
 
 // Stage writes uploads whose files are durable. An upload that is already there with another digest is an error.
 func (s *Store) Stage(ctx context.Context, k Key, us []Staged) error {
 	return s.db.Update(ctx, func(tx *sql.Tx) error {
-		insert, err := tx.Prepare(`INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+		insert, err := tx.Prepare(`INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
 		for _, u := range us {
-			if _, err := insert.Exec(k.Task, int64(k.Round), u.ID[:], u.Digest[:], u.Slot, u.Header, int(StagedUpload), u.Millis); err != nil {
+			if _, err := insert.Exec(k.Task, int64(k.Round), int64(k.Shard), u.ID[:], u.Digest[:], u.Slot, u.Header, int(StagedUpload), u.Millis); err != nil {
 				return err
 			}
 		}
@@ -50,7 +51,7 @@ func (s *Store) Stage(ctx context.Context, k Key, us []Staged) error {
 func scanStaged(rows *sql.Rows) (Staged, error) {
 	var u Staged
 	var id, digest []byte
-	if err := rows.Scan(&id, &digest, &u.Slot, &u.Header, &u.State, &u.Millis); err != nil {
+	if err := rows.Scan(&id, &digest, &u.Slot, &u.Header, &u.State, &u.Millis, &u.Shard); err != nil {
 		return u, err
 	}
 	if len(id) != len(u.ID) || len(digest) != len(u.Digest) {
@@ -61,10 +62,10 @@ func scanStaged(rows *sql.Rows) (Staged, error) {
 	return u, nil
 }
 
-// Uploads lists the uploads of a round in the order of their ids.
+// Uploads lists the uploads of a group of a round in the order of their ids.
 func (s *Store) Uploads(ctx context.Context, k Key) ([]Staged, error) {
 	var out []Staged
-	err := s.db.Query(ctx, `SELECT device, digest, slot, header, state, millis FROM uploads WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, func(rows *sql.Rows) error {
+	err := s.db.Query(ctx, `SELECT device, digest, slot, header, state, millis, shard FROM uploads WHERE task = ? AND round = ? AND shard = ?`, []any{k.Task, int64(k.Round), int64(k.Shard)}, func(rows *sql.Rows) error {
 		u, err := scanStaged(rows)
 		out = append(out, u)
 		return err
@@ -72,11 +73,11 @@ func (s *Store) Uploads(ctx context.Context, k Key) ([]Staged, error) {
 	return out, err
 }
 
-// Upload reads one upload; false if the device has none in the round.
+// Upload reads a device's upload, whatever its group; false if the device has none in the round.
 func (s *Store) Upload(ctx context.Context, k Key, id round.ID) (Staged, bool, error) {
 	var u Staged
 	found := false
-	err := s.db.Query(ctx, `SELECT device, digest, slot, header, state, millis FROM uploads WHERE task = ? AND round = ? AND device = ?`, []any{k.Task, int64(k.Round), id[:]}, func(rows *sql.Rows) (err error) {
+	err := s.db.Query(ctx, `SELECT device, digest, slot, header, state, millis, shard FROM uploads WHERE task = ? AND round = ? AND device = ?`, []any{k.Task, int64(k.Round), id[:]}, func(rows *sql.Rows) (err error) {
 		found = true
 		u, err = scanStaged(rows)
 		return err

@@ -1,0 +1,69 @@
+package ledger
+
+// The rules between the records of a round's groups and the record of the round.
+
+// inTurn: the groups of a round stand directly before it, in their order.
+func (t *taskState) inTurn(b Body) *Violation {
+	if len(t.groups) == 0 {
+		return nil
+	}
+	round := t.groups[0].Round
+	switch b := b.(type) {
+	case *Group:
+		if b.Round == round && b.Group == uint64(len(t.groups)) {
+			return nil
+		}
+	case *Round:
+		if b.Round == round {
+			return nil
+		}
+	}
+	return broken(FaultRound, "the groups of round %d are not followed by their round", round)
+}
+
+func (t *taskState) group(b *Group) *Violation {
+	if _, v := t.planOf(b.Round, b.Plan); v != nil {
+		return v
+	}
+	empty := b.Survived == 0 && b.Participants == Digest{} && b.Aggregate == Digest{}
+	switch {
+	case b.Group != uint64(len(t.groups)):
+		return broken(FaultRound, "group %d of round %d is not the next one", b.Group, b.Round)
+	case b.Outcome != Published && b.Outcome != Lost && b.Outcome != Abandoned:
+		return broken(FaultRound, "group %d of round %d has no outcome %q", b.Group, b.Round, b.Outcome)
+	case b.Outcome == Abandoned && !empty, b.Outcome != Abandoned && (b.Survived == 0 || b.Certificate == Digest{}):
+		return broken(FaultCohort, "group %d of round %d is %s with %d devices", b.Group, b.Round, b.Outcome, b.Survived)
+	case (b.Outcome == Published) != (b.Aggregate != Digest{}):
+		return broken(FaultRound, "group %d of round %d is %s: a sum belongs to a group that was opened, and only to one", b.Group, b.Round, b.Outcome)
+	}
+	t.groups = append(t.groups, b)
+	return nil
+}
+
+// groupsOf: what the round says of itself follows from its groups, and each of them kept the minimum.
+func (t *taskState) groupsOf(b *Round) *Violation {
+	if len(t.groups) < 2 {
+		return broken(FaultRound, "round %d is split into a single group", b.Round)
+	}
+	var total uint64
+	var sets, certificates, sums []Digest
+	for _, g := range t.groups {
+		if g.Outcome != Abandoned && g.Survived < b.NMin {
+			return broken(FaultCohort, "group %d of round %d holds %d devices, at least %d were promised", g.Group, b.Round, g.Survived, b.NMin)
+		}
+		if g.Outcome == Published && b.Outcome != Published {
+			return broken(FaultRound, "round %d is %s, and its group %d was opened", b.Round, b.Outcome, g.Group)
+		}
+		if g.Outcome == b.Outcome {
+			total += g.Survived
+		}
+		sets, certificates, sums = append(sets, g.Participants), append(certificates, g.Certificate), append(sums, g.Aggregate)
+	}
+	switch {
+	case total != b.Survived || total == 0:
+		return broken(FaultCohort, "round %d holds %d devices, its groups %d", b.Round, b.Survived, total)
+	case Join(sets...) != b.Participants || Join(certificates...) != b.Certificate || b.Outcome == Published && Join(sums...) != b.Aggregate:
+		return broken(FaultRound, "round %d names other sets, certificates or sums than its groups", b.Round)
+	}
+	return nil
+}
