@@ -15,9 +15,9 @@ import (
 	"tutti/server/store"
 )
 
-// active is one round and everything that lives as long as it. One goroutine, run, owns the machine and carries out its
-// effects in their order; requests to members, the intake of uploads and the folding have goroutines of their own and
-// tell it by mail.
+// active is one round and everything that lives as long as it: what its groups share. One goroutine, run, owns the
+// machines of all groups and carries out their effects in their order; requests to members, the intake of uploads and the
+// folding have goroutines of their own and tell it by mail.
 type active struct {
 	s      *Server
 	key    store.Key
@@ -27,41 +27,35 @@ type active struct {
 	params *aggregation.Params
 	people *aggregation.Enrolled // the plan's population
 	nodes  []*committee.Client   // in the order of the plan's committee
+	groups []*group              // as many as the plan says; the first one opens the round for all
 	ctx    context.Context
 	cancel context.CancelFunc
 	mail   *mailbox[letter]
 	work   sync.WaitGroup // goroutines that belong to the round
 
 	done   chan struct{} // closed when run has returned
-	opened chan struct{} // closed when the sum is open, or never will be
+	opened chan struct{} // closed when every sum that can be is open, or none ever will be
 	once   sync.Once
 
 	// owned by run, and by others after done or opened is closed
-	m        *round.Machine
-	cfg      *aggregation.Config
-	set      *aggregation.Set
-	cert     *aggregation.Certificate
 	result   *RoundResult
 	err      error // why run ended before the round did
 	finish   *finish
-	batches  map[int]*batch
-	words    map[round.ID][]aggregation.CheckAnswer // of the sharing check, while the collection lasts
-	failed   []ed25519.PublicKey                    // members that did not help to open the round
-	reported time.Time                              // of the last Progress
-	staged   int                                    // uploads when the round was abandoned
+	failed   []ed25519.PublicKey // members that did not help to open the round
+	reported time.Time           // of the last Progress
 
-	mu     sync.Mutex
-	stored round.Durable // as it is on disk
-	offer  *offer        // while devices may come
-	intake *intake
-	folder *folder
+	mu  sync.Mutex          // guards lot, and of the groups what they say
+	lot *aggregation.Config // of one of the groups, which tells the group of any device; nil: not drawn yet
 }
 
-// letter is an input for the machine, or something to do on the driver's goroutine, or why the round cannot go on now.
+// letter is an input for the machine of a group, or of all where none is named; or something to do on the driver's
+// goroutine; or that the round is published; or why it cannot go on now.
 type letter struct {
-	in    round.Input
-	do    func()
-	fault error
+	g       *group
+	in      round.Input
+	do      func()
+	publish bool
+	fault   error
 }
 
 // offer is what devices are shown.
@@ -73,38 +67,81 @@ type offer struct {
 func (a *active) tell(in round.Input) { a.mail.put(letter{in: in}) }
 
 // run drives the round to its end, or until the server closes or a transition cannot be stored.
-func (a *active) run(first round.Effects) {
+func (a *active) run() {
 	defer close(a.done)
 	defer a.end()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	if !a.carryOut(first, timer) {
-		return
+	for _, g := range a.groups {
+		first := g.first
+		if g.first = (round.Effects{}); g.m != nil && !g.carryOut(first) {
+			return
+		}
 	}
-	for !a.m.Done() {
+	for !a.over() {
+		a.arm(timer)
 		select {
 		case <-a.ctx.Done():
 			a.err = ErrClosed
 			return
 		case <-timer.C:
-			if !a.step(round.Tick{}, timer) {
-				return
+			now := a.s.cfg.Clock()
+			for _, g := range a.groups {
+				if g.m != nil && !g.wake.IsZero() && !now.Before(g.wake) && !g.step(round.Tick{}) {
+					return
+				}
 			}
 		case <-a.mail.wake:
 			for _, l := range a.mail.take() {
-				if l.fault != nil {
-					a.err = l.fault
-					return
-				}
-				if l.do != nil {
-					l.do()
-				}
-				if l.in != nil && !a.step(l.in, timer) {
+				if !a.read(l) {
 					return
 				}
 			}
 			a.progress()
 		}
+	}
+}
+
+// read does what a letter says. False: the driver stops.
+func (a *active) read(l letter) bool {
+	if l.fault != nil {
+		a.err = l.fault
+		return false
+	}
+	if l.do != nil {
+		l.do()
+	}
+	if l.publish && !a.publishGroups() {
+		return false
+	}
+	for _, g := range a.groups {
+		if l.in != nil && (l.g == nil || l.g == g) && g.m != nil && !g.step(l.in) {
+			return false
+		}
+	}
+	return true
+}
+
+// over says that no group wants anything more.
+func (a *active) over() bool {
+	for _, g := range a.groups {
+		if !g.over() {
+			return false
+		}
+	}
+	return true
+}
+
+// arm sets the timer to when the first group wants to be woken.
+func (a *active) arm(timer *time.Timer) {
+	var first time.Time
+	for _, g := range a.groups {
+		if g.m != nil && !g.m.Done() && !g.wake.IsZero() && (first.IsZero() || g.wake.Before(first)) {
+			first = g.wake
+		}
+	}
+	if !first.IsZero() {
+		timer.Reset(max(first.Sub(a.s.cfg.Clock()), 0) + time.Millisecond)
 	}
 }
 
@@ -126,67 +163,12 @@ func (a *active) release() {
 	a.work.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.offer = nil
-	if a.intake != nil {
-		a.intake.staging.Close()
-		a.intake = nil
-	}
-}
-
-func (a *active) step(in round.Input, timer *time.Timer) bool {
-	return a.carryOut(a.m.Step(a.s.cfg.Clock(), in), timer)
-}
-
-// carryOut does what the machine asks, in the order of Effects. False: the driver stops.
-func (a *active) carryOut(out round.Effects, timer *time.Timer) bool {
-	if out.Persist != nil {
-		switch err := a.persist(out.Persist); {
-		case errors.Is(err, errConfig): // nothing was stored: go back, and abandon instead
-			a.s.log.Error("no configuration", "round", a.key.Round, "error", err)
-			a.m, _ = round.Resume(a.m.Params(), a.state(), nil, a.s.cfg.Clock())
-			return a.step(round.Stop{Reason: round.CommitteeAbsent}, timer)
-		case err != nil:
-			a.err = err
-			return false
+	for _, g := range a.groups {
+		g.offer = nil
+		if g.intake != nil {
+			g.intake.staging.Close()
+			g.intake = nil
 		}
-	}
-	if a.m.State() == round.Collecting && !a.m.Taking() {
-		a.closeOffer()
-	}
-	for _, r := range out.Send {
-		a.ask(r)
-	}
-	for _, w := range out.Work {
-		a.do(w)
-	}
-	for _, e := range out.Events {
-		a.report(e)
-	}
-	if !out.Wake.IsZero() {
-		timer.Reset(max(out.Wake.Sub(a.s.cfg.Clock()), 0) + time.Millisecond)
-	}
-	return true
-}
-
-// state is the round as it is on disk.
-func (a *active) state() round.Durable {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.stored
-}
-
-// do gives local work away.
-func (a *active) do(w round.Work) {
-	switch {
-	case w.Fold != nil:
-		a.folder.fold(w.Fold)
-	case w.Check != nil:
-		a.check(*w.Check)
-	case w.Assemble != nil:
-		a.folder.assemble(w.Assemble)
-	case w.Unmask:
-		answers := a.m.Durable().Answers
-		a.spawn(func() { a.unmask(answers) })
 	}
 }
 
@@ -214,7 +196,12 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 		return nil, err
 	}
 	a := &active{s: s, key: key, began: began, signed: signed, plan: p, params: params, people: people, mail: newMailbox[letter](),
-		done: make(chan struct{}), opened: make(chan struct{}), batches: map[int]*batch{}, words: map[round.ID][]aggregation.CheckAnswer{}}
+		done: make(chan struct{}), opened: make(chan struct{})}
+	for shard := range p.Groups {
+		g := &group{active: a, key: key, batches: map[int]*batch{}, words: map[round.ID][]aggregation.CheckAnswer{}}
+		g.key.Shard = shard
+		a.groups = append(a.groups, g)
+	}
 	for i, identity := range p.Committee {
 		for j, peer := range s.cfg.Committee {
 			if peer.Identity.Equal(identity) {
@@ -229,17 +216,12 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 	return a, nil
 }
 
-// machineParams are the numbers of the round for its machine.
+// machineParams are the numbers of one group for its machine: the goal is divided among the groups.
 func (a *active) machineParams() (round.Params, error) {
 	collect := max(time.Unix(a.plan.Deadline, 0).Sub(a.began), time.Second)
 	return round.NewParams(round.Literal{
 		Members: a.params.Members(), Quorum: a.params.Quorum(), Need: a.params.Need(),
-		Goal: int(a.plan.Goal), Min: a.params.NMin(), Max: a.params.NMax(),
+		Goal: (int(a.plan.Goal) + len(a.groups) - 1) / len(a.groups), Min: a.params.NMin(), Max: a.params.NMax(),
 		Batch: 64, Windows: a.s.cfg.Windows(collect),
 	})
-}
-
-// id names the round in the protocol.
-func (a *active) id() aggregation.RoundID {
-	return aggregation.RoundID{Task: a.key.Task, Round: a.key.Round}
 }

@@ -87,7 +87,7 @@ func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, erro
 	return s.offerRound(a, aggregation.IDOf(r.PublicKey), r.LogSize, now)
 }
 
-// offerRound completes a check-in's answer with the open round, or with a wait.
+// offerRound completes a check-in's answer with the device's own group of the open round, or with a wait.
 func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now time.Time) (wire.Answer, error) {
 	s.mu.Lock()
 	a, finished := s.round, s.finished
@@ -98,8 +98,12 @@ func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now
 	if a == nil {
 		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
 	}
+	g := a.groupOf(id)
+	if g == nil {
+		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
+	}
 	a.mu.Lock()
-	o, in := a.offer, a.intake
+	o, in := g.offer, g.intake
 	a.mu.Unlock()
 	if o == nil || !a.invites(in.cfg, id) {
 		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
@@ -169,7 +173,7 @@ func (b backend) BeginUpload(ctx context.Context, task string, number uint64, he
 	a := s.round
 	s.mu.Unlock()
 	if a != nil && a.key.Round == number {
-		if in := a.taking(); in != nil && a.ctx.Err() == nil {
+		if in := a.intakeOf(header); in != nil && a.ctx.Err() == nil {
 			u, receipt, err := in.begin(ctx, header, vectorBytes)
 			if u == nil {
 				return nil, receipt, err
@@ -177,12 +181,26 @@ func (b backend) BeginUpload(ctx context.Context, task string, number uint64, he
 			return u, receipt, nil
 		}
 		if a.ctx.Err() != nil {
-			if receipt, err := a.tooLate(); err != nil {
+			if receipt, err := a.groups[0].tooLate(); err != nil {
 				return nil, receipt, err
 			}
 		}
 	}
 	return b.past(ctx, number, header)
+}
+
+// intakeOf is the intake of the group that a header's device is in; nil if it takes nothing.
+func (a *active) intakeOf(header []byte) *intake {
+	g := a.groups[0]
+	if len(a.groups) > 1 {
+		if h, err := aggregation.ParseHeader(header); err == nil { // a header that cannot be read is no group's: the first one says so
+			g = a.groupOf(h.ID)
+		}
+	}
+	if g == nil {
+		return nil
+	}
+	return g.taking()
 }
 
 // past answers an upload for a round that takes none: what became of it if it is known, else that it is late.
@@ -207,13 +225,19 @@ func (b backend) past(ctx context.Context, number uint64, header []byte) (wire.U
 
 func (b backend) Receipt(ctx context.Context, task string, number uint64, device round.ID) (wire.Receipt, error) {
 	k := store.Key{Task: task, Round: number}
-	fate, found, err := b.s.st.Fate(ctx, k)
-	if err != nil || !found {
-		return wire.Receipt{State: wire.Unknown}, err
-	}
 	u, known, err := b.s.st.Upload(ctx, k, device)
 	if err != nil {
 		return wire.Receipt{}, err
+	}
+	k.Shard = u.Shard
+	if !known {
+		if k.Shard, err = b.groupOf(ctx, k, device); err != nil {
+			return wire.Receipt{}, err
+		}
+	}
+	fate, found, err := b.s.st.Fate(ctx, k)
+	if err != nil || !found {
+		return wire.Receipt{State: wire.Unknown}, err
 	}
 	switch {
 	case fate.State == round.Abandoned && fate.Abandon != nil:
@@ -236,6 +260,22 @@ func (b backend) Receipt(ctx context.Context, task string, number uint64, device
 		return wire.Receipt{State: wire.Rejected, Reason: round.DropNorm}, nil
 	}
 	return wire.Receipt{State: wire.Staged}, nil
+}
+
+// groupOf is the group that the lot of a round put a device into, whether or not it came.
+func (b backend) groupOf(ctx context.Context, k store.Key, device round.ID) (uint32, error) {
+	if groups, err := b.s.st.Groups(ctx, k); err != nil || groups < 2 {
+		return 0, err
+	}
+	r, _, err := b.s.st.Round(ctx, k)
+	if err != nil {
+		return 0, err
+	}
+	cfg, err := aggregation.ParseConfig(r.Config)
+	if err != nil {
+		return 0, err
+	}
+	return cfg.ShardOf(device), nil
 }
 
 func (b backend) Checkpoint(context.Context) ([]byte, error) { return b.s.Ledger().Checkpoint() }

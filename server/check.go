@@ -13,52 +13,52 @@ import (
 // fixed. A process that dies loses them, and members repeat them.
 
 // hear keeps a member's words on a batch; it runs on the driver's goroutine.
-func (a *active) hear(r round.Request, verdicts []committee.Verdict) {
-	if a.words == nil { // the set is fixed
+func (g *group) hear(r round.Request, verdicts []committee.Verdict) {
+	if g.words == nil { // the set is fixed
 		return
 	}
 	for i, v := range verdicts {
 		if v.Reason != aggregation.Accepted {
 			continue
 		}
-		said := a.words[r.IDs[i]]
+		said := g.words[r.IDs[i]]
 		if !slices.ContainsFunc(said, func(c aggregation.CheckAnswer) bool { return c.Member == uint16(r.Member+1) }) {
-			a.words[r.IDs[i]] = append(said, aggregation.CheckAnswer{Member: uint16(r.Member + 1), Words: v.Check})
+			g.words[r.IDs[i]] = append(said, aggregation.CheckAnswer{Member: uint16(r.Member + 1), Words: v.Check})
 		}
 	}
 }
 
 // check compares the words of the members on a batch; it runs on the driver's goroutine and leaves the work to another.
-func (a *active) check(c round.Check) {
+func (g *group) check(c round.Check) {
 	answers := make([][]aggregation.CheckAnswer, len(c.IDs))
 	for i, id := range c.IDs {
-		for _, said := range a.words[id] {
+		for _, said := range g.words[id] {
 			if slices.Contains(c.Members, int(said.Member)-1) {
 				answers[i] = append(answers[i], said)
 			}
 		}
 	}
-	cfg := a.cfg
-	a.spawn(func() {
-		found, err := a.findings(cfg, c, answers)
+	cfg := g.cfg
+	g.spawn(func() {
+		found, err := g.findings(cfg, c, answers)
 		if err != nil {
-			if a.ctx.Err() == nil {
-				a.mail.put(letter{fault: err})
+			if g.ctx.Err() == nil {
+				g.mail.put(letter{fault: err})
 			}
 			return
 		}
-		a.tell(round.Checked{Batch: c.Batch, Findings: found})
+		g.tell(round.Checked{Batch: c.Batch, Findings: found})
 	})
 }
 
-func (a *active) findings(cfg *aggregation.Config, c round.Check, answers [][]aggregation.CheckAnswer) ([]round.Finding, error) {
-	headers, err := a.headersOf(c.IDs)
+func (g *group) findings(cfg *aggregation.Config, c round.Check, answers [][]aggregation.CheckAnswer) ([]round.Finding, error) {
+	headers, err := g.headersOf(c.IDs)
 	if err != nil {
 		return nil, err
 	}
 	var vector []byte
 	if cfg.Params().Literal().Norm > 0 {
-		vector = make([]byte, a.params.VectorLen())
+		vector = make([]byte, g.params.VectorLen())
 	}
 	out := make([]round.Finding, len(c.IDs))
 	for i, id := range c.IDs {
@@ -67,7 +67,7 @@ func (a *active) findings(cfg *aggregation.Config, c round.Check, answers [][]ag
 			return nil, err
 		}
 		if vector != nil {
-			if err := a.vectorOf(id, vector); err != nil {
+			if err := g.vectorOf(id, vector); err != nil {
 				return nil, err
 			}
 		}
@@ -75,17 +75,17 @@ func (a *active) findings(cfg *aggregation.Config, c round.Check, answers [][]ag
 		switch {
 		case errors.Is(err, aggregation.ErrTooFew):
 		case errors.Is(err, aggregation.ErrSharing):
-			a.s.log.Warn("an upload's key shares are unsound", "round", a.key.Round, "members", len(answers[i]))
+			g.s.log.Warn("an upload's key shares are unsound", "round", g.key.Round, "members", len(answers[i]))
 			out[i].Sharing = round.Unsound
 		case errors.Is(err, aggregation.ErrNorm):
-			a.s.log.Warn("an upload's vector is too long", "round", a.key.Round)
+			g.s.log.Warn("an upload's vector is too long", "round", g.key.Round)
 			out[i].Sharing = round.Oversized
 		case err != nil:
 			return nil, err
 		default:
 			out[i].Sharing = round.Sound
 			for _, member := range wrong {
-				a.s.log.Warn("a committee node's check contradicts the others", "round", a.key.Round, "node", a.nodes[member-1].Address())
+				g.s.log.Warn("a committee node's check contradicts the others", "round", g.key.Round, "node", g.nodes[member-1].Address())
 				out[i].Wrong = append(out[i].Wrong, int(member)-1)
 			}
 		}
@@ -110,8 +110,8 @@ func wholeHeader(columns [][]byte) (*aggregation.Header, error) {
 }
 
 // vectorOf reads the staged vector of an upload.
-func (a *active) vectorOf(id round.ID, into []byte) error {
-	in := a.taking()
+func (g *group) vectorOf(id round.ID, into []byte) error {
+	in := g.taking()
 	if in == nil {
 		return ErrClosed
 	}

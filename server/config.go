@@ -34,6 +34,8 @@ type Config struct {
 	Enrolled   int               // fewest devices that are enrolled before a round opens [the round's goal]
 	Asked      int               // devices that the lot makes eligible for each that a round wants [DefaultAsked]
 	CheckNorm  bool              // have every upload's norm proven: garbage and boosted uploads are found before they are summed
+	Groups     int               // sums that a round is split into by lot; the numbers of its mechanism hold for each [1]
+	Combine    Combine           // how they become one [their sum]
 	MinMembers int               // fewest nodes that a round opens with [the quorum of all: as many may be missing at the opening as later]
 
 	Budget *big.Rat // rho of the whole task; nil: no bound is claimed (noise off)
@@ -68,6 +70,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Suite == 0 {
 		c.Suite = aggregation.SuiteMLKEM768X25519
+	}
+	if c.Groups == 0 {
+		c.Groups = 1
 	}
 	if c.Asked == 0 {
 		c.Asked = DefaultAsked
@@ -124,6 +129,12 @@ func (c Config) check() error {
 	}
 	if c.Task == "" || len(c.Task) > 64 || strings.Trim(c.Task, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || strings.Trim(c.Task, ".") == "" {
 		return fmt.Errorf("server: the task's name %q is not 1 to 64 of a-z 0-9 . _ -", c.Task)
+	}
+	if c.Groups < 1 || c.Groups > aggregation.MaxGroups {
+		return fmt.Errorf("server: a round cannot be split into %d groups, at most %d", c.Groups, aggregation.MaxGroups)
+	}
+	if err := c.Combine.Check(c.Groups); err != nil {
+		return err
 	}
 	if c.Asked < 1 {
 		return fmt.Errorf("server: %d devices asked for each that is wanted", c.Asked)

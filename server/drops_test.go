@@ -27,12 +27,12 @@ func TestDropsCountDevices(t *testing.T) {
 		unlucky.die()
 	}
 	for range 500 {
-		if w.server.round.drops()[round.DropDied.String()] > 0 {
+		if w.server.round.groups[0].drops()[round.DropDied.String()] > 0 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	drops := w.server.round.drops()
+	drops := w.server.round.groups[0].drops()
 	if drops[round.DropVector.String()] != 1 || drops[round.DropHeader.String()] != 1 || drops[round.DropDied.String()] != 1 {
 		t.Errorf("two devices and no header: %v", drops)
 	}

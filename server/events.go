@@ -16,12 +16,24 @@ type Event interface {
 	event()
 }
 
+// Part names one group of a round that was split, from 1; zero: the whole round.
+type Part struct{ Group, Of int }
+
+// of is the subject of a sentence.
+func (p Part) of(round uint64) string {
+	if p.Of < 2 {
+		return fmt.Sprintf("Round %d", round)
+	}
+	return fmt.Sprintf("Round %d, group %d of %d", round, p.Group, p.Of)
+}
+
 type (
 	// Opened: devices may upload.
 	Opened struct {
 		Round          uint64
 		Kind           plan.Kind
-		Goal, Min, Max int
+		Goal, Min, Max int // Min and Max of one group
+		Groups         int
 		Members        int
 		Rho            *big.Rat // nil: noise is off
 		Deadline       time.Time
@@ -33,24 +45,28 @@ type (
 	}
 	// Closing: no more uploads are taken.
 	Closing struct {
-		Round  uint64
+		Round uint64
+		Part
 		Staged int
 	}
 	// Frozen: the set is fixed.
 	Frozen struct {
-		Round   uint64
+		Round uint64
+		Part
 		Devices int
 	}
 	// Certified: a quorum signed the set, and the budget is charged.
 	Certified struct {
-		Round             uint64
+		Round uint64
+		Part
 		Devices           int
 		Signatures        int
 		Rho, Spent, Total *big.Rat // Total nil: no bound
 	}
 	// SumOpened: the sum is open.
 	SumOpened struct {
-		Round   uint64
+		Round uint64
+		Part
 		Devices int
 		Meter   mechanism.NoiseMeter
 		Took    time.Duration // since the round opened
@@ -63,18 +79,21 @@ type (
 	}
 	// Abandoned: nothing was opened.
 	Abandoned struct {
-		Round  uint64
+		Round uint64
+		Part
 		Reason round.AbandonReason
 		Staged int
 	}
 	// Freed: the committee certified an abandonment, so that nobody is charged, or it did not.
 	Freed struct {
-		Round     uint64
+		Round uint64
+		Part
 		Certified bool
 	}
 	// Lost: certified and charged, but no sum.
 	Lost struct {
-		Round  uint64
+		Round uint64
+		Part
 		Reason round.LostReason
 	}
 	// NodeAway: a committee node stopped answering. NodeBack: it answers again. NodeDoubted: it complains alone.
@@ -117,6 +136,9 @@ func (Waiting) event()     {}
 func (Failing) event()     {}
 
 func (e Opened) String() string {
+	if e.Groups > 1 {
+		return fmt.Sprintf("Round %d (%s) is open: %d devices wanted, in %d groups of at least %d, %d committee nodes, %s", e.Round, e.Kind, e.Goal, e.Groups, e.Min, e.Members, cost(e.Rho))
+	}
 	return fmt.Sprintf("Round %d (%s) is open: %d devices wanted, at least %d, %d committee nodes, %s", e.Round, e.Kind, e.Goal, e.Min, e.Members, cost(e.Rho))
 }
 
@@ -132,15 +154,15 @@ func (e Progress) String() string {
 }
 
 func (e Closing) String() string {
-	return fmt.Sprintf("Round %d is closed with %d uploads", e.Round, e.Staged)
+	return fmt.Sprintf("%s is closed with %d uploads", e.of(e.Round), e.Staged)
 }
 
 func (e Frozen) String() string {
-	return fmt.Sprintf("Round %d: %d devices are in the set", e.Round, e.Devices)
+	return fmt.Sprintf("%s: %d devices are in the set", e.of(e.Round), e.Devices)
 }
 
 func (e Certified) String() string {
-	s := fmt.Sprintf("Round %d: %d nodes certified the set of %d devices", e.Round, e.Signatures, e.Devices)
+	s := fmt.Sprintf("%s: %d nodes certified the set of %d devices", e.of(e.Round), e.Signatures, e.Devices)
 	if e.Rho == nil {
 		return s + "; there is no noise, so no finite claim covers it"
 	}
@@ -152,7 +174,7 @@ func (e Certified) String() string {
 }
 
 func (e SumOpened) String() string {
-	s := fmt.Sprintf("Round %d: the sum over %d devices is open after %v", e.Round, e.Devices, e.Took.Round(time.Millisecond))
+	s := fmt.Sprintf("%s: the sum over %d devices is open after %v", e.of(e.Round), e.Devices, e.Took.Round(time.Millisecond))
 	if e.Meter.PadCoords > 0 {
 		s += fmt.Sprintf("; noise measured at %.2f times the promised variance (z = %+.1f)", e.Meter.MeasuredVar/e.Meter.ExpectedVar, e.Meter.ZScore)
 	}
@@ -170,18 +192,18 @@ func (e Published) String() string {
 }
 
 func (e Abandoned) String() string {
-	return fmt.Sprintf("Round %d is abandoned with %d uploads: %s", e.Round, e.Staged, e.Reason.Sentence())
+	return fmt.Sprintf("%s is abandoned with %d uploads: %s", e.of(e.Round), e.Staged, e.Reason.Sentence())
 }
 
 func (e Freed) String() string {
 	if e.Certified {
-		return fmt.Sprintf("Round %d cost nothing: nothing of it can ever be opened", e.Round)
+		return fmt.Sprintf("%s cost nothing: nothing of it can ever be opened", e.of(e.Round))
 	}
-	return fmt.Sprintf("Round %d has no certificate that it was abandoned, so its cost stays reserved", e.Round)
+	return fmt.Sprintf("%s has no certificate that it was abandoned, so its cost stays reserved", e.of(e.Round))
 }
 
 func (e Lost) String() string {
-	return fmt.Sprintf("Round %d is lost: %s", e.Round, e.Reason.Sentence())
+	return fmt.Sprintf("%s is lost: %s", e.of(e.Round), e.Reason.Sentence())
 }
 
 func (e NodeAway) String() string { return fmt.Sprintf("Committee node %s does not answer", e.Node) }

@@ -47,7 +47,7 @@ func (w *world) publish(r *RoundResult) {
 // untilDied waits until the server has noticed n broken uploads.
 func (w *world) untilDied(n int) {
 	for range 500 {
-		if w.server.round.drops()[round.DropDied.String()] == n {
+		if w.server.round.groups[0].drops()[round.DropDied.String()] == n {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

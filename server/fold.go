@@ -7,10 +7,10 @@ import (
 	"tutti/server/round"
 )
 
-// folder adds accepted uploads to the one partial sum of the round while the collection goes on. Its memory does not
+// folder adds accepted uploads to the one partial sum of the group while the collection goes on. Its memory does not
 // grow with the number of devices but for their ids.
 type folder struct {
-	a      *active
+	g      *group
 	in     *intake
 	jobs   *mailbox[foldJob]
 	sum    *aggregation.Accumulator
@@ -23,8 +23,8 @@ type foldJob struct {
 	assemble []round.Upload
 }
 
-func newFolder(a *active, in *intake) *folder {
-	return &folder{a: a, in: in, jobs: newMailbox[foldJob](), sum: aggregation.NewAccumulator(a.cfg), folded: map[round.ID]bool{}, vector: make([]byte, in.vectorLen)}
+func newFolder(g *group, in *intake) *folder {
+	return &folder{g: g, in: in, jobs: newMailbox[foldJob](), sum: aggregation.NewAccumulator(g.cfg), folded: map[round.ID]bool{}, vector: make([]byte, in.vectorLen)}
 }
 
 func (f *folder) fold(ids []round.ID)         { f.jobs.put(foldJob{fold: ids}) }
@@ -33,11 +33,11 @@ func (f *folder) assemble(set []round.Upload) { f.jobs.put(foldJob{assemble: set
 func (f *folder) run() {
 	for {
 		select {
-		case <-f.a.ctx.Done():
+		case <-f.g.ctx.Done():
 			return
 		case <-f.jobs.wake:
 			for _, j := range f.jobs.take() {
-				if f.a.ctx.Err() != nil {
+				if f.g.ctx.Err() != nil {
 					return
 				}
 				f.do(j)
@@ -52,7 +52,7 @@ func (f *folder) do(j foldJob) {
 			continue
 		}
 		if err := f.move(id, f.sum.Add); err != nil { // Assemble will try again, and say so
-			f.a.s.log.Warn("folding", "round", f.a.key.Round, "error", err)
+			f.g.s.log.Warn("folding", "round", f.g.key.Round, "error", err)
 			continue
 		}
 		f.folded[id] = true
@@ -62,9 +62,9 @@ func (f *folder) do(j foldJob) {
 	}
 	err := f.settle(j.assemble)
 	if err != nil {
-		f.a.s.log.Error("the partial sum cannot be made", "round", f.a.key.Round, "error", err)
+		f.g.s.log.Error("the partial sum cannot be made", "round", f.g.key.Round, "error", err)
 	}
-	f.a.tell(round.Assembled{Err: err != nil})
+	f.g.tell(round.Assembled{Err: err != nil})
 }
 
 // move reads an upload's vector and adds it to the sum or takes it out.
@@ -104,5 +104,5 @@ func (f *folder) settle(set []round.Upload) error {
 	if f.sum.Count() != len(set) {
 		return fmt.Errorf("the partial sum holds %d uploads, the set %d", f.sum.Count(), len(set))
 	}
-	return f.a.s.st.SavePartial(f.a.key, f.sum.Marshal())
+	return f.g.s.st.SavePartial(f.g.key, f.sum.Marshal())
 }

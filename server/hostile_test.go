@@ -252,10 +252,10 @@ func (s *Server) open() *intake {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.offer == nil {
+	if a.groups[0].offer == nil {
 		return nil
 	}
-	return a.intake
+	return a.groups[0].intake
 }
 
 // spoil replaces envelopes by garbage, under the device's own good signature: only their members can notice.

@@ -11,10 +11,10 @@ import (
 	"tutti/server/store"
 )
 
-// intake takes the uploads of one round: judged by their header, written into their slot while they stream, verified,
+// intake takes the uploads of one group of a round: judged by their header, written into their slot while they stream, verified,
 // and made durable in groups, one fsync and one transaction for all that are complete at the same time.
 type intake struct {
-	a         *active
+	g         *group
 	cfg       *aggregation.Config
 	staging   *store.Staging
 	vectorLen int
@@ -33,9 +33,9 @@ type intake struct {
 const slack = 256
 
 // openIntake opens the round to devices. staged are the uploads of an earlier process.
-func (a *active) openIntake(staged []store.Staged) error {
+func (g *group) openIntake(staged []store.Staged) error {
 	in := &intake{
-		a: a, cfg: a.cfg, vectorLen: a.params.VectorLen(), staged: map[round.ID]store.Staged{}, under: map[round.ID]*upload{},
+		g: g, cfg: g.cfg, vectorLen: g.params.VectorLen(), staged: map[round.ID]store.Staged{}, under: map[round.ID]*upload{},
 		offers: map[round.ID]time.Time{}, drops: map[round.ID]round.DropReason{}, complete: make(chan *upload),
 	}
 	taken := make([]int, len(staged))
@@ -44,43 +44,44 @@ func (a *active) openIntake(staged []store.Staged) error {
 		taken[i] = u.Slot
 	}
 	var err error
-	in.staging, err = a.s.st.OpenStaging(a.key, a.headerCap(), in.vectorLen, a.params.NMax()+slack, taken)
+	in.staging, err = g.s.st.OpenStaging(g.key, g.headerCap(), in.vectorLen, g.params.NMax()+slack, taken)
 	if err != nil {
 		return err
 	}
-	checkpoint, err := a.checkpointSize()
+	checkpoint, err := g.checkpointSize()
 	if err != nil {
 		in.staging.Close()
 		return err
 	}
-	f := newFolder(a, in)
-	a.mu.Lock()
-	a.intake, a.folder = in, f
-	a.offer = &offer{config: a.cfg.Marshal(), checkpoint: checkpoint}
-	a.mu.Unlock()
-	a.spawn(in.group)
-	a.spawn(f.run)
+	f := newFolder(g, in)
+	g.mu.Lock()
+	g.intake, g.folder = in, f
+	g.offer = &offer{config: g.cfg.Marshal(), checkpoint: checkpoint}
+	g.lot = g.cfg
+	g.mu.Unlock()
+	g.spawn(in.group)
+	g.spawn(f.run)
 	return nil
 }
 
 // headerCap is the room for the header of one upload.
-func (a *active) headerCap() int {
-	return 4<<10 + a.params.StatementLen() + a.params.Members()*(4+a.params.EnvelopeLen(a.cfg.Suite()))
+func (g *group) headerCap() int {
+	return 4<<10 + g.params.StatementLen() + g.params.Members()*(4+g.params.EnvelopeLen(g.cfg.Suite()))
 }
 
 // taking is the intake while there is one.
-func (a *active) taking() *intake {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.intake
+func (g *group) taking() *intake {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.intake
 }
 
 // closeOffer ends the intake: what is under way is late.
-func (a *active) closeOffer() {
-	a.mu.Lock()
-	a.offer = nil
-	in := a.intake
-	a.mu.Unlock()
+func (g *group) closeOffer() {
+	g.mu.Lock()
+	g.offer = nil
+	in := g.intake
+	g.mu.Unlock()
 	if in != nil {
 		in.mu.Lock()
 		in.closed = true
@@ -88,8 +89,8 @@ func (a *active) closeOffer() {
 	}
 }
 
-func (a *active) drops() map[string]int {
-	in := a.taking()
+func (g *group) drops() map[string]int {
+	in := g.taking()
 	if in == nil {
 		return nil
 	}
@@ -114,7 +115,7 @@ func (in *intake) drop(id round.ID, r round.DropReason) {
 func (in *intake) dropLocked(id round.ID, r round.DropReason) {
 	_, staged := in.staged[id]
 	_, known := in.drops[id]
-	if !staged && !known && len(in.drops) < 4*(in.a.params.NMax()+slack) {
+	if !staged && !known && len(in.drops) < 4*(in.g.params.NMax()+slack) {
 		in.drops[id] = r
 	}
 }
@@ -144,13 +145,13 @@ func (in *intake) room(id round.ID, now time.Time, hold time.Duration) (ok, coun
 	if in.closed {
 		return false, false
 	}
-	if _, had := in.offers[id]; !had && len(in.staged)+len(in.offers) >= in.a.params.NMax() {
+	if _, had := in.offers[id]; !had && len(in.staged)+len(in.offers) >= in.g.params.NMax() {
 		for other, at := range in.offers {
 			if now.Sub(at) > hold {
 				delete(in.offers, other)
 			}
 		}
-		if len(in.staged)+len(in.offers) >= in.a.params.NMax() {
+		if len(in.staged)+len(in.offers) >= in.g.params.NMax() {
 			return false, false
 		}
 	}

@@ -46,8 +46,8 @@ type batch struct {
 const keepBatches = 8
 
 // headersOf reads the member headers of uploads.
-func (a *active) headersOf(ids []round.ID) ([][][]byte, error) {
-	in := a.taking()
+func (g *group) headersOf(ids []round.ID) ([][][]byte, error) {
+	in := g.taking()
 	if in == nil {
 		return nil, ErrClosed
 	}
@@ -61,7 +61,7 @@ func (a *active) headersOf(ids []round.ID) ([][][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if out[i], err = a.forMembers(b); err != nil {
+		if out[i], err = g.forMembers(b); err != nil {
 			return nil, err
 		}
 	}
@@ -69,16 +69,16 @@ func (a *active) headersOf(ids []round.ID) ([][][]byte, error) {
 }
 
 // batchOf shares one reading of a batch among the members; it runs on the driver's goroutine.
-func (a *active) batchOf(r round.Request) *batch {
-	b := a.batches[r.Batch]
+func (g *group) batchOf(r round.Request) *batch {
+	b := g.batches[r.Batch]
 	if b == nil {
-		b = &batch{ids: r.IDs, ready: make(chan struct{}), wanted: len(a.nodes)}
-		a.batches[r.Batch] = b
-		if len(a.batches) > keepBatches { // a member is far behind: read again for it later
-			delete(a.batches, slices.Min(slices.Collect(maps.Keys(a.batches))))
+		b = &batch{ids: r.IDs, ready: make(chan struct{}), wanted: len(g.nodes)}
+		g.batches[r.Batch] = b
+		if len(g.batches) > keepBatches { // a member is far behind: read again for it later
+			delete(g.batches, slices.Min(slices.Collect(maps.Keys(g.batches))))
 		}
-		a.spawn(func() {
-			b.headers, b.err = a.headersOf(b.ids)
+		g.spawn(func() {
+			b.headers, b.err = g.headersOf(b.ids)
 			close(b.ready)
 		})
 	}
@@ -86,64 +86,64 @@ func (a *active) batchOf(r round.Request) *batch {
 }
 
 // judgedBy lets a batch go when every member has judged it; a late member has it read again.
-func (a *active) judgedBy(number int) {
-	if b := a.batches[number]; b != nil {
+func (g *group) judgedBy(number int) {
+	if b := g.batches[number]; b != nil {
 		if b.wanted--; b.wanted <= 0 {
-			delete(a.batches, number)
+			delete(g.batches, number)
 		}
 	}
 }
 
 // ask sends one request to one member, and its answer or failure to the machine.
-func (a *active) ask(r round.Request) {
-	node := a.nodes[r.Member]
-	cfg, set, cert := a.cfg, a.set, a.cert
+func (g *group) ask(r round.Request) {
+	node := g.nodes[r.Member]
+	cfg, set, cert := g.cfg, g.set, g.cert
 	var keys [][]byte
 	if r.Ask == round.AskReveal {
-		for _, k := range a.m.Durable().Keys {
+		for _, k := range g.m.Durable().Keys {
 			keys = append(keys, k.Bytes)
 		}
 	}
 	var b *batch
 	if r.Ask == round.AskJudge {
-		b = a.batchOf(r)
+		b = g.batchOf(r)
 	}
-	a.spawn(func() {
-		in, err := a.request(node, r, b, keys, cfg, set, cert)
+	g.spawn(func() {
+		in, err := g.request(node, r, b, keys, cfg, set, cert)
 		if err == nil {
-			a.mail.put(letter{in: in})
+			g.mail.put(letter{in: in})
 			return
 		}
-		if a.ctx.Err() != nil {
+		if g.ctx.Err() != nil {
 			return
 		}
 		var refused *committee.Refused
 		final := errors.As(err, &refused) && refused.Refusal != aggregation.RefuseShares || errors.Is(err, errFalse)
-		a.s.log.Warn("committee", "round", a.key.Round, "node", node.Address(), "request", r.Ask.String(), "final", final, "error", err)
+		g.s.log.Warn("committee", "round", g.key.Round, "node", node.Address(), "request", r.Ask.String(), "final", final, "error", err)
 		if r.Ask == round.AskOpen || r.Ask == round.AskReveal {
-			a.mail.put(letter{do: func() { a.failed = append(a.failed, a.plan.Committee[r.Member]) }})
+			g.mail.put(letter{do: func() { g.failed = append(g.failed, g.plan.Committee[r.Member]) }})
 		}
-		a.tell(round.Failed{Member: r.Member, Ask: r.Ask, Batch: r.Batch, Final: final})
+		g.tell(round.Failed{Member: r.Member, Ask: r.Ask, Batch: r.Batch, Final: final})
 	})
 }
 
-func (a *active) request(node *committee.Client, r round.Request, b *batch, keys [][]byte, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) (round.Input, error) {
+func (g *group) request(node *committee.Client, r round.Request, b *batch, keys [][]byte, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) (round.Input, error) {
 	switch r.Ask {
 	case round.AskOpen:
-		key, err := a.keyOf(node, r.Member)
+		key, err := g.keyOf(node, r.Member)
 		return round.Opened{Member: r.Member, Key: key}, err
 	case round.AskReveal:
-		coin, err := a.coinOf(node, r.Member, keys)
+		coin, err := g.coinOf(node, r.Member, keys)
 		return round.Revealed{Member: r.Member, Coin: coin}, err
 	case round.AskBegin:
-		return round.Begun{Member: r.Member}, node.BeginRound(a.ctx, cfg)
+		return round.Begun{Member: r.Member}, node.BeginRound(g.ctx, cfg)
 	case round.AskJudge:
-		return a.judge(node, r, b)
+		return g.judge(node, r, b)
 	case round.AskSign:
-		signature, err := node.SignSet(a.ctx, cfg, uint16(r.Member+1), set)
+		signature, err := node.SignSet(g.ctx, cfg, uint16(r.Member+1), set)
 		return round.SetSigned{Member: r.Member, Signature: signature}, err
 	case round.AskAbandon:
-		signature, err := node.SignAbandon(a.ctx, a.id())
+		signature, err := node.SignAbandon(g.ctx, g.id())
 		if err == nil && cfg != nil {
 			one, _ := aggregation.CertifyAbandon(cfg, []aggregation.AbandonSignature{{Member: uint16(r.Member + 1), Signature: signature}})
 			if len(one.Signatures) != 1 {
@@ -152,7 +152,7 @@ func (a *active) request(node *committee.Client, r round.Request, b *batch, keys
 		}
 		return round.AbandonSigned{Member: r.Member, Signature: signature}, err
 	case round.AskRelease:
-		answer, err := a.releaseOf(node, r.Member, cfg, set, cert)
+		answer, err := g.releaseOf(node, r.Member, cfg, set, cert)
 		return round.Answered{Member: r.Member, Answer: answer}, err
 	}
 	return nil, fmt.Errorf("no such request: %v", r.Ask)
@@ -162,21 +162,21 @@ func (a *active) request(node *committee.Client, r round.Request, b *batch, keys
 var errFalse = errors.New("a false answer")
 
 // keyOf asks for a member's key of the round and verifies that the member signed it.
-func (a *active) keyOf(node *committee.Client, member int) ([]byte, error) {
-	b, err := node.OpenRound(a.ctx, a.signed)
+func (g *group) keyOf(node *committee.Client, member int) ([]byte, error) {
+	b, err := node.OpenRound(g.ctx, g.signed)
 	if err != nil {
 		return nil, err
 	}
 	key, err := committee.ParseKey(b)
-	if err == nil && (key.Suite != a.plan.Suite || !key.Verify(a.plan.Committee[member], a.id(), a.signed.Digest(), uint16(member+1))) {
+	if err == nil && (key.Suite != g.plan.Suite || !key.Verify(g.plan.Committee[member], g.id(), g.signed.Digest(), uint16(member+1))) {
 		err = fmt.Errorf("%w: its round key", errFalse)
 	}
 	return b, err
 }
 
 // coinOf shows a member all keys and asks for its coin, which its key must have committed it to.
-func (a *active) coinOf(node *committee.Client, member int, keys [][]byte) ([]byte, error) {
-	coin, err := node.Reveal(a.ctx, a.id(), keys)
+func (g *group) coinOf(node *committee.Client, member int, keys [][]byte) ([]byte, error) {
+	coin, err := node.Reveal(g.ctx, g.id(), keys)
 	if err != nil {
 		return nil, err
 	}
@@ -187,12 +187,12 @@ func (a *active) coinOf(node *committee.Client, member int, keys [][]byte) ([]by
 	return coin, err
 }
 
-func (a *active) judge(node *committee.Client, r round.Request, b *batch) (round.Input, error) {
+func (g *group) judge(node *committee.Client, r round.Request, b *batch) (round.Input, error) {
 	<-b.ready
 	if b.err != nil {
 		return nil, b.err
 	}
-	verdicts, err := node.SubmitShares(a.ctx, a.id(), memberColumn(b.headers, r.Member))
+	verdicts, err := node.SubmitShares(g.ctx, g.id(), memberColumn(b.headers, r.Member))
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +200,12 @@ func (a *active) judge(node *committee.Client, r round.Request, b *batch) (round
 	for i, v := range verdicts {
 		judged.Accepted[i] = v.Reason == aggregation.Accepted
 		if v.Reason != aggregation.Accepted {
-			a.s.log.Debug("committee refuses an upload", "round", a.key.Round, "node", node.Address(), "reason", v.Reason.String())
+			g.s.log.Debug("committee refuses an upload", "round", g.key.Round, "node", node.Address(), "reason", v.Reason.String())
 		}
 	}
-	a.mail.put(letter{do: func() { // before the verdicts that follow it
-		a.judgedBy(r.Batch)
-		a.hear(r, verdicts)
+	g.mail.put(letter{do: func() { // before the verdicts that follow it
+		g.judgedBy(r.Batch)
+		g.hear(r, verdicts)
 	}})
 	return judged, nil
 }
@@ -220,8 +220,8 @@ func memberColumn(headers [][][]byte, member int) [][]byte {
 
 // releaseOf asks for a member's answer. A member that restarted has lost its shares and is shown the headers of U once
 // more (rule 7 of secure-aggregation.md).
-func (a *active) releaseOf(node *committee.Client, member int, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) ([]byte, error) {
-	answer, err := node.Release(a.ctx, cfg, cert)
+func (g *group) releaseOf(node *committee.Client, member int, cfg *aggregation.Config, set *aggregation.Set, cert *aggregation.Certificate) ([]byte, error) {
+	answer, err := node.Release(g.ctx, cfg, cert)
 	if !errors.Is(err, aggregation.RefuseShares) {
 		return answer, err
 	}
@@ -231,14 +231,14 @@ func (a *active) releaseOf(node *committee.Client, member int, cfg *aggregation.
 	}
 	for len(ids) > 0 {
 		n := min(len(ids), 64)
-		headers, err := a.headersOf(ids[:n])
+		headers, err := g.headersOf(ids[:n])
 		if err != nil {
 			return nil, err
 		}
-		if _, err := node.SubmitShares(a.ctx, a.id(), memberColumn(headers, member)); err != nil {
+		if _, err := node.SubmitShares(g.ctx, g.id(), memberColumn(headers, member)); err != nil {
 			return nil, err
 		}
 		ids = ids[n:]
 	}
-	return node.Release(a.ctx, cfg, cert)
+	return node.Release(g.ctx, cfg, cert)
 }

@@ -18,134 +18,167 @@ import (
 // errConfig says that the members' keys do not make a configuration.
 var errConfig = errors.New("the committee's keys do not hold")
 
-// persist makes a transition durable, with all that belongs to it, and then does what the new state allows.
-func (a *active) persist(t *round.Transition) error {
-	c, err := a.change(t)
-	if err != nil {
-		return err
+// step is a transition of one group.
+type step struct {
+	g *group
+	t *round.Transition
+}
+
+// persist makes transitions durable, all or none, with all that belongs to them, and then does what the new states allow.
+func (a *active) persist(steps ...step) error {
+	changes := make([]store.Change, len(steps))
+	for i, x := range steps {
+		var err error
+		if changes[i], err = x.g.change(x.t); err != nil {
+			return err
+		}
 	}
-	if err := a.s.trip("before", t); err != nil {
-		return err
+	for _, x := range steps {
+		if err := x.g.trip("before", x.t); err != nil {
+			return err
+		}
 	}
-	if err := a.s.st.Move(a.ctx, a.s.cfg.Clock(), c); err != nil {
-		return fmt.Errorf("storing that round %d is %v: %w", a.key.Round, t.To, err)
+	if err := a.s.st.Move(a.ctx, a.s.cfg.Clock(), changes...); err != nil {
+		return fmt.Errorf("storing that round %d is %v: %w", a.key.Round, steps[0].t.To, err)
 	}
 	a.mu.Lock()
-	a.stored = t.Durable
-	a.mu.Unlock()
-	a.s.log.Info("round", "round", a.key.Round, "from", t.From.String(), "to", t.To.String())
-	if err := a.s.trip("after", t); err != nil {
-		return err
+	for _, x := range steps {
+		x.g.stored = x.t.Durable
 	}
-	return a.moved(t)
+	a.mu.Unlock()
+	for _, x := range steps {
+		a.s.log.Info("round", "round", a.key.Round, "group", x.g.key.Shard, "from", x.t.From.String(), "to", x.t.To.String())
+		if err := x.g.trip("after", x.t); err != nil {
+			return err
+		}
+		if err := x.g.moved(x.t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trip is where tests let the process die.
-func (s *Server) trip(when string, t *round.Transition) error {
-	if s.fault == nil {
+func (g *group) trip(when string, t *round.Transition) error {
+	if g.s.fault == nil {
 		return nil
 	}
-	return s.fault(fmt.Sprintf("%s %v->%v", when, t.From, t.To))
+	point := fmt.Sprintf("%s %v->%v", when, t.From, t.To)
+	if g.key.Shard > 0 {
+		point += fmt.Sprintf(" of group %d", g.key.Shard)
+	}
+	return g.s.fault(point)
 }
 
 // change collects what a transition writes.
-func (a *active) change(t *round.Transition) (store.Change, error) {
-	c := store.Change{Key: a.key, Transition: *t}
+func (g *group) change(t *round.Transition) (store.Change, error) {
+	c := store.Change{Key: g.key, Transition: *t}
 	switch t.To {
 	case round.Collecting:
-		cfg, err := a.configure(t.Durable.Keys, t.Durable.Coins)
+		cfg, err := g.configure(t.Durable.Keys, t.Durable.Coins)
 		if err != nil {
 			return c, fmt.Errorf("%w: %w", errConfig, err)
 		}
-		a.cfg, c.Config = cfg, cfg.Marshal()
+		g.cfg, c.Config = cfg, cfg.Marshal()
+		if c.Groups, err = g.split(t.Durable); err != nil {
+			return c, fmt.Errorf("%w: %w", errConfig, err)
+		}
 	case round.Frozen:
 		set, err := aggregation.NewSet(t.Durable.Set)
 		if err != nil {
 			return c, err
 		}
-		a.set, c.Drops = set, a.drops()
-		a.words = nil
+		g.set, c.Drops = set, g.drops()
+		g.words = nil
 	case round.Certified:
-		cert, err := a.certify(t.Durable.Signed)
+		cert, err := g.certify(t.Durable.Signed)
 		if err != nil {
 			return c, err
 		}
-		a.cert, c.Certificate = cert, cert.Marshal()
+		g.cert, c.Certificate = cert, cert.Marshal()
 	case round.Published:
-		c.Log, c.Version = a.finish.records(a)
-		c.Drops = a.drops()
+		if g == g.firstOpen() {
+			c.Log, c.Version = g.finish.records(g.active)
+		}
+		c.Drops = g.drops()
 	case round.Lost:
-		c.Log = []ledger.Body{a.roundRecord(ledger.Lost, ledger.Digest{}, ledger.Digest{})}
+		c.Log = g.lastRecords(t)
 	case round.Abandoned:
-		c.Drops = a.drops()
+		c.Drops = g.drops()
 		if t.Durable.Settled {
-			body := &ledger.Abandon{Task: a.key.Task, Round: a.key.Round, Plan: a.signed.Digest(), Reason: t.Durable.Abandon.String()}
-			if t.Durable.Freed && a.cfg != nil {
-				cert, err := aggregation.CertifyAbandon(a.cfg, abandonSignatures(t.Durable.Refusals))
+			if t.Durable.Freed && g.cfg != nil {
+				cert, err := aggregation.CertifyAbandon(g.cfg, abandonSignatures(t.Durable.Refusals))
 				if err != nil {
 					return c, err
 				}
 				c.Certificate = cert.Marshal()
-				body.Certificate = sha256.Sum256(c.Certificate)
+				g.refusal = sha256.Sum256(c.Certificate)
 			}
-			c.Log = []ledger.Body{body}
+			c.Log = g.lastRecords(t)
 		}
 	}
 	return c, nil
 }
 
 // moved does what a durable transition allows.
-func (a *active) moved(t *round.Transition) error {
+func (g *group) moved(t *round.Transition) error {
 	switch t.To {
 	case round.Collecting:
-		return a.openIntake(nil)
+		if err := g.openIntake(nil); err != nil {
+			return err
+		}
+		for _, other := range g.groups[1:] {
+			if err := other.join(t.Durable); err != nil {
+				return err
+			}
+		}
 	case round.Frozen:
-		a.closeOffer()
+		g.closeOffer()
 	case round.Certified:
-		a.closeOffer()
-		if in := a.taking(); in != nil {
+		g.closeOffer()
+		if in := g.taking(); in != nil {
 			if err := in.staging.DropVectors(); err != nil {
-				a.s.log.Warn("staged vectors stay", "round", a.key.Round, "error", err)
+				g.s.log.Warn("staged vectors stay", "round", g.key.Round, "error", err)
 			}
 		}
 	case round.Released:
-		a.once.Do(func() { close(a.opened) })
+		return g.conclude()
 	case round.Published:
-		a.finish.succeed()
-		a.finish = nil
-		a.clean()
+		g.clean()
 	case round.Lost:
-		a.clean()
+		g.clean()
+		return g.conclude()
 	case round.Abandoned:
-		a.closeOffer()
+		g.closeOffer()
 		if t.Durable.Settled {
-			a.clean()
+			g.clean()
+			return g.conclude()
 		}
 	}
 	return nil
 }
 
-// clean removes the files of a round that has ended.
-func (a *active) clean() {
-	a.closeOffer()
-	if err := a.s.st.DropRound(a.key); err != nil {
-		a.s.log.Warn("files of an ended round stay", "round", a.key.Round, "error", err)
+// clean removes the files of a group that has ended.
+func (g *group) clean() {
+	g.closeOffer()
+	if err := g.s.st.DropRound(g.key); err != nil {
+		g.s.log.Warn("files of an ended round stay", "round", g.key.Round, "error", err)
 	}
 }
 
-// configure makes the round's one configuration from the plan and the members' keys and coins.
-func (a *active) configure(keys, coins []round.Said) (*aggregation.Config, error) {
+// configure makes the group's one configuration from the plan and the members' keys and coins.
+func (g *group) configure(keys, coins []round.Said) (*aggregation.Config, error) {
 	l := aggregation.ConfigLiteral{
-		Round: a.id(), Plan: a.signed.Digest(), Bases: []aggregation.Digest{a.plan.Base},
-		Params: a.params.Literal(), Enroller: a.plan.Enroller,
-		Population: a.plan.Population, Threshold: a.plan.Threshold, Groups: a.plan.Groups,
+		Round: g.id(), Plan: g.signed.Digest(), Bases: []aggregation.Digest{g.plan.Base},
+		Params: g.params.Literal(), Enroller: g.plan.Enroller,
+		Population: g.plan.Population, Threshold: g.plan.Threshold, Groups: g.plan.Groups,
 	}
 	for i, k := range keys {
 		parsed, err := committee.ParseKey(k.Bytes)
 		if err != nil {
 			return nil, err
 		}
-		m := aggregation.MemberKey{Index: uint16(k.Member + 1), Identity: a.plan.Committee[k.Member], Key: parsed}
+		m := aggregation.MemberKey{Index: uint16(k.Member + 1), Identity: g.plan.Committee[k.Member], Key: parsed}
 		copy(m.Coin[:], coins[i].Bytes)
 		l.Roster = append(l.Roster, m)
 	}
@@ -153,15 +186,15 @@ func (a *active) configure(keys, coins []round.Said) (*aggregation.Config, error
 	if err != nil {
 		return nil, err
 	}
-	return cfg, cfg.Verify(aggregation.Pins{Enroller: ed25519.PublicKey(a.plan.Enroller), Roster: a.plan.Committee})
+	return cfg, cfg.Verify(aggregation.Pins{Enroller: ed25519.PublicKey(g.plan.Enroller), Roster: g.plan.Committee})
 }
 
-func (a *active) certify(signed []round.Said) (*aggregation.Certificate, error) {
+func (g *group) certify(signed []round.Said) (*aggregation.Certificate, error) {
 	signatures := make([]aggregation.SetSignature, len(signed))
 	for i, s := range signed {
-		signatures[i] = aggregation.SetSignature{Member: uint16(s.Member + 1), SetDigest: a.set.Digest(a.cfg.Digest()), Signature: s.Bytes}
+		signatures[i] = aggregation.SetSignature{Member: uint16(s.Member + 1), SetDigest: g.set.Digest(g.cfg.Digest()), Signature: s.Bytes}
 	}
-	return aggregation.Certify(a.cfg, a.set, signatures)
+	return aggregation.Certify(g.cfg, g.set, signatures)
 }
 
 func abandonSignatures(said []round.Said) []aggregation.AbandonSignature {
@@ -170,25 +203,6 @@ func abandonSignatures(said []round.Said) []aggregation.AbandonSignature {
 		out[i] = aggregation.AbandonSignature{Member: uint16(s.Member + 1), Signature: s.Bytes}
 	}
 	return out
-}
-
-// roundRecord is the log's record of a round that was charged. before is the newest version when it ended.
-func (a *active) roundRecord(outcome string, aggregate, after ledger.Digest) *ledger.Round {
-	r := &ledger.Round{
-		Task: a.key.Task, Round: a.key.Round, What: a.plan.Kind.String(), Plan: a.signed.Digest(), Outcome: outcome,
-		Mechanism: a.plan.Mechanism.AppendCanonical(nil), Survived: uint64(len(a.m.Durable().Set)), NMin: uint64(a.params.NMin()),
-		Participants: participants(a.m.Durable().Set), Noise: a.plan.Mechanism.Noise, Masks: !a.plan.Unmasked, Rho: a.plan.Rho(),
-		Certificate: sha256.Sum256(a.cert.Marshal()), Aggregate: aggregate, Before: a.s.head(),
-	}
-	r.After = r.Before
-	if after != (ledger.Digest{}) {
-		r.After = after
-	}
-	if a.result != nil && a.result.Sum.Meter.PadCoords > 0 {
-		m := a.result.Sum.Meter
-		r.Meter = ledger.NewMeter(m.PadCoords, m.MeasuredVar, m.ExpectedVar, m.ZScore)
-	}
-	return r
 }
 
 // participants is the RFC 6962 tree hash over the ids of the set.

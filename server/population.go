@@ -81,7 +81,7 @@ func (s *Server) devicesWanted(spec RoundSpec) int {
 	if want == 0 {
 		want = spec.Goal
 	}
-	return max(want, spec.Mechanism.NMin)
+	return max(want, s.cfg.Groups*spec.Mechanism.NMin)
 }
 
 // enrolledEvery is how often a round that waits for devices counts them.

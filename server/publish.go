@@ -103,13 +103,11 @@ func (f *finish) fail(err error) {
 // records are the round's last log records and its version, written with its last transition.
 func (f *finish) records(a *active) ([]ledger.Body, *store.SignedVersion) {
 	if f.signed == nil {
-		return []ledger.Body{a.roundRecord(ledger.Published, a.result.Aggregate, ledger.Digest{})}, nil
+		return a.roundRecords(ledger.Published, ledger.Digest{}), nil
 	}
 	parent := a.s.head()
-	return []ledger.Body{
-		a.roundRecord(ledger.Published, a.result.Aggregate, f.signed.Digest),
-		&ledger.Version{Task: a.key.Task, Number: f.signed.Number, Parent: parent, Digest: f.signed.Digest, Cause: f.publication.Cause},
-	}, f.signed
+	return append(a.roundRecords(ledger.Published, f.signed.Digest),
+		&ledger.Version{Task: a.key.Task, Number: f.signed.Number, Parent: parent, Digest: f.signed.Digest, Cause: f.publication.Cause}), f.signed
 }
 
 // publishRound moves the round to APPLIED, because its blobs are durable, and to PUBLISHED with its records.
@@ -121,8 +119,7 @@ func (s *Server) publishRound(ctx context.Context, p Publication, signed *store.
 	if a != nil && a.key.Round == p.Round.Round {
 		select {
 		case <-a.opened:
-			state := a.state().State
-			waits = state == round.Released || state == round.Applied
+			waits = a.firstOpen() != nil
 		default:
 		}
 	}
@@ -132,7 +129,7 @@ func (s *Server) publishRound(ctx context.Context, p Publication, signed *store.
 	f := &finish{publication: p, signed: signed, outcome: make(chan error, 1)}
 	a.mail.put(letter{do: func() { a.finish = f }})
 	a.tell(round.ApplyDone{})
-	a.tell(round.PublishDone{})
+	a.mail.put(letter{publish: true})
 	select {
 	case err := <-f.outcome:
 		if err != nil {
@@ -159,6 +156,34 @@ func (s *Server) publishRound(ctx context.Context, p Publication, signed *store.
 	s.forget(a)
 	s.observe(e)
 	return nil
+}
+
+// publishGroups ends all groups whose sums are applied, in one transaction, with the round's records and its version.
+// False: the driver stops.
+func (a *active) publishGroups() bool {
+	var steps []step
+	var told []round.Effects
+	for _, g := range a.groups {
+		if g.m == nil || g.m.State() != round.Applied {
+			continue
+		}
+		if out := g.m.Step(a.s.cfg.Clock(), round.PublishDone{}); out.Persist != nil {
+			steps, told = append(steps, step{g, out.Persist}), append(told, out)
+		}
+	}
+	if len(steps) == 0 {
+		return true
+	}
+	if a.err = a.persist(steps...); a.err != nil {
+		return false
+	}
+	for i, x := range steps {
+		told[i].Persist = nil
+		x.g.carryOut(told[i])
+	}
+	a.finish.succeed()
+	a.finish = nil
+	return true
 }
 
 // latest is the newest published version; nil before the first.

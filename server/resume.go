@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -25,100 +26,127 @@ func (s *Server) resumeRound() error {
 	if len(rounds) == 0 {
 		return nil
 	}
-	if len(rounds) > 1 {
-		return fmt.Errorf("%d rounds of task %s are unfinished: %w", len(rounds), s.cfg.Task, store.ErrCorrupt)
+	for _, r := range rounds {
+		if r.Round != rounds[0].Round {
+			return fmt.Errorf("several rounds of task %s are unfinished: %w", s.cfg.Task, store.ErrCorrupt)
+		}
 	}
-	a, out, err := s.revive(rounds[0])
+	a, err := s.revive(rounds)
 	if err != nil {
 		return fmt.Errorf("round %d cannot be resumed: %w", rounds[0].Round, err)
 	}
-	s.log.Info("resuming", "round", a.key.Round, "state", a.stored.State.String())
-	return s.begin(a, out)
+	s.log.Info("resuming", "round", a.key.Round, "state", a.groups[0].stored.State.String())
+	return s.begin(a)
 }
 
 // restart drives a round again that stood still, from what is stored.
 func (s *Server) restart(old *active) (*active, error) {
 	old.release()
-	r, found, err := s.st.Round(s.ctx, old.key)
-	if err != nil || !found {
+	rows, err := s.st.RoundGroups(s.ctx, old.key)
+	if err != nil || len(rows) == 0 {
 		return nil, fmt.Errorf("server: round %d cannot be resumed: %w", old.key.Round, err)
 	}
-	a, out, err := s.revive(r)
+	a, err := s.revive(rows)
 	if err != nil {
 		return nil, fmt.Errorf("server: round %d cannot be resumed: %w", old.key.Round, err)
 	}
-	if err := s.begin(a, out); err != nil {
+	if err := s.begin(a); err != nil {
 		a.release()
 		return nil, err
 	}
 	return a, nil
 }
 
-// revive makes a round from its row, its uploads and its files.
-func (s *Server) revive(r store.Round) (*active, round.Effects, error) {
-	a, err := s.newActive(r.Key, r.Created, r.Plan)
+// revive makes a round from the rows of its groups, their uploads and their files.
+func (s *Server) revive(rows []store.Round) (*active, error) {
+	first := rows[0]
+	a, err := s.newActive(store.Key{Task: first.Task, Round: first.Round}, first.Created, first.Plan)
 	if err != nil {
-		return nil, round.Effects{}, err
+		return nil, err
+	}
+	if len(rows) != len(a.groups) && (len(rows) != 1 || first.Config != nil) {
+		return nil, fmt.Errorf("%d of %d groups are there: %w", len(rows), len(a.groups), store.ErrCorrupt)
 	}
 	params, err := a.machineParams()
 	if err != nil {
-		return nil, round.Effects{}, err
+		return nil, err
 	}
-	a.stored = r.Durable
-	staged, err := s.st.Uploads(s.ctx, r.Key)
+	for i, r := range rows {
+		if err = a.groups[i].revive(r, params); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = a.conclude()
+	}
 	if err != nil {
-		return nil, round.Effects{}, err
+		a.cancel()
+		a.release()
+		return nil, err
+	}
+	return a, nil
+}
+
+// revive restores one group.
+func (g *group) revive(r store.Round, params round.Params) error {
+	if r.Key != g.key {
+		return fmt.Errorf("group %d is missing: %w", g.key.Shard, store.ErrCorrupt)
+	}
+	g.stored = r.Durable
+	staged, err := g.s.st.Uploads(g.s.ctx, r.Key)
+	if err != nil {
+		return err
 	}
 	if r.Config != nil {
-		if err := a.reviveConfig(r, staged); err != nil {
-			a.cancel()
-			a.release()
-			return nil, round.Effects{}, err
+		if err := g.reviveConfig(r, staged); err != nil {
+			return err
 		}
 	}
 	entries := make([]round.Upload, len(staged))
 	for i, u := range staged {
 		entries[i] = u.Upload
 	}
-	m, out := round.Resume(params, r.Durable, entries, s.cfg.Clock())
-	a.m = m
-	return a, out, nil
+	g.m, g.first = round.Resume(params, r.Durable, entries, g.s.cfg.Clock())
+	return nil
 }
 
 // reviveConfig restores what a round has from COLLECTING on.
-func (a *active) reviveConfig(r store.Round, staged []store.Staged) (err error) {
-	if a.cfg, err = aggregation.ParseConfig(r.Config); err != nil {
+func (g *group) reviveConfig(r store.Round, staged []store.Staged) (err error) {
+	if g.cfg, err = aggregation.ParseConfig(r.Config); err != nil {
 		return err
 	}
+	g.mu.Lock()
+	g.lot = g.cfg
+	g.mu.Unlock()
 	if r.Durable.State == round.Abandoned {
+		if r.Certificate != nil {
+			g.refusal = sha256.Sum256(r.Certificate)
+		}
 		return nil
 	}
 	if r.Durable.State <= round.Certified {
-		if err := a.openIntake(staged); err != nil {
+		if err := g.openIntake(staged); err != nil {
 			return err
 		}
 	}
 	if r.Durable.State == round.Collecting {
 		return nil
 	}
-	a.closeOffer()
-	if a.set, err = aggregation.NewSet(r.Durable.Set); err != nil {
+	g.closeOffer()
+	if g.set, err = aggregation.NewSet(r.Durable.Set); err != nil {
 		return err
 	}
 	if r.Durable.State == round.Frozen {
 		return nil
 	}
-	if a.cert, err = aggregation.ParseCertificate(r.Certificate); err != nil {
+	if g.cert, err = aggregation.ParseCertificate(r.Certificate); err != nil {
 		return err
 	}
-	if r.Durable.State == round.Certified {
+	if r.Durable.State == round.Certified || r.Durable.State == round.Lost {
 		return nil
 	}
-	if a.result, _, err = a.openSum(r.Durable.Answers); err != nil {
-		return err
-	}
-	a.once.Do(func() { close(a.opened) })
-	return nil
+	g.sum, _, err = g.openSum(r.Durable.Answers)
+	return err
 }
 
 // checkpointSize is the size of the log in the plan's checkpoint.

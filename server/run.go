@@ -41,6 +41,8 @@ type RoundResult struct {
 	Took      time.Duration     // since the round opened
 	Wrong     []string          // committee nodes whose answers were wrong and were corrected by the others'
 	Counters  Counters
+	Groups    []GroupResult // of a round that was split; Aggregate is then ledger.Join of theirs
+	Combined  Combine       // how Sum was made of the groups'
 }
 
 // Counters are what became of the devices that came: exact numbers, for the operator alone. What leaves the house goes
@@ -166,11 +168,8 @@ func (s *Server) await(ctx context.Context, a *active) (*RoundResult, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	switch a.state().State {
-	case round.Released, round.Applied:
-		if a.result != nil {
-			return a.result, nil
-		}
+	if a.firstOpen() != nil && a.result != nil {
+		return a.result, nil
 	}
 	select { // it ended otherwise: let its driver finish
 	case <-a.done:
@@ -181,14 +180,7 @@ func (s *Server) await(ctx context.Context, a *active) (*RoundResult, error) {
 		return nil, a.err
 	}
 	s.forget(a)
-	switch d := a.state(); d.State {
-	case round.Abandoned:
-		return nil, &AbandonedError{Round: a.key.Round, Reason: d.Abandon, Staged: a.staged, Freed: d.Freed}
-	case round.Lost:
-		return nil, &LostError{Round: a.key.Round, Reason: d.Lost}
-	default:
-		return nil, fmt.Errorf("server: round %d is over (%v)", a.key.Round, d.State)
-	}
+	return nil, a.fate()
 }
 
 // forget makes room for the next round.
@@ -201,10 +193,10 @@ func (s *Server) forget(a *active) {
 	s.mu.Unlock()
 }
 
-// CloseCollection ends the collection of the round under way before its deadline; the minimum still holds.
+// CloseCollection ends the collection of the round under way, in all of its groups, before its deadline; the minimum still holds.
 func (s *Server) CloseCollection() { s.tell(round.CloseNow{}) }
 
-// Abandon abandons the round under way, unless it is certified already.
+// Abandon abandons the round under way, or those of its groups that are not certified already.
 func (s *Server) Abandon() { s.tell(round.Stop{Reason: round.StoppedByCaller}) }
 
 func (s *Server) tell(in round.Input) {
@@ -263,21 +255,21 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	a.stored = round.Durable{State: round.Created, Since: now}
-	row := store.Round{Key: key, Kind: p.Kind.String(), Durable: a.stored, Plan: signed}
+	first := a.groups[0]
+	first.stored = round.Durable{State: round.Created, Since: now}
+	row := store.Round{Key: key, Kind: p.Kind.String(), Durable: first.stored, Plan: signed}
 	if err := s.st.Begin(ctx, now, row, rho, planRecord(p, signed)); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	m, out := round.New(params, now)
-	a.m = m
-	if err := s.begin(a, out); err != nil {
+	first.m, first.first = round.New(params, now)
+	if err := s.begin(a); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
 // begin starts a round's driver, unless the server is closing: then the round waits on disk for the next process.
-func (s *Server) begin(a *active, first round.Effects) error {
+func (s *Server) begin(a *active) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -285,7 +277,7 @@ func (s *Server) begin(a *active, first round.Effects) error {
 		return ErrClosed
 	}
 	s.round = a
-	go a.run(first)
+	go a.run()
 	return nil
 }
 
@@ -306,7 +298,7 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 	p := plan.Plan{
 		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
 		Mechanism: spec.Mechanism, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.packing(len(members))),
-		Population: people, Threshold: Threshold(s.cfg.Asked, spec.Goal, int(people.Size)), Groups: 1, Suite: s.cfg.Suite, CheckNorm: s.cfg.CheckNorm,
+		Population: people, Threshold: Threshold(s.cfg.Asked, spec.Goal, int(people.Size)), Groups: uint32(s.cfg.Groups), Suite: s.cfg.Suite, CheckNorm: s.cfg.CheckNorm,
 		Enroller: s.Enroller(), Budget: s.cfg.Budget, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
 	}
 	if v := s.latest(); v != nil {

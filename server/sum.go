@@ -15,31 +15,31 @@ import (
 
 // unmask opens and decodes the sum with the answers so far. Only what the sum itself says can void the round: where the
 // server cannot read or write, or is closed, the round stands still and is resumed from what is stored.
-func (a *active) unmask(answers []round.Said) {
-	result, wrong, err := a.openSum(answers)
+func (g *group) unmask(answers []round.Said) {
+	sum, wrong, err := g.openSum(answers)
 	switch {
 	case err == nil:
-		a.mail.put(letter{do: func() { a.result = result }})
-		a.tell(round.Unmasked{Wrong: wrong})
+		g.mail.put(letter{do: func() { g.sum = sum }})
+		g.tell(round.Unmasked{Wrong: wrong})
 	case errors.Is(err, aggregation.ErrTooFew), errors.Is(err, aggregation.ErrInconsistent):
-		a.s.log.Error("answers disagree", "round", a.key.Round, "answers", len(answers), "error", err)
-		a.tell(round.Unmasked{Fault: round.Disagreement})
+		g.s.log.Error("answers disagree", "round", g.key.Round, "answers", len(answers), "error", err)
+		g.tell(round.Unmasked{Fault: round.Disagreement})
 	case errors.Is(err, aggregation.ErrGarbled), errors.Is(err, mechanism.ErrMismatch):
-		a.s.log.Error("the sum is garbage", "round", a.key.Round, "error", err)
-		a.tell(round.Unmasked{Fault: round.Garbage})
+		g.s.log.Error("the sum is garbage", "round", g.key.Round, "error", err)
+		g.tell(round.Unmasked{Fault: round.Garbage})
 	default:
-		a.mail.put(letter{fault: fmt.Errorf("opening the sum of round %d: %w", a.key.Round, err)})
+		g.mail.put(letter{fault: fmt.Errorf("opening the sum of round %d: %w", g.key.Round, err)})
 	}
 }
 
-// openSum makes the result from what is durable: the partial sum and the answers.
+// openSum opens the group's sum from what is durable: the partial sum and the answers.
 // wrong are the members, from 0, whose answers the others corrected.
-func (a *active) openSum(said []round.Said) (result *RoundResult, wrong []int, err error) {
-	b, err := a.s.st.Partial(a.key)
+func (g *group) openSum(said []round.Said) (opened *opening, wrong []int, err error) {
+	b, err := g.s.st.Partial(g.key)
 	if err != nil {
 		return nil, nil, err
 	}
-	partial, err := aggregation.ParseAccumulator(a.cfg, b)
+	partial, err := aggregation.ParseAccumulator(g.cfg, b)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,37 +51,30 @@ func (a *active) openSum(said []round.Said) (result *RoundResult, wrong []int, e
 		}
 		answers[i] = *parsed
 	}
-	sum, liars, err := aggregation.Unmask(a.cfg, a.set, partial, answers)
+	sum, liars, err := aggregation.Unmask(g.cfg, g.set, partial, answers)
 	if err != nil {
 		return nil, nil, err
 	}
-	codec, err := mechanism.NewCodec(a.plan.Mechanism)
+	codec, err := mechanism.NewCodec(g.plan.Mechanism)
 	if err != nil {
 		return nil, nil, err
 	}
-	decoded, err := codec.DecodeSum(sum, a.set.Len())
+	decoded, err := codec.DecodeSum(sum, g.set.Len())
 	if err != nil {
 		return nil, nil, err
 	}
-	opened := SumBytes(sum)
-	if a.s.cfg.KeepSums {
-		if _, err := a.s.st.PutBlob(opened); err != nil {
+	canonical := SumBytes(sum)
+	if g.s.cfg.KeepSums {
+		if _, err := g.s.st.PutBlob(canonical); err != nil {
 			return nil, nil, err
 		}
 	}
-	counters, err := a.s.counters(a.ctx, a.key)
-	if err != nil {
-		return nil, nil, err
-	}
-	result = &RoundResult{
-		Round: a.key.Round, Plan: a.plan, N: a.set.Len(), Sum: decoded, Rho: a.plan.Rho(), Aggregate: sha256.Sum256(opened),
-		Took: a.s.cfg.Clock().Sub(a.began), Counters: counters,
-	}
+	opened = &opening{devices: g.set.Len(), sum: decoded, aggregate: sha256.Sum256(canonical)}
 	for _, member := range liars {
 		wrong = append(wrong, int(member)-1)
-		result.Wrong = append(result.Wrong, a.nodes[member-1].Address())
+		opened.wrong = append(opened.wrong, g.nodes[member-1].Address())
 	}
-	return result, wrong, nil
+	return opened, wrong, nil
 }
 
 // SumBytes is the canonical form of an opened sum, whose digest the log holds: "tutti/sum/v1", the number of
@@ -103,11 +96,25 @@ func (s *Server) Counters(ctx context.Context, number uint64) (Counters, error) 
 
 // counters reads what became of a round's uploads.
 func (s *Server) counters(ctx context.Context, k store.Key) (Counters, error) {
-	uploads, err := s.st.Uploads(ctx, k)
+	groups, err := s.st.Groups(ctx, k)
 	if err != nil {
 		return Counters{}, err
 	}
-	c := Counters{Staged: len(uploads)}
+	c := Counters{Drops: map[string]int{}}
+	for k.Shard = range groups {
+		if err := s.countGroup(ctx, k, &c); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func (s *Server) countGroup(ctx context.Context, k store.Key, c *Counters) error {
+	uploads, err := s.st.Uploads(ctx, k)
+	if err != nil {
+		return err
+	}
+	c.Staged += len(uploads)
 	for _, u := range uploads {
 		switch u.State {
 		case store.CountedUpload:
@@ -119,6 +126,9 @@ func (s *Server) counters(ctx context.Context, k store.Key) (Counters, error) {
 			c.Refused++
 		}
 	}
-	c.Drops, err = s.st.Drops(ctx, k)
-	return c, err
+	drops, err := s.st.Drops(ctx, k)
+	for reason, n := range drops {
+		c.Drops[reason] += n
+	}
+	return err
 }

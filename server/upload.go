@@ -32,14 +32,14 @@ func (in *intake) begin(ctx context.Context, raw []byte, vectorBytes uint64) (*u
 	if err != nil {
 		return nil, in.rejected(round.ID{}, round.DropHeader), nil
 	}
-	path, _ := in.a.people.Path(h.ID) // the zero path of a stranger leads nowhere
+	path, _ := in.g.people.Path(h.ID) // the zero path of a stranger leads nowhere
 	if err := aggregation.VerifyHeader(in.cfg, h, path); err != nil {
 		return nil, in.rejected(h.ID, dropOf(err)), nil
 	}
 	if vectorBytes != uint64(in.vectorLen) {
 		return nil, in.rejected(h.ID, round.DropVector), nil
 	}
-	u := &upload{in: in, entry: h.Entry(), check: aggregation.NewVectorCheck(in.cfg, h), began: in.a.s.cfg.Clock(),
+	u := &upload{in: in, entry: h.Entry(), check: aggregation.NewVectorCheck(in.cfg, h), began: in.g.s.cfg.Clock(),
 		header: raw, left: make(chan struct{}), gone: make(chan struct{}), outcome: make(chan error, 1)}
 	for {
 		receipt, before := in.reserve(u)
@@ -88,7 +88,7 @@ func (in *intake) reserve(u *upload) (*wire.Receipt, *upload) {
 		}
 		return nil, before
 	}
-	if len(in.staged)+len(in.under) >= in.a.params.NMax() {
+	if len(in.staged)+len(in.under) >= in.g.params.NMax() {
 		in.dropLocked(u.entry.ID, round.DropFull)
 		return &wire.Receipt{State: wire.Rejected, Reason: round.DropFull}, nil
 	}
@@ -128,9 +128,9 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 	}
 	select {
 	case u.in.complete <- u:
-	case <-u.in.a.ctx.Done():
+	case <-u.in.g.ctx.Done():
 		u.Abort(round.DropClosed)
-		return u.in.a.tooLate()
+		return u.in.g.tooLate()
 	case <-ctx.Done():
 		u.Abort(round.DropDied)
 		return wire.Receipt{}, ctx.Err()
@@ -139,8 +139,8 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 	switch {
 	case errors.Is(err, errLate):
 		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
-	case err != nil && u.in.a.ctx.Err() != nil:
-		return u.in.a.tooLate()
+	case err != nil && u.in.g.ctx.Err() != nil:
+		return u.in.g.tooLate()
 	case err != nil:
 		return wire.Receipt{}, err
 	}
@@ -149,8 +149,8 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 
 // tooLate answers an upload whose round is no longer driven: late if the round is over, otherwise the device tries again
 // when the server is back.
-func (a *active) tooLate() (wire.Receipt, error) {
-	if a.err != nil || a.s.ctx.Err() != nil {
+func (g *group) tooLate() (wire.Receipt, error) {
+	if g.err != nil || g.s.ctx.Err() != nil {
 		return wire.Receipt{}, store.ErrClosed
 	}
 	return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
@@ -183,7 +183,7 @@ func (in *intake) group() {
 				}
 			}
 			in.settle(group, in.store(group))
-		case <-in.a.ctx.Done():
+		case <-in.g.ctx.Done():
 			return
 		}
 	}
@@ -199,12 +199,12 @@ func (in *intake) store(group []*upload) error {
 	if err := in.staging.Sync(); err != nil {
 		return err
 	}
-	now := in.a.s.cfg.Clock()
+	now := in.g.s.cfg.Clock()
 	rows := make([]store.Staged, len(group))
 	for i, u := range group {
 		rows[i] = u.row(now)
 	}
-	return in.a.s.st.Stage(in.a.ctx, in.a.key, rows)
+	return in.g.s.st.Stage(in.g.ctx, in.g.key, rows)
 }
 
 func (u *upload) row(now time.Time) store.Staged {
@@ -224,7 +224,7 @@ func (in *intake) settle(group []*upload, err error) {
 			delete(in.under, u.entry.ID)
 		}
 		in.mu.Unlock()
-		in.a.tell(round.Staged{Uploads: entries})
+		in.g.tell(round.Staged{Uploads: entries})
 	}
 	for _, u := range group {
 		switch {

@@ -48,7 +48,7 @@ func (d *device) die() {
 // untilUnder waits until n uploads are under way.
 func (w *world) untilUnder(n int) {
 	for range 500 {
-		in := w.server.round.taking()
+		in := w.server.round.groups[0].taking()
 		in.mu.Lock()
 		under := len(in.under)
 		in.mu.Unlock()

@@ -258,6 +258,24 @@ func (s *Store) Round(ctx context.Context, k Key) (Round, bool, error) {
 	return r, found, err
 }
 
+// RoundGroups reads all groups of a round, in their order.
+func (s *Store) RoundGroups(ctx context.Context, k Key) ([]Round, error) {
+	var out []Round
+	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE task = ? AND round = ? ORDER BY shard`, []any{k.Task, int64(k.Round)}, func(rows *sql.Rows) error {
+		r, err := scanRound(rows.Scan)
+		out = append(out, r)
+		return err
+	})
+	return out, err
+}
+
+// Groups counts them.
+func (s *Store) Groups(ctx context.Context, k Key) (uint32, error) {
+	var n int64
+	_, err := s.db.Row(ctx, `SELECT count(*) FROM rounds WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, &n)
+	return uint32(n), err
+}
+
 // Unfinished lists the rounds that still want something, oldest first, with all of their groups: of a round, one ended group
 // may wait for the others.
 func (s *Store) Unfinished(ctx context.Context) ([]Round, error) {
