@@ -111,7 +111,7 @@ func (g *group) ask(r round.Request) {
 	g.spawn(func() {
 		in, err := g.request(node, r, b, keys, cfg, set, cert)
 		if err == nil {
-			g.mail.put(letter{in: in})
+			g.tell(in)
 			return
 		}
 		if g.ctx.Err() != nil {

@@ -36,7 +36,8 @@ func (t *taskState) group(b *Group) *Violation {
 	case (b.Outcome == Published) != (b.Aggregate != Digest{}):
 		return broken(FaultRound, "group %d of round %d is %s: a sum belongs to a group that was opened, and only to one", b.Group, b.Round, b.Outcome)
 	}
-	t.groups = append(t.groups, b)
+	kept := *b
+	t.groups = append(t.groups, &kept)
 	return nil
 }
 

@@ -109,7 +109,7 @@ func derive(r *Report, f *facts, log *ledger.Log) *Failure {
 	r.Telemetry = f.telemetryRows()
 	r.NotCovered = notCovered()
 	r.Assumptions = assumptions(r.Setting, r.Security, f.colluders())
-	r.Limitations = limitations(r.Setting, r)
+	r.Limitations = limitations(r.Setting, r, f.mostGroups())
 	r.Alarms = f.alarms(r)
 	if r.Claims, bad = f.claims(r); bad != nil {
 		return bad

@@ -167,7 +167,7 @@ func (f *facts) roundRows(readings []meterReading) ([]Round, *Failure) {
 
 func (r roundFact) row() Round {
 	b, p := r.record, r.plan.plan.Mechanism
-	return Round{
+	row := Round{
 		Round: b.Round, What: b.What, Seq: r.seq, PlanSeq: r.plan.seq, Time: instant(r.time), Outcome: b.Outcome,
 		Survived: b.Survived, NMin: uint64(p.NMin), NMax: uint64(p.NMax), Colluder: uint64(p.Colluders),
 		Dim: uint64(p.Dim), Padded: uint64(p.PaddedDim), Clip: decimal(p.Clip), ClipGrid: uint64(p.ClipGrid),
@@ -175,6 +175,18 @@ func (r roundFact) row() Round {
 		Rho: rational(b.Rho), Before: hexDigest(b.Before), After: hexDigest(b.After), Sum: hexDigest(b.Aggregate),
 		Cert: hexDigest(b.Certificate), Set: hexDigest(b.Participants),
 	}
+	for _, g := range r.groups {
+		row.Groups = append(row.Groups, Group{g.Outcome, g.Survived, hexDigest(g.Aggregate), hexDigest(g.Certificate), hexDigest(g.Participants), g.Reason})
+	}
+	return row
+}
+
+// mostGroups is the most groups of any round, 0 where none was split.
+func (f *facts) mostGroups() (most int) {
+	for _, r := range f.rounds {
+		most = max(most, len(r.groups))
+	}
+	return most
 }
 
 func (f *facts) abandonRows() []Abandoned {

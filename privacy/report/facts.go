@@ -23,6 +23,7 @@ type facts struct {
 	rounds    []roundFact
 	abandoned []abandonFact
 	telemetry []telemetryFact
+	groups    map[uint64][]*ledger.Group // of the rounds that were split
 	plans     map[uint64]planFact
 	pending   []planFact // planned and not ended: their sums may be open already, so they are charged
 	charges   []charge
@@ -42,6 +43,7 @@ type roundFact struct {
 	time   int64
 	record *ledger.Round
 	plan   planFact
+	groups []*ledger.Group // in their order; nil: one sum
 }
 
 type abandonFact struct {
@@ -85,7 +87,7 @@ var faultReasons = map[ledger.Fault]Reason{
 
 // gather puts the records of one task together. The chain was checked before: every round has its plan.
 func gather(records []ledger.Record, task string) (*facts, *Failure) {
-	f := &facts{plans: map[uint64]planFact{}}
+	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}}
 	for _, r := range records {
 		if r.Body.TaskName() != task {
 			continue
@@ -134,8 +136,10 @@ func (f *facts) add(r ledger.Record) *Failure {
 		}
 		f.plans[b.Round] = planFact{r.Seq, b, p}
 	case *ledger.Round:
-		f.rounds = append(f.rounds, roundFact{r.Seq, r.Time, b, f.plans[b.Round]})
+		f.rounds = append(f.rounds, roundFact{r.Seq, r.Time, b, f.plans[b.Round], f.groups[b.Round]})
 		f.charges = append(f.charges, charge{r.Seq, b.What, b.Rho})
+	case *ledger.Group:
+		f.groups[b.Round] = append(f.groups[b.Round], b)
 	case *ledger.Abandon:
 		f.abandoned = append(f.abandoned, abandonFact{r.Seq, b, f.plans[b.Round]})
 	case *ledger.Telemetry:
@@ -219,8 +223,34 @@ func numbersOf(p plan.Plan) sumNumbers {
 func (f *facts) checkCohorts() *Failure {
 	for _, r := range f.rounds {
 		p := r.plan.plan.Mechanism
+		if bad := r.checkGroups(); bad != nil {
+			return bad
+		}
+		if len(r.groups) > 0 && r.record.NMin == uint64(p.NMin) {
+			continue
+		}
 		if r.record.NMin != uint64(p.NMin) || r.record.Survived < uint64(p.NMin) || r.record.Survived > uint64(p.NMax) {
 			return fail(ReasonCohort, "round %d opened a sum over %d devices; its plan allows %d to %d", r.record.Round, r.record.Survived, p.NMin, p.NMax)
+		}
+	}
+	return nil
+}
+
+// checkGroups: a round that its plan splits has as many groups, each with as many devices as its noise was sized for. That
+// the round follows from its groups, and is charged once for all of them, is a rule between records (ledger.State); that the groups are disjoint
+// rests on the lot and on the committee.
+func (r roundFact) checkGroups() *Failure {
+	want := int(r.plan.plan.Groups)
+	if want == 1 {
+		want = 0
+	}
+	if len(r.groups) != want {
+		return fail(ReasonCohort, "round %d ended with %d groups; its plan splits it into %d", r.record.Round, len(r.groups), r.plan.plan.Groups)
+	}
+	p := r.plan.plan.Mechanism
+	for _, g := range r.groups {
+		if g.Outcome != ledger.Abandoned && (g.Survived < uint64(p.NMin) || g.Survived > uint64(p.NMax)) {
+			return fail(ReasonCohort, "group %d of round %d holds %d devices; its plan allows %d to %d", g.Group+1, r.record.Round, g.Survived, p.NMin, p.NMax)
 		}
 	}
 	return nil

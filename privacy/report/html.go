@@ -134,7 +134,7 @@ func (r *Report) rows() ([]rowView, string) {
 	out := make([]rowView, 0, len(shown))
 	for _, x := range shown {
 		row := rowView{
-			Round: x.Round, What: x.What, Devices: strconv.FormatUint(x.Survived, 10), Allowed: fmt.Sprintf("%d–%d", x.NMin, x.NMax),
+			Round: x.Round, What: x.What, Devices: devicesOf(x), Allowed: fmt.Sprintf("%d–%d", x.NMin, x.NMax),
 			Rho: "off", Eps: x.EpsTotal, Z: x.MeterZ, Model: x.After[:min(8, len(x.After))], Warn: !x.Noise || !x.Masks,
 		}
 		if rho, ok := ratOf(x.Rho); ok {
@@ -190,4 +190,19 @@ func bars(rows []Utility) ([]barView, []string) {
 		out = append(out, b)
 	}
 	return out, notes
+}
+
+// devicesOf is the number of devices in a round's sum, and in how many of its groups they were.
+func devicesOf(x Round) string {
+	n := strconv.FormatUint(x.Survived, 10)
+	if len(x.Groups) == 0 {
+		return n
+	}
+	open := 0
+	for _, g := range x.Groups {
+		if g.Outcome == x.Outcome {
+			open++
+		}
+	}
+	return fmt.Sprintf("%s in %d of %d groups", n, open, len(x.Groups))
 }

@@ -167,6 +167,18 @@ type Round struct {
 	Sum      string `json:"aggregate"`
 	Cert     string `json:"certificate"`
 	Set      string `json:"participants_root"`
+
+	Groups []Group `json:"groups,omitempty"` // of a round that was split; its sum, certificate and set are then digests of theirs
+}
+
+// Group is one sum of a round that was split by lot. A device is in one group: the round costs what one group costs.
+type Group struct {
+	Outcome  string `json:"outcome"` // published, lost or abandoned
+	Survived uint64 `json:"survived"`
+	Sum      string `json:"aggregate"`
+	Cert     string `json:"certificate"`
+	Set      string `json:"participants_root"`
+	Reason   string `json:"reason"` // why there is no sum
 }
 
 // Abandoned is a round of which nothing was opened.

@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // The report's fixed sentences. They say what a reader would otherwise assume.
 
@@ -88,13 +91,16 @@ func assumptions(s Setting, sec Security, colluders string) []Assumption {
 }
 
 // limitations are the sentences that a reader must not miss.
-func limitations(s Setting, r *Report) []string {
+func limitations(s Setting, r *Report, groups int) []string {
 	out := []string{
 		"That the published models follow from the opened sums is not checked: the log names the sums by digest only.",
 		"The log holds what the operator wrote into it. That no round was kept out of it, and that a round said to be abandoned was not opened, rests on the committee: devices and readers see digests of its certificates only.",
 		"How often a single device took part is enforced by the device and not checked here.",
 		"The noise meter finds faulty devices. An adversary can hide from it; no claim rests on it.",
 		"Malicious devices can spoil a sum within the clip; malicious models can be made to ask about someone. Noise bounds what is learned, not what is tried.",
+	}
+	if groups > 0 {
+		out = append(out, fmt.Sprintf("Rounds were split by lot into up to %d groups, each a sum with noise of its own: the mean of all is up to %.1f times (the square root of the groups) as noisy as that of one sum over the same devices. That no device is in two groups rests on the lot and on the committee, which saw every device.", groups, math.Sqrt(float64(groups))))
 	}
 	if s.CommitteeOneRoof {
 		out = append(out, "The committee ran in one place: whoever ran it could have opened single uploads. In earnest its members belong to different parties.")
