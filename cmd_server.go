@@ -81,6 +81,8 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 	flags.StringArrayVar(&nodes, "node", nil, "committee node ADDRESS=KEY (tutti committee key prints it); one for each node")
 	flags.IntVar(&t.Corrupt, "corrupt", 1, "nodes assumed to collude with the server")
 	flags.IntVar(&s.Recipe.Goal, "goal", 100, "devices wanted in a round")
+	flags.IntVar(&s.Recipe.Groups, "groups", 1, "sums that every round is split into by lot, each with noise of its own; needs many devices")
+	flags.StringVar(&s.Recipe.Combine, "combine", "", "how the groups' means become one: median, trimmed, or the mean over all devices")
 	flags.Float64Var(&s.Recipe.Epsilon, "epsilon", 8, "the privacy budget of the whole task")
 	flags.IntVar(&s.Recipe.Rounds, "rounds", automatic, "model rounds; -1: as the planner advises")
 	flags.StringVar(&s.Recipe.Size, "model", sizeSmall, "small (a few thousand numbers over public features) or table (a learned row per item)")
@@ -233,7 +235,8 @@ func readSetup(dir string) (setup, taskFile, error) {
 }
 
 func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm, Offline: true, Log: a.logger("server")}
+	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
+		Groups: s.Recipe.Groups, Combine: server.Combine(s.Recipe.Combine), Offline: true, Log: a.logger("server")}
 	roster, err := t.roster()
 	if err != nil {
 		return c, err

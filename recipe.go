@@ -18,11 +18,13 @@ import (
 
 // recipe is what an operator decides about a task; everything else follows from it.
 type recipe struct {
-	Goal    int           `json:"goal"`    // devices wanted in a round
-	Epsilon float64       `json:"epsilon"` // of the whole claim
-	People  int           `json:"people"`  // devices that may enrol: one a token
-	Rounds  int           `json:"rounds"`  // model rounds; automatic: as the planner advises
-	Size    string        `json:"size"`    // "small" or "table"
+	Goal    int           `json:"goal"`              // devices wanted in a round
+	Epsilon float64       `json:"epsilon"`           // of the whole claim
+	People  int           `json:"people"`            // devices that may enrol: one a token
+	Groups  int           `json:"groups,omitempty"`  // sums that a round is split into by lot; 0: one
+	Combine string        `json:"combine,omitempty"` // median, trimmed, or "": the sum of the groups' sums
+	Rounds  int           `json:"rounds"`            // model rounds; automatic: as the planner advises
+	Size    string        `json:"size"`              // "small" or "table"
 	Noise   bool          `json:"noise"`
 	Seed    uint64        `json:"seed"` // data, initial weights, who is asked; never noise, masks or keys
 	Collect time.Duration `json:"collect"`
@@ -53,7 +55,10 @@ func (r recipe) spec(items int) (blend.Spec, error) {
 
 // split plans the budget. Without noise it still says who must be in a sum.
 func (r recipe) split(items, dim int) (plan.Split, error) {
-	wish := plan.Wish{Goal: r.Goal, Epsilon: r.Epsilon, Items: items, Dim: dim}
+	if err := server.Combine(r.Combine).Check(max(1, r.Groups)); err != nil {
+		return plan.Split{}, &exitError{exitUsage, err}
+	}
+	wish := plan.Wish{Goal: r.Goal, Groups: r.Groups, Epsilon: r.Epsilon, Items: items, Dim: dim}
 	if r.People > 0 {
 		wish.Population, wish.Threshold = r.People, server.Threshold(server.DefaultAsked, r.Goal, r.People)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"sync"
 	"testing"
 
 	"tutti/aggregation"
@@ -65,7 +66,7 @@ func (w *world) plan(kind plan.Kind, rho *big.Rat, change func(*plan.Plan)) *led
 	p := plan.Plan{
 		Task: "films", Round: w.round, Kind: kind, Base: w.head, Items: digest("items"), Mechanism: w.design(rho), Goal: 100,
 		Committee: []ed25519.PublicKey{public(11), public(12), public(13), public(14), public(15)}, Corrupt: 1, Packing: 2,
-		Population: someDevices(w.t), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519,
+		Population: someDevices(), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519,
 		Enroller: public(2), Budget: w.budget, Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 1_800_000_000,
 	}
 	switch kind {
@@ -196,15 +197,14 @@ func (w *world) files() (report, lines []byte) {
 }
 
 // someDevices is a population that the enroller (2) signed.
-func someDevices(t testing.TB) aggregation.Population {
-	t.Helper()
+var someDevices = sync.OnceValue(func() aggregation.Population {
 	ids := make([]aggregation.DeviceID, 150)
 	for i := range ids {
 		ids[i] = aggregation.IDOf(public(byte(i + 50)))
 	}
 	people, err := aggregation.NewEnrolled(ids)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return people.Sign(key(2), "films")
-}
+})

@@ -67,7 +67,7 @@ func noiseOnSum(r *server.RoundResult) float64 {
 	if !r.Plan.Mechanism.Noise {
 		return 0
 	}
-	return r.Plan.Mechanism.NoiseOnSum(r.N)
+	return r.NoiseOnSum()
 }
 
 func (c *Campaign) publishPopularity(ctx context.Context, r *server.RoundResult) error {
