@@ -4,6 +4,26 @@
 //
 // The decisions are in server/round, a pure machine; this package is its shell. It reserves the budget and logs the
 // plan before a round opens, charges before it asks for a release, and never holds the key of any mask.
+//
+// # Groups
+//
+// A round may be split into groups (Config.Groups, rule 11 of the secure sum's design): each is a secure sum of its own,
+// over the devices that the lot puts into it, with a configuration, a machine, staged uploads, a certificate and a row of
+// its own. They share the plan, the population, the members' keys and coins, the budget and the log's record.
+//
+//   - The first group opens the round: its machine collects keys and coins. The transition to COLLECTING writes the rows
+//     of all groups at once, and the others' machines begin there. Without groups nothing else ever happens.
+//   - One goroutine drives all machines of a round.
+//   - The first certificate charges the round, and no other charges it again: the groups are disjoint, so the cost to a
+//     device is that of its own. It is free only when every group is abandoned by certificate.
+//   - A group that is abandoned or lost leaves the others standing. Its devices take their charge back by its own
+//     certificate of abandonment.
+//   - When nothing can change what the groups come to, the open sums are combined (Combine): added, as if there were no
+//     groups, or a median or trimmed mean of the groups' means, scaled to all of their devices. N counts the devices of the open groups.
+//   - All groups end in one transaction, with a record for each and one for the round (ledger.Group, ledger.Round).
+//
+// n_min, n_max and the noise hold for each group, so that the mean over all is about the square root of their number as noisy as that
+// of one sum.
 package server
 
 import (
