@@ -431,3 +431,58 @@ func TestFailedWriteReservesNothing(t *testing.T) {
 	}
 	must(t, begin(t, s, 1, big.NewRat(3, 4)))
 }
+
+// TestBudgetOfGroups: of a round in three groups, the first certificate charges and no other does; what is not charged is free only
+// when all groups are abandoned by certificate, and held when one of them is without.
+func TestBudgetOfGroups(t *testing.T) {
+	third := big.NewRat(1, 3)
+	type end struct{ certified, freed bool }
+	for name, c := range map[string]struct {
+		ends []end
+		want BudgetState
+	}{
+		"all certified":         {[]end{{certified: true}, {certified: true}, {certified: true}}, Charged},
+		"the last certified":    {[]end{{freed: true}, {}, {certified: true}}, Charged},
+		"the first certified":   {[]end{{certified: true}, {freed: true}, {freed: true}}, Charged},
+		"all freed":             {[]end{{freed: true}, {freed: true}, {freed: true}}, Freed},
+		"one has no one's word": {[]end{{freed: true}, {}, {freed: true}}, Held},
+	} {
+		s := withTask(t)
+		must(t, begin(t, s, 1, third))
+		must(t, s.Move(ctx, now, move(round.Created, round.Collecting, 1, func(c *Change) {
+			for shard := uint32(1); shard < 3; shard++ {
+				row := Round{Key: Key{"t", 1, shard}, Kind: "popularity", Config: []byte("cfg"), Plan: plan.Signed{Bytes: []byte("plan 1"), Signature: []byte("s")}}
+				row.Durable.State = round.Collecting
+				row.Durable.Version = 1
+				c.Groups = append(c.Groups, row)
+			}
+		})))
+		for shard, e := range c.ends {
+			books, err := s.Budget(ctx, "t")
+			must(t, err)
+			if shard > 0 && c.want != Charged && books[Reserved].Cmp(third) != 0 {
+				t.Errorf("%s: after %d groups the budget is not reserved any more", name, shard)
+			}
+			to := round.Abandoned
+			if e.certified {
+				to = round.Certified
+			}
+			must(t, s.Move(ctx, now, move(round.Collecting, to, 2, func(c *Change) {
+				c.Key = Key{"t", 1, uint32(shard)}
+				c.Transition.Charge, c.Transition.Free = e.certified, e.freed
+				c.Transition.Durable.Settled, c.Transition.Durable.Freed = !e.certified, e.freed
+			})))
+		}
+		books, err := s.Budget(ctx, "t")
+		must(t, err)
+		for state, rho := range books {
+			if want := map[bool]*big.Rat{true: third, false: new(big.Rat)}[state == c.want]; rho.Cmp(want) != 0 {
+				t.Errorf("%s: books %d: %v, want %v", name, state, rho, want)
+			}
+		}
+		rows, err := s.RoundGroups(ctx, key(1))
+		if n, err2 := s.Groups(ctx, key(1)); err != nil || err2 != nil || n != 3 || len(rows) != 3 || rows[2].Shard != 2 {
+			t.Errorf("%s: %d rows, %v, %v", name, len(rows), err, err2)
+		}
+	}
+}
