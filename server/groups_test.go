@@ -399,3 +399,52 @@ func (w *world) dieSplit(point string) {
 
 // dim is the padded length of the world's usual sums.
 func (r *running) dim(w *world) int { return w.spec(12, 2, 40).Mechanism.PaddedDim }
+
+// TestGarbageVoidsItsGroupAlone: a device that sends garbage under well-shared keys voids the sum of its own group. That
+// group is charged and lost; the other is opened, and the log holds both.
+func TestGarbageVoidsItsGroupAlone(t *testing.T) {
+	w := splitWorld(t, 2, 30, false)
+	r := w.start(w.spec(16, 2, 20))
+	groups := w.byGroup(w.spare, 2)
+	for k, members := range groups {
+		if len(members) < 3 {
+			t.Fatalf("the lot made a group of %d of 30 devices", len(members))
+		}
+		bring(t, members[:2], []int{2 * k, 2*k + 1})
+	}
+	liar := groups[0][2]
+	liar.await()
+	liar.seal(4)
+	liar.ruin()
+	if got := liar.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
+		t.Fatalf("garbage: %v", got)
+	}
+	w.server.CloseCollection()
+	if r.wait(t); r.err != nil {
+		t.Fatal(r.err)
+	}
+	dim := r.result.Plan.Mechanism.PaddedDim
+	want := []GroupResult{{Outcome: ledger.Lost, Reason: round.Garbage.String()}, {Outcome: ledger.Published, N: 2, Aggregate: indicator(dim, []int{2, 3})}}
+	for k, g := range r.result.Groups {
+		if g != want[k] {
+			t.Errorf("group %d is %+v, want %+v", k, g, want[k])
+		}
+	}
+	w.stop() // the lost group has ended and the other waits: both are there again
+	w.open()
+	again := w.resume()
+	if again.wait(t); again.err != nil || again.result.Aggregate != r.result.Aggregate || again.result.N != 2 {
+		t.Fatalf("after a restart the round is %+v, %v", again.result, again.err)
+	}
+	w.publish(again.result)
+	var charged []*ledger.Group
+	w.must(w.server.Ledger().Records(context.Background(), 0, func(rec ledger.Record) error {
+		if g, ok := rec.Body.(*ledger.Group); ok {
+			charged = append(charged, g)
+		}
+		return nil
+	}))
+	if len(charged) != 2 || charged[0].Outcome != ledger.Lost || charged[0].Survived != 3 || charged[1].Outcome != ledger.Published || charged[1].Survived != 2 {
+		t.Errorf("the log holds %+v", charged)
+	}
+}

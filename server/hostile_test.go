@@ -310,6 +310,16 @@ func TestBadEnvelopes(t *testing.T) {
 	w.publish(r.result)
 }
 
+// ruin puts garbage for the vector under the device's own good signature.
+func (d *device) ruin() {
+	d.w.t.Helper()
+	rand.Read(d.sealed.Vector)
+	cfg, err := aggregation.ParseConfig(d.offer.GetConfig())
+	d.w.must(err)
+	d.sealed.Header.VecHash = vectorHash(cfg, d.sealed.Vector)
+	d.spoil()
+}
+
 // TestGarbageVoidsTheRound: a garbage vector under well-shared keys cannot be told from a good one before the sum is
 // open. Then nothing is published, the charge stays, and the next round runs.
 func TestGarbageVoidsTheRound(t *testing.T) {
@@ -320,12 +330,7 @@ func TestGarbageVoidsTheRound(t *testing.T) {
 	liar := w.device()
 	liar.await()
 	liar.seal(5)
-	rand.Read(liar.sealed.Vector)
-	cfg, err := aggregation.ParseConfig(liar.offer.GetConfig())
-	w.must(err)
-	h := liar.sealed.Header
-	h.VecHash = vectorHash(cfg, liar.sealed.Vector)
-	liar.spoil()
+	liar.ruin()
 	if got := liar.deliver(); got != api.UploadState_UPLOAD_STATE_STAGED {
 		t.Fatalf("garbage: %v", got)
 	}
