@@ -195,3 +195,26 @@ func (r *trial) reported() {
 		r.t.Errorf("a finished task, started again: exit code %d, %s", e.code, e.said)
 	}
 }
+
+// TestGroupsOfATask: a task's rounds may be split where devices are many; where they are too few, or too few groups for
+// what is to be made of them, init says so and makes nothing.
+func TestGroupsOfATask(t *testing.T) {
+	data := people(t, 20)
+	begin := func(dir string, more ...string) []string {
+		args := []string{"server", "init", "--dir", filepath.Join(t.TempDir(), dir), "--catalogue", data}
+		for i := range 3 {
+			args = append(args, "--node", fmt.Sprintf("127.0.0.1:%d=%064x", 7201+i, i+1))
+		}
+		return append(args, more...)
+	}
+	wants(t, exitUsage, "fewer groups", begin("few", "--goal", "20", "--groups", "4")...)
+	wants(t, exitUsage, "at least 5 are needed", begin("untrimmed", "--goal", "2000", "--groups", "4", "--combine", "trimmed")...)
+	wants(t, exitUsage, "not combined by", begin("unknown", "--goal", "2000", "--groups", "4", "--combine", "best")...)
+	wants(t, exitUsage, "groups", begin("none", "--goal", "2000", "--groups", "-1")...)
+	args := begin("many", "--goal", "2000", "--tokens", "2400", "--groups", "4", "--combine", "median")
+	wants(t, exitDone, "task.json", args...)
+	s, _, err := readSetup(args[3])
+	if err != nil || s.Recipe.Groups != 4 || s.Recipe.Combine != "median" {
+		t.Errorf("the set-up says %d groups, combined by %q, %v", s.Recipe.Groups, s.Recipe.Combine, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"tutti/aggregation"
 	"tutti/model"
 	"tutti/model/blend"
 	"tutti/model/dataset"
@@ -55,6 +56,9 @@ func (r recipe) spec(items int) (blend.Spec, error) {
 
 // split plans the budget. Without noise it still says who must be in a sum.
 func (r recipe) split(items, dim int) (plan.Split, error) {
+	if r.Groups < 0 || r.Groups > aggregation.MaxGroups {
+		return plan.Split{}, usageError("--groups %d: a round is split into 1 to %d groups", r.Groups, aggregation.MaxGroups)
+	}
 	if err := server.Combine(r.Combine).Check(max(1, r.Groups)); err != nil {
 		return plan.Split{}, &exitError{exitUsage, err}
 	}
