@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"testing"
@@ -91,7 +92,7 @@ func (w *town) committee() (peers []committee.Peer) {
 		w.must(err)
 		s, err := committee.NewServer(n, serving)
 		w.must(err)
-		l := w.listen("127.0.0.1:0")
+		l := w.listen("")
 		done := make(chan struct{})
 		go func() { defer close(done); s.Serve(l) }()
 		w.nodes = append(w.nodes, s)
@@ -101,12 +102,24 @@ func (w *town) committee() (peers []committee.Peer) {
 	return peers
 }
 
-// listen takes the address of a server that has ended, or any.
-func (w *town) listen(address string) net.Listener {
+// listen takes the address of a server that has ended, or any below the range of
+// outgoing connections: one of those, trying to reach the server that has ended,
+// must not sit on its port.
+func (w *town) listen(address string) (l net.Listener) {
 	w.t.Helper()
-	l, err := net.Listen("tcp", address)
-	w.must(err)
-	return l
+	var err error
+	for range 100 {
+		at := address
+		if at == "" {
+			at = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		}
+		if l, err = net.Listen("tcp", at); err == nil {
+			return l
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	w.t.Fatal(err)
+	return nil
 }
 
 func (w *town) configure(peers []committee.Peer) {
@@ -114,7 +127,6 @@ func (w *town) configure(peers []committee.Peer) {
 	serving, err := keys.ServerTLS(w.files)
 	w.must(err)
 	const soon = 20 * time.Millisecond
-	w.address = "127.0.0.1:0"
 	w.config = server.Config{Dir: filepath.Join(w.dir, "server"), Task: w.policy.Task, Purpose: "tests",
 		Committee: peers, Budget: big.NewRat(4, 1), Delta: "1e-06", TLS: serving,
 		Limits: wire.Limits{PerHost: 1e6, PerIdent: 1e6}, Pace: server.Pace{NoRound: soon, Full: soon, Counted: soon}}
