@@ -82,7 +82,7 @@ func (m *Machine) advanceCertified() {
 	}
 	switch {
 	case n >= m.p.l.Need && m.unmasked == n && (late || n == hope):
-		m.lose(Disagreement)
+		m.lose(m.fault)
 	case n < m.p.l.Need && (late || hope < m.p.l.Need):
 		m.lose(NoAnswers)
 	}
@@ -111,8 +111,11 @@ func (m *Machine) unmaskDone(in Unmasked) {
 			}
 		}
 		m.move(Released, RoundOpenedSum)
-	case Disagreement:
-		m.spareAt = m.now
+	case Disagreement, Garbage: // more answers may settle it; garbage needs one to spare, or a single liar makes it
+		m.fault, m.spareAt = in.Fault, m.now
+		if in.Fault == Garbage && len(m.opening) > m.p.l.Need {
+			m.lose(Garbage)
+		}
 	default:
 		m.lose(in.Fault)
 	}

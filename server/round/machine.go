@@ -80,9 +80,10 @@ type Machine struct {
 	quorum    []int    // Q belonging to it
 	refused   []Refusal
 	unmasking bool
-	opening   []Said    // answers that the Unmask under way sees
-	spareAt   time.Time // when enough answers were in
-	unmasked  int       // how many answers the last Unmask saw
+	opening   []Said     // answers that the Unmask under way sees
+	spareAt   time.Time  // when enough answers were in
+	unmasked  int        // how many answers the last Unmask saw
+	fault     LostReason // what the last Unmask found
 
 	since time.Time // when State began, or was resumed: a window is for asking, and while nobody asked none has passed
 	now   time.Time
