@@ -35,8 +35,8 @@ func (c Combine) Check(groups int) error {
 	return nil
 }
 
-// spread is how much noisier, at most, the combination is than the mean of as many groups: that of a median has up to pi/2
-// times the variance; a mean of the inner three fifths of Gaussian values 1.15 times.
+// spread is how much noisier, at most, the combination is than the mean of as many groups: a median has up to pi/2 times
+// the variance of the mean, the mean of the inner three fifths of Gaussian values 1.15 times.
 func (c Combine) spread() float64 {
 	switch c {
 	case CombineMedian:
@@ -105,8 +105,8 @@ func (a *active) combine() (*RoundResult, error) {
 	return result, err
 }
 
-// combined is the sum over all devices of the open groups, or what stands for it, and how it was made: where too few groups are open
-// for a robust combination, their median, which is robust as far as there is any majority.
+// combined is the sum over all devices of the open groups, or what stands for it, and how it was made: where too few
+// groups are open to trim any, their median, which is robust as far as there is a majority.
 func combined(how Combine, open []*opening, devices int) ([]float32, Combine, error) {
 	out := make([]float32, len(open[0].sum.Values))
 	if how == CombineSum {

@@ -19,11 +19,12 @@
 //   - A group that is abandoned or lost leaves the others standing. Its devices take their charge back by its own
 //     certificate of abandonment.
 //   - When nothing can change what the groups come to, the open sums are combined (Combine): added, as if there were no
-//     groups, or a median or trimmed mean of the groups' means, scaled to all of their devices. N counts the devices of the open groups.
+//     groups, or a median or trimmed mean of the groups' means, scaled to all of their devices. N counts the devices of the
+//     open groups.
 //   - All groups end in one transaction, with a record for each and one for the round (ledger.Group, ledger.Round).
 //
-// n_min, n_max and the noise hold for each group, so that the mean over all is about the square root of their number as noisy as that
-// of one sum.
+// n_min, n_max and the noise hold for each group, so that the mean over all is about the square root of their number as
+// noisy as that of one sum.
 package server
 
 import (

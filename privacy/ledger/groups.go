@@ -1,5 +1,45 @@
 package ledger
 
+import "crypto/sha256"
+
+// Group is what became of one group of a round that was split by lot. The records of all groups, in their order, are
+// written together with the Round record that they belong to and stand before it.
+type Group struct {
+	Task         string
+	Round        uint64
+	Group        uint64 // from 0
+	Plan         Digest
+	Outcome      string // Published, Lost or Abandoned
+	Survived     uint64 // devices in its certified set; 0 when it was abandoned
+	Participants Digest // Merkle root over the ids of the set; zero when it was abandoned
+	Certificate  Digest // over its set, or of its abandonment; zero: abandoned without one
+	Aggregate    Digest // of its opened sum; zero: none
+	Reason       string // why it was abandoned or lost
+}
+
+// Join is the digest that a Round record has of those of its groups: SHA-256 over a label and the digests in order.
+func Join(digests ...Digest) Digest {
+	h := sha256.New()
+	h.Write([]byte("tutti/groups/v1"))
+	for _, d := range digests {
+		h.Write(d[:])
+	}
+	return Digest(h.Sum(nil))
+}
+
+func (b *Group) visit(f fields) {
+	f.text("task", &b.Task)
+	f.number("round", &b.Round)
+	f.number("group", &b.Group)
+	f.digest("plan", &b.Plan)
+	f.text("outcome", &b.Outcome)
+	f.number("survived", &b.Survived)
+	f.digest("participants", &b.Participants)
+	f.digest("certificate", &b.Certificate)
+	f.digest("aggregate", &b.Aggregate)
+	f.text("reason", &b.Reason)
+}
+
 // The rules between the records of a round's groups and the record of the round.
 
 // inTurn: the groups of a round stand directly before it, in their order.
@@ -34,7 +74,7 @@ func (t *taskState) group(b *Group) *Violation {
 	case b.Outcome == Abandoned && !empty, b.Outcome != Abandoned && (b.Survived == 0 || b.Certificate == Digest{}):
 		return broken(FaultCohort, "group %d of round %d is %s with %d devices", b.Group, b.Round, b.Outcome, b.Survived)
 	case (b.Outcome == Published) != (b.Aggregate != Digest{}):
-		return broken(FaultRound, "group %d of round %d is %s: a sum belongs to a group that was opened, and only to one", b.Group, b.Round, b.Outcome)
+		return broken(FaultRound, "group %d of round %d is %s: a sum belongs to an opened group, and only to one", b.Group, b.Round, b.Outcome)
 	}
 	kept := *b
 	t.groups = append(t.groups, &kept)

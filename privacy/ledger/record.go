@@ -101,8 +101,9 @@ const (
 )
 
 // Round is a sum that was opened, or charged for. Of a round that was split into groups, each of them a secure sum of its
-// own over devices of its own, Group records stand before it; then Survived counts the devices of the groups that ended as the round
-// did, and Participants, Certificate and Aggregate are the Join of theirs. It is charged once: a device is in one group.
+// own over devices of its own, Group records stand before it; then Survived counts the devices of the groups that ended
+// as the round did, and Participants, Certificate and Aggregate are the Join of theirs. It is charged once: a device is in
+// one group.
 type Round struct {
 	Task         string
 	Round        uint64
@@ -135,31 +136,6 @@ type Meter struct {
 func NewMeter(coords int, measured, expected, z float64) Meter {
 	decimal := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	return Meter{uint64(coords), decimal(measured), decimal(expected), decimal(z)}
-}
-
-// Group is what became of one group of a round that was split by lot. The records of all groups, in their order, are
-// written together with the Round record that they belong to and stand before it.
-type Group struct {
-	Task         string
-	Round        uint64
-	Group        uint64 // from 0
-	Plan         Digest
-	Outcome      string // Published, Lost or Abandoned
-	Survived     uint64 // devices in its certified set; 0 when it was abandoned
-	Participants Digest // Merkle root over the ids of the set; zero when it was abandoned
-	Certificate  Digest // over its set, or of its abandonment; zero: abandoned without one
-	Aggregate    Digest // of its opened sum; zero: none
-	Reason       string // why it was abandoned or lost
-}
-
-// Join is the digest that a Round record has of those of its groups: SHA-256 over a label and the digests in order.
-func Join(digests ...Digest) Digest {
-	h := sha256.New()
-	h.Write([]byte("tutti/groups/v1"))
-	for _, d := range digests {
-		h.Write(d[:])
-	}
-	return Digest(h.Sum(nil))
 }
 
 // Abandon ends a round of which nothing was opened.
@@ -257,19 +233,6 @@ func (b *Round) visit(f fields) {
 	f.digest("aggregate", &b.Aggregate)
 	f.digest("before", &b.Before)
 	f.digest("after", &b.After)
-}
-
-func (b *Group) visit(f fields) {
-	f.text("task", &b.Task)
-	f.number("round", &b.Round)
-	f.number("group", &b.Group)
-	f.digest("plan", &b.Plan)
-	f.text("outcome", &b.Outcome)
-	f.number("survived", &b.Survived)
-	f.digest("participants", &b.Participants)
-	f.digest("certificate", &b.Certificate)
-	f.digest("aggregate", &b.Aggregate)
-	f.text("reason", &b.Reason)
 }
 
 func (b *Abandon) visit(f fields) {

@@ -237,8 +237,8 @@ func (f *facts) checkCohorts() *Failure {
 }
 
 // checkGroups: a round that its plan splits has as many groups, each with as many devices as its noise was sized for. That
-// the round follows from its groups, and is charged once for all of them, is a rule between records (ledger.State); that the groups are disjoint
-// rests on the lot and on the committee.
+// the round follows from its groups, and is charged once for all of them, is a rule between records (ledger.State); that
+// the groups are disjoint rests on the lot and on the committee.
 func (r roundFact) checkGroups() *Failure {
 	want := int(r.plan.plan.Groups)
 	if want == 1 {

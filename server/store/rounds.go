@@ -125,8 +125,8 @@ func moveOne(tx *sql.Tx, now time.Time, c Change) error {
 }
 
 // moveBudget charges a round with its first certificate, whichever of its groups brings it: the groups are disjoint, so
-// that more of them cost no device more (rule 11 of secure-aggregation.md). It frees or holds what no group charged, when the last one
-// has ended.
+// that more of them cost no device more (rule 11 of secure-aggregation.md). It frees or holds what no group charged, when
+// the last one has ended.
 func moveBudget(tx *sql.Tx, c Change) error {
 	t := c.Transition
 	to := Charged
