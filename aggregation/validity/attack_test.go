@@ -332,7 +332,7 @@ func TestBothChecksShareOneAllowance(t *testing.T) {
 	if wrong, err := w.check.Verify(st, answers[1:], 1); err != nil || !slices.Equal(wrong, []int{4}) {
 		t.Errorf("two of nine, one of them named already: %v, %v", wrong, err)
 	}
-	st, answers = w.answers(u)
+	st, _ = w.answers(u)
 	if wrong, err := w.check.Verify(st, told[:6], 3); err != nil || wrong != nil { // more than the allowance were named: none is left
 		t.Errorf("named beyond the allowance: %v, %v", wrong, err)
 	}

@@ -38,8 +38,6 @@ type server struct {
 	cfg     *aggregation.Config
 	job     job
 	dir     string
-	headers []*aggregation.Header
-	paths   []aggregation.EnrolmentPath
 	figures serverFigures
 	buffer  []byte // one upload, as its stream came in
 	times   [4][]float64
