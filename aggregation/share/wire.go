@@ -34,8 +34,12 @@ func (f Field) Parse(b []byte) ([]uint64, error) {
 	outside := uint64(0)
 	for i := range words {
 		v := uint64(0)
-		for _, c := range b[:size] {
-			v = v<<8 | uint64(c)
+		if size == 4 {
+			v = uint64(binary.BigEndian.Uint32(b))
+		} else {
+			for _, c := range b[:size] {
+				v = v<<8 | uint64(c)
+			}
 		}
 		b = b[size:]
 		words[i] = v
