@@ -207,26 +207,31 @@ func reparsePath(b []byte) ([]byte, error) {
 	return p.Marshal()
 }
 
-func FuzzPopulation(f *testing.F) {
-	b, _ := enrolled(f, someIDs(9)).Sign(newKey(rand.NewChaCha8([32]byte{3})), "demo").Marshal()
-	f.Add(b)
-	f.Add(b[:30])
-	f.Fuzz(func(t *testing.T, b []byte) {
+// onePopulation is a good encoding, and what holds for any bytes: what parses encodes to the same again.
+func onePopulation(t testing.TB) (good []byte, try func(testing.TB, []byte)) {
+	good, _ = enrolled(t, someIDs(9)).Sign(newKey(rand.NewChaCha8([32]byte{3})), "demo").Marshal()
+	return good, func(t testing.TB, b []byte) {
 		if again, err := reparsePopulation(b); err == nil && !bytes.Equal(again, b) {
 			t.Fatalf("accepted %x, encodes as %x", b, again)
 		}
-	})
+	}
 }
 
-// FuzzEnrolmentPath also climbs what it parsed: a path other than the device's own must not lead to the root.
-func FuzzEnrolmentPath(f *testing.F) {
-	e := enrolled(f, someIDs(21))
+func FuzzPopulation(f *testing.F) {
+	good, try := onePopulation(f)
+	f.Add(good)
+	f.Add(good[:30])
+	f.Fuzz(func(t *testing.T, b []byte) { try(t, b) })
+}
+
+// onePath is a device's path, and what holds for any bytes: what parses encodes to the same again, and a path other than the
+// device's own does not lead to the root.
+func onePath(t testing.TB) (good []byte, try func(testing.TB, []byte)) {
+	e := enrolled(t, someIDs(21))
 	p := Population{Size: 21, Root: e.Root()}
 	honest, _ := e.Path(e.ID(20))
-	own, _ := honest.Marshal()
-	f.Add(own)
-	f.Add(own[:40])
-	f.Fuzz(func(t *testing.T, b []byte) {
+	good, _ = honest.Marshal()
+	return good, func(t testing.TB, b []byte) {
 		path, err := ParseEnrolmentPath(b)
 		if err != nil {
 			return
@@ -234,10 +239,17 @@ func FuzzEnrolmentPath(f *testing.F) {
 		if again, err := path.Marshal(); err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("accepted %x, encodes as %x: %v", b, again, err)
 		}
-		if p.Holds(e.ID(20), path) && !bytes.Equal(b, own) {
+		if p.Holds(e.ID(20), path) && !bytes.Equal(b, good) {
 			t.Fatalf("another path holds: %x", b)
 		}
-	})
+	}
+}
+
+func FuzzEnrolmentPath(f *testing.F) {
+	good, try := onePath(f)
+	f.Add(good)
+	f.Add(good[:40])
+	f.Fuzz(func(t *testing.T, b []byte) { try(t, b) })
 }
 
 func BenchmarkHolds(b *testing.B) {

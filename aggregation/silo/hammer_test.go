@@ -1,7 +1,6 @@
 package silo
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"testing"
@@ -9,7 +8,7 @@ import (
 	"tutti/aggregation/internal/hammer"
 )
 
-// TestMessagesUnderDamage: nothing is read that nobody signed, and what is read is canonical.
+// TestMessagesUnderDamage is the fuzz targets' condition under many more inputs.
 func TestMessagesUnderDamage(t *testing.T) {
 	_, messages, read := everyMessage(t)
 	names := slices.Sorted(maps.Keys(read))
@@ -19,13 +18,7 @@ func TestMessagesUnderDamage(t *testing.T) {
 			for _, n := range names {
 				good = append(good, messages[n][:min(len(messages[n]), 200)])
 			}
-			hammer.Strike(t, uint64(i), good, func(b []byte) {
-				if err := read[name](b); err == nil && !bytes.Equal(b, messages[name]) && name != "configuration" && name != "proposal" {
-					t.Fatal("a message that nobody signed was read")
-				} else if err != nil && err.Error() == "not canonical" {
-					t.Fatal(err)
-				}
-			})
+			hammer.Strike(t, uint64(i), good, func(b []byte) { tryMessage(t, name, messages[name], read[name], b) })
 		})
 	}
 }
