@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tutti/client"
+	"tutti/client/fleet"
 	"tutti/privacy/ledger"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
@@ -24,7 +25,7 @@ func TestRealServerInGroups(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
 
-	first := w.groupRound(1, nil)
+	first := w.groupRound(f, 1, nil)
 	if first.N != devices || len(first.Groups) != 2 || first.Groups[0].N+first.Groups[1].N != devices {
 		t.Fatalf("%d devices in %+v", first.N, first.Groups)
 	}
@@ -35,7 +36,7 @@ func TestRealServerInGroups(t *testing.T) {
 	}
 	w.exact(first, func(int) bool { return true })
 	w.publish(first)
-	second := w.groupRound(2, big.NewRat(1, 2))
+	second := w.groupRound(f, 2, big.NewRat(1, 2))
 	w.publish(second)
 	w.server.Finish()
 	if err := <-done; err != nil {
@@ -52,14 +53,15 @@ func TestRealServerInGroups(t *testing.T) {
 	}
 }
 
-// groupRound runs a popularity round over groups of at least three, and closes it when every device has uploaded.
-func (w *town) groupRound(number uint64, rho *big.Rat) *server.RoundResult {
+// groupRound runs a popularity round over groups of at least three, and closes it when every device of f has its receipt:
+// an upload that is stored but has not reached the round's machine yet would be late.
+func (w *town) groupRound(f *fleet.Fleet, number int64, rho *big.Rat) *server.RoundResult {
 	w.t.Helper()
 	m, err := mechanism.Design(mechanism.Literal{Dim: w.catalogue.Len(), Clip: 1, NMin: 3, NMax: 30, Rho: rho, Noise: rho != nil})
 	w.must(err)
 	go func() {
 		for w.t.Context().Err() == nil {
-			if c, err := w.server.Counters(w.t.Context(), number); err == nil && c.Staged == devices {
+			if f.Counters().Contributed == number*devices {
 				w.server.CloseCollection()
 				return
 			}
