@@ -11,10 +11,11 @@ import (
 // Canonical form of Params: domain string, version byte, then the fields in
 // the order of the struct. Integers are 8 bytes big-endian; strings and byte
 // strings have a 4-byte length; Clip and Z are decimals in Go's shortest 'g'
-// form; booleans are one byte, 0 or 1.
+// form. The last two bytes are the noise (0 off, 1 discrete Gaussian) and
+// whether the vector is unmetered (0 or 1). Version 1 lacked the last byte.
 const (
 	paramsDomain  = "tutti/mechanism/params"
-	paramsVersion = 1
+	paramsVersion = 2
 	maxText       = 64
 )
 
@@ -32,10 +33,14 @@ func (p Params) AppendCanonical(b []byte) []byte {
 	b = appendInts(b, uint64(p.L2Bound), p.Sigma2.Num, p.Sigma2.Den, uint64(p.InputBound))
 	b = appendText(b, formatDecimal(p.Z))
 	b = appendInts(b, uint64(p.NMin), uint64(p.NMax), uint64(p.Colluders), uint64(p.SumLimit))
-	if p.Noise {
-		return append(b, 1)
+	return append(b, flag(p.Noise), flag(p.Unmetered))
+}
+
+func flag(set bool) byte {
+	if set {
+		return 1
 	}
-	return append(b, 0)
+	return 0
 }
 
 func appendInts(b []byte, values ...uint64) []byte {
@@ -71,9 +76,8 @@ func ParseParams(b []byte) (Params, error) {
 	p.Z = r.decimal()
 	p.NMin, p.NMax, p.Colluders = r.int(), r.int(), r.int()
 	p.SumLimit = r.int64()
-	flag := r.byte()
-	p.Noise = flag == 1
-	if r.failed || flag > 1 || len(r.rest) != 0 {
+	p.Noise, p.Unmetered = r.flag(), r.flag()
+	if r.failed || len(r.rest) != 0 {
 		return Params{}, fmt.Errorf("%w: short, long or out of range", errCanonical)
 	}
 	return p, nil
@@ -100,6 +104,14 @@ func (r *reader) byte() byte {
 		return field[0]
 	}
 	return 0
+}
+
+func (r *reader) flag() bool {
+	b := r.byte()
+	if b > 1 {
+		r.failed = true
+	}
+	return b == 1
 }
 
 func (r *reader) uint64() uint64 {

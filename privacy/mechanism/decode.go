@@ -14,7 +14,8 @@ type Decoded struct {
 // NoiseMeter compares the noise that arrived with the noise that was
 // promised. The padding coordinates of the sum, rotated back, hold noise
 // only. It finds faulty devices; an adversary can hide from it, so it is a
-// diagnostic and never evidence inside the claim. All zero when noise is off.
+// diagnostic and never evidence inside the claim. All zero when noise is off or the vector is
+// unmetered.
 type NoiseMeter struct {
 	PadCoords   int     // coordinates that carried noise only
 	MeasuredVar float64 // mean square of those, grid units squared
@@ -56,7 +57,7 @@ func (c *Codec) DecodeSum(sum []int64, n int) (Decoded, error) {
 			padSquare += float64(v * v) // no fused multiply-add: same bits everywhere
 		}
 	}
-	if p.Noise {
+	if p.Noise && !p.Unmetered {
 		decoded.Meter = p.readMeter(padSquare/float64(p.Block), n)
 	}
 	return decoded, nil

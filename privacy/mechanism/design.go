@@ -14,7 +14,8 @@ const (
 	sigmaAim        = 1 << 11   // share sigma that the scale is lowered to, where it may be
 	wasteDen        = 32        // padding up to whole blocks may cost 1/32
 	smallestBlock   = 1 << 4
-	variantBits     = 20 // variances that do not fit are rounded up to 2^-20
+	oneBlock        = 1 << 10 // unmetered vectors up to here are a single block
+	variantBits     = 20      // variances that do not fit are rounded up to 2^-20
 )
 
 // Literal is the open form of Params: what a planner wishes for.
@@ -27,9 +28,10 @@ type Literal struct {
 	Z         float64  // noise multiplier of the honest sum relative to B, or
 	Rho       *big.Rat // zCDP per participation: exactly one of both when Noise is on
 	SumLimit  int64    // largest absolute sum that the aggregation carries; 0 means 2^29 - 1
-	Pad       int      // least padding; 0 means 32768 with noise and none without
+	Pad       int      // least padding; 0 means 32768 with noise on a metered vector, else none
 	Signs     [32]byte // public seed of the rotation
 	Noise     bool     // false: privacy visibly off
+	Unmetered bool     // true: Pad may be 0 with noise; for small vectors beside a metered one
 }
 
 // Design chooses block, scale, bounds and noise share for l and returns
@@ -43,7 +45,7 @@ type Literal struct {
 // value does not fit in 64 bits it is rounded up.
 func Design(l Literal) (Params, error) {
 	p := Params{
-		Dim: l.Dim, Clip: l.Clip, Signs: l.Signs, Noise: l.Noise,
+		Dim: l.Dim, Clip: l.Clip, Signs: l.Signs, Noise: l.Noise, Unmetered: l.Unmetered,
 		NMin: l.NMin, NMax: l.NMax, Colluders: l.Colluders, SumLimit: l.SumLimit,
 		Sigma2: Rational{0, 1},
 	}
@@ -73,15 +75,20 @@ func Design(l Literal) (Params, error) {
 }
 
 // chooseBlocks takes the largest block whose padding up to whole blocks
-// wastes at most 1/32 of the vector.
+// wastes at most 1/32 of the vector; a small unmetered vector is one block.
 func (p *Params) chooseBlocks(pad int) error {
-	if p.Noise {
+	if p.Noise && !p.Unmetered {
 		pad = max(pad, MinMeterPad)
 	}
 	if p.Dim < 1 || p.Dim > MaxDim || pad < 0 || pad > MaxDim {
 		return broken(RuleDimension, "%d coordinates and %d of padding; want 1 to %d in all", p.Dim, pad, MaxDim)
 	}
 	total := p.Dim + pad
+	if p.Unmetered && total <= oneBlock {
+		p.Block = 1 << bits.Len(uint(total-1))
+		p.PaddedDim = p.Block
+		return nil
+	}
 	for p.Block = MaxBlock; p.Block > smallestBlock; p.Block /= 2 {
 		if waste := (p.Block - total%p.Block) % p.Block; waste <= total/wasteDen {
 			break

@@ -74,3 +74,37 @@ func TestNoiseMeterIsCalmForZeroUpdates(t *testing.T) {
 		t.Errorf("z = %g", m.ZScore)
 	}
 }
+
+// A metrics vector has no padding: it is decoded within its noise, and no
+// meter is read from nothing.
+func TestUnmeteredVectorIsDecodedWithoutAMeter(t *testing.T) {
+	const n, d = 60, 16
+	p := mustDesign(t, Literal{Dim: d, Clip: 2, NMin: 50, NMax: 80, Colluders: 5, Z: 0.5, Noise: true, Unmetered: true})
+	if p.PaddedDim != d || p.Pad() != 0 || p.Rho() == nil {
+		t.Fatalf("%+v", p)
+	}
+	c := mustCodec(t, p)
+	sum, want := make([]int64, p.PaddedDim), make([]float64, d)
+	for i := range n {
+		x := Clip(testVector(d, uint64(i)), p.Clip)
+		for j, v := range x.data.values {
+			want[j] += float64(v)
+		}
+		accumulate(t, c, x, seeded(uint64(i)+77), sum)
+	}
+	decoded, err := c.DecodeSum(sum, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if decoded.Meter != (NoiseMeter{}) {
+		t.Errorf("a meter without padding: %+v", decoded.Meter)
+	}
+	square := 0.0
+	for j, v := range decoded.Values {
+		square += math.Pow((float64(v)-want[j])/p.NoiseOnSum(n), 2)
+	}
+	// chi-square of 16 degrees: outside [2.5, 50] with probability 1e-4; one fixed draw
+	if square < 2.5 || square > 50 {
+		t.Errorf("16 coordinates are off by a chi-square of %g", square)
+	}
+}

@@ -14,7 +14,7 @@ const (
 	MaxCohort   = 1 << 20 // largest NMax
 	MaxSumLimit = 1 << 36 // largest SumLimit: a decoded block stays exact in float64
 	MaxInput    = 1 << 30 // largest InputBound: values are int32
-	MinMeterPad = 1 << 15 // least padding when noise is on (noise meter)
+	MinMeterPad = 1 << 15 // least padding when noise is on, unless unmetered (noise meter)
 	MinClipGrid = 1 << 13 // least clip in grid units when noise is on
 	MinSigma    = 4       // least share sigma in grid units: tau < 1e-60
 	MaxSigma    = 1 << 16 // largest share sigma that the sampler serves
@@ -69,7 +69,8 @@ type Params struct {
 	Colluders int   // t_c: devices whose noise the claim does not count
 	SumLimit  int64 // largest absolute value the aggregation can carry per coordinate
 
-	Noise bool // false: privacy visibly off, Sigma2 = 0, no claim
+	Noise     bool // false: privacy visibly off, Sigma2 = 0, no claim
+	Unmetered bool // true: no padding is demanded and DecodeSum reads no noise meter; for small vectors beside a metered one
 }
 
 // Pad returns the number of coordinates that carry noise only.

@@ -25,6 +25,8 @@ func realistic() map[string]Literal {
 		"by rho":                {Dim: 4000, Clip: 0.1, NMin: 56, NMax: 104, Colluders: 6, Rho: big.NewRat(7, 1000), Noise: true},
 		"ten thousand":          {Dim: 62907, Clip: 1, NMin: 7000, NMax: 13000, Colluders: 650, Z: 1, Noise: true},
 		"one coordinate":        {Dim: 1, Clip: 1, NMin: 56, NMax: 104, Colluders: 6, Z: 1, Noise: true},
+		"metrics":               {Dim: 16, Clip: 2, NMin: 56, NMax: 104, Colluders: 6, Z: 3, Noise: true, Unmetered: true},
+		"one clip bit":          {Dim: 1, Clip: 0.5, NMin: 56, NMax: 104, Colluders: 6, Z: 10, Noise: true, Unmetered: true},
 		"off, small":            {Dim: 10, Clip: 1, NMin: 1, NMax: 40},
 		"off, large":            {Dim: 295611, Clip: 1, NMin: 56, NMax: 104, Colluders: 6},
 	}
@@ -40,6 +42,12 @@ func TestDesignOfRealisticTasks(t *testing.T) {
 		t.Logf("%s: D %d (block %d, pad %d), c*s %d, B %d, sigma %.1f (%d/%d), M %d, n_max*M %.3g, z %g, rho %v",
 			name, p.PaddedDim, p.Block, p.Pad(), p.ClipGrid, p.L2Bound, p.Sigma(), p.Sigma2.Num, p.Sigma2.Den,
 			p.InputBound, float64(p.NMax)*float64(p.InputBound), p.Z, p.Rho())
+		if l.Unmetered {
+			if p.Block != p.PaddedDim || p.PaddedDim >= 2*l.Dim && l.Dim > 1 {
+				t.Errorf("%s: %d coordinates take %d in blocks of %d", name, l.Dim, p.PaddedDim, p.Block)
+			}
+			continue
+		}
 		if waste := p.PaddedDim - l.Dim - l.Pad; l.Noise && waste-MinMeterPad > (l.Dim+MinMeterPad)/wasteDen {
 			t.Errorf("%s: %d coordinates are wasted", name, waste-MinMeterPad)
 		}
@@ -58,7 +66,7 @@ func TestDesignKeepsItsPromise(t *testing.T) {
 			Clip:  rapid.Float64Range(1e-4, 1e4).Draw(t, "clip"),
 			NMin:  rapid.IntRange(1, 20000).Draw(t, "nmin"),
 			Pad:   rapid.IntRange(0, 1<<17).Draw(t, "pad"),
-			Noise: rapid.Bool().Draw(t, "noise"),
+			Noise: rapid.Bool().Draw(t, "noise"), Unmetered: rapid.Bool().Draw(t, "unmetered"),
 		}
 		l.NMax = l.NMin + rapid.IntRange(0, l.NMin).Draw(t, "more")
 		l.Colluders = rapid.IntRange(0, l.NMin-1).Draw(t, "colluders")
@@ -151,6 +159,7 @@ func TestDesignRefuses(t *testing.T) {
 func TestValidateNamesTheBrokenRule(t *testing.T) {
 	good := mustDesign(t, realistic()["demo model round"])
 	off := mustDesign(t, realistic()["off, large"])
+	small := mustDesign(t, realistic()["metrics"])
 	for name, test := range map[string]struct {
 		params Params
 		change func(*Params)
@@ -175,6 +184,8 @@ func TestValidateNamesTheBrokenRule(t *testing.T) {
 		"cohort too large":        {good, func(p *Params) { p.NMax = MaxCohort + 1 }, RuleCohort},
 		"bound one short":         {good, func(p *Params) { p.L2Bound -= 2 }, RuleL2Bound},
 		"bound too wide":          {good, func(p *Params) { p.L2Bound += 2 }, RuleL2Bound},
+		"small and metered":       {small, func(p *Params) { p.Unmetered = false }, RulePad},
+		"small, too little noise": {small, func(p *Params) { p.Sigma2 = Rational{16, 1} }, RuleNoiseShare},
 		"noise off":               {good, func(p *Params) { p.Noise = false }, RuleNoise},
 		"noise on, none stated":   {good, func(p *Params) { p.Sigma2 = Rational{0, 1} }, RuleNoise},
 		"noise on, no padding":    {off, func(p *Params) { p.Noise = true }, RulePad},
@@ -287,13 +298,13 @@ func TestReferenceRows(t *testing.T) {
 }
 
 // The canonical bytes are part of signed plans: this vector must not change.
-const canonicalVector = "0000001674757474692f6d656368616e69736d2f706172616d73" + "01" + // domain, version
+const canonicalVector = "0000001674757474692f6d656368616e69736d2f706172616d73" + "02" + // domain, version
 	"0000000000000fa0" + "0000000000009000" + "0000000000001000" + // d, D, block
 	"00000003302e35" + "0000000000002000" + // clip 0.5, clip in grid units
 	"00000020" + "0000000000000000000000000000000000000000000000000000000000000000" + // signs
 	"0000000000002002" + "0000000028050028" + "0000000000000007" + "0000000000021cd3" + // B, sigma^2, M
 	"00000007382e3435313534" + // z 8.45154
-	"0000000000000038" + "0000000000000068" + "0000000000000006" + "000000001fffffff" + "01"
+	"0000000000000038" + "0000000000000068" + "0000000000000006" + "000000001fffffff" + "01" + "00" // sum limit, noise, unmetered
 
 func TestCanonicalRoundTrip(t *testing.T) {
 	for name, l := range realistic() {

@@ -14,7 +14,7 @@ type Rule string
 // The rules, in the order in which they are checked.
 const (
 	RuleDimension  Rule = "dimension"   // 1 <= d <= D <= 2^24, D a multiple of a power-of-two block
-	RulePad        Rule = "pad"         // D - d >= 32768 when noise is on
+	RulePad        Rule = "pad"         // D - d >= 32768 when noise is on, unless unmetered
 	RuleClip       Rule = "clip"        // 1e-9 <= c <= 1e9
 	RuleScale      Rule = "scale"       // clip in grid units: >= 2^13 when noise is on, <= 2^28
 	RuleCohort     Rule = "cohort"      // 1 <= n_min <= n_max, 0 <= t_c < n_min
@@ -63,7 +63,7 @@ func (p Params) checkDimension() error {
 		return broken(RuleDimension, "a block of %d is not a power of two up to %d", p.Block, MaxBlock)
 	case p.PaddedDim%p.Block != 0:
 		return broken(RuleDimension, "%d coordinates are not whole blocks of %d", p.PaddedDim, p.Block)
-	case p.Noise && p.Pad() < MinMeterPad:
+	case p.Noise && !p.Unmetered && p.Pad() < MinMeterPad:
 		return broken(RulePad, "%d padding coordinates; the noise meter needs %d", p.Pad(), MinMeterPad)
 	}
 	return nil
