@@ -30,7 +30,7 @@ func TestTaskFileFailsClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.AllowNoiseOff || p.AllowUnmasked || p.MaxRhoTotal.RatString() != "1/2" || p.MinPad != mechanism.MinMeterPad || p.MinMembers != 4 || p.MinCohort != 28 {
+	if p.AllowNoiseOff || p.AllowCentral || p.MaxRhoTotal.RatString() != "1/2" || p.MinPad != mechanism.MinMeterPad || p.MinMembers != 4 || p.MinCohort != 28 {
 		t.Errorf("policy %+v", p)
 	}
 	if task.Classical, task.CheckNorm = true, true; !p.PostQuantum || p.CheckNorm {

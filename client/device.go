@@ -165,9 +165,6 @@ func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, pro
 	if err := check(o, st); err != nil {
 		return false, refusePlan(err)
 	}
-	if pl.Unmasked {
-		return false, refuse(ReasonUnsupported, errors.New("uploads without masks"))
-	}
 	if model.Digest(pl.Items) != items {
 		return false, refuse(ReasonModel, fmt.Errorf("the round is about catalogue %x", pl.Items[:4]))
 	}

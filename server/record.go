@@ -58,7 +58,10 @@ func (a *active) roundRecords(outcome string, after ledger.Digest) []ledger.Body
 	r := &ledger.Round{
 		Task: a.key.Task, Round: a.key.Round, What: a.plan.Kind.String(), Plan: a.signed.Digest(), Outcome: outcome,
 		Mechanism: a.plan.Mechanism.AppendCanonical(nil), NMin: uint64(a.params.NMin()), Noise: a.plan.Mechanism.Noise,
-		Masks: !a.plan.Unmasked, Rho: a.plan.Rho(), Before: a.s.head(),
+		Rho: a.plan.Rho(), Before: a.s.head(),
+	}
+	if c := a.plan.Central; c != nil {
+		r.Central = c.Noise.String()
 	}
 	r.After = r.Before
 	if after != (ledger.Digest{}) {

@@ -299,7 +299,7 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
 		Mechanism: spec.Mechanism, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.packing(len(members))),
 		Population: people, Threshold: Threshold(s.cfg.Asked, spec.Goal, int(people.Size)), Groups: uint32(s.cfg.Groups), Suite: s.cfg.Suite, CheckNorm: s.cfg.CheckNorm,
-		Enroller: s.Enroller(), Budget: s.cfg.Budget, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
+		Enroller: s.Enroller(), Budget: s.cfg.Budget, Participations: plan.AnyParticipations, Separation: 1, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
 	}
 	if v := s.latest(); v != nil {
 		p.BaseNumber, p.Base = v.Number, v.Digest

@@ -66,8 +66,8 @@ func (b *books) check(ctx context.Context, s *story, r *ledger.Round) (checked, 
 	set := ids(row.Durable.Set)
 	c.devices = len(set)
 	switch {
-	case r.Outcome != ledger.Published || r.Noise || !r.Masks:
-		c.fault = fmt.Sprintf("outcome %s, noise %v, masks %v", r.Outcome, r.Noise, r.Masks)
+	case r.Outcome != ledger.Published || r.Noise:
+		c.fault = fmt.Sprintf("outcome %s, noise %v", r.Outcome, r.Noise)
 		return c, nil
 	case r.Survived != uint64(len(set)) || r.Participants != root(set):
 		c.fault = "the log names another set"

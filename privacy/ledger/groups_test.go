@@ -23,7 +23,7 @@ func splitLog(t *testing.T) (*State, []Body) {
 		&Group{Task: "t", Round: 1, Group: 1, Plan: p.Digest(), Outcome: Lost, Survived: 5, Participants: one(4), Certificate: one(5), Reason: "no_answers"},
 		&Group{Task: "t", Round: 1, Group: 2, Plan: p.Digest(), Outcome: Abandoned, Certificate: one(6), Reason: "too_few"},
 	}
-	return s, append(groups, &Round{Task: "t", Round: 1, What: "popularity", Plan: p.Digest(), Outcome: Published, Survived: 7, NMin: 5, Noise: true, Masks: true,
+	return s, append(groups, &Round{Task: "t", Round: 1, What: "popularity", Plan: p.Digest(), Outcome: Published, Survived: 7, NMin: 5, Noise: true,
 		Rho: rho, Participants: Join(one(1), one(4), Digest{}), Certificate: Join(one(2), one(5), one(6)), Aggregate: Join(one(3), Digest{}, Digest{})})
 }
 

@@ -25,7 +25,7 @@ import (
 const MaxRecord = 64 << 10
 
 // domain leads the canonical bytes of every record; the last byte is the version of the format.
-const domain = "tutti/record\x01"
+const domain = "tutti/record\x02"
 
 // Digest is a SHA-256 hash.
 type Digest = [sha256.Size]byte
@@ -115,9 +115,10 @@ type Round struct {
 	NMin         uint64 // smallest set that the committee would have signed
 	Participants Digest // Merkle root over the ids of the set
 	Noise        bool   // false: the devices added no noise (visible in red in the report)
-	Masks        bool   // false: the uploads were not masked
+	Central      string // noise that the server added to the opened sum: "" (none), "gaussian" or "blt"
 	Rho          *big.Rat
 	Meter        Meter
+	Metrics      []Row  // what was opened of the metrics; empty: none were asked for
 	Certificate  Digest // of the committee's certificate over the set
 	Aggregate    Digest // of the opened sum
 	Before       Digest // model version that the round started from; zero: none yet
@@ -223,12 +224,13 @@ func (b *Round) visit(f fields) {
 	f.number("n_min", &b.NMin)
 	f.digest("participants", &b.Participants)
 	f.flag("noise", &b.Noise)
-	f.flag("masks", &b.Masks)
+	f.text("central", &b.Central)
 	f.rational("rho", &b.Rho)
 	f.number("meter_coords", &b.Meter.Coords)
 	f.text("meter_measured", &b.Meter.Measured)
 	f.text("meter_expected", &b.Meter.Expected)
 	f.text("meter_z", &b.Meter.Z)
+	f.rows("metrics", &b.Metrics)
 	f.digest("certificate", &b.Certificate)
 	f.digest("aggregate", &b.Aggregate)
 	f.digest("before", &b.Before)

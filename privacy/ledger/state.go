@@ -248,8 +248,10 @@ func (t *taskState) round(b *Round) *Violation {
 		return t.groupsOf(b)
 	case b.NMin == 0 || b.Survived < b.NMin:
 		return broken(FaultCohort, "round %d opened a sum over %d devices, at least %d were promised", b.Round, b.Survived, b.NMin)
-	case b.Noise != (b.Rho != nil):
+	case (b.Noise || b.Central != "") != (b.Rho != nil):
 		return broken(FaultRho, "round %d: a cost belongs to a round with noise, and only to one", b.Round)
+	case b.Noise && b.Central != "":
+		return broken(FaultRound, "round %d: the noise is the devices' or the server's", b.Round)
 	case (p.rho == nil) != (b.Rho == nil) || b.Rho != nil && b.Rho.Cmp(p.rho) != 0:
 		return broken(FaultRho, "round %d cost something else than was planned", b.Round)
 	case b.Before != t.head:

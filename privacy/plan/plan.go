@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 
 	"tutti/aggregation"
@@ -74,8 +75,9 @@ type Plan struct {
 	Training   Training
 
 	Mechanism mechanism.Params
-	Unmasked  bool   // true: uploads are not masked; only a device that allows it takes part
-	Goal      uint32 // devices wanted; of all groups together; n_min and n_max of one group are in Mechanism
+	Metrics   *Metrics // nil: none
+	Central   *Central // nil: the devices add the noise
+	Goal      uint32   // devices wanted; of all groups together; n_min and n_max of one group are in Mechanism
 
 	Committee []ed25519.PublicKey // identity of member i+1 at i
 	Corrupt   uint32              // c: members that may collude with the server
@@ -88,17 +90,36 @@ type Plan struct {
 	Suite      aggregation.Suite      // of the envelopes
 	CheckNorm  bool                   // uploads longer than Norm are found and left out
 
-	Budget     *big.Rat // rho that a device may spend on the task in all; nil: no bound (noise off)
-	Delta      string   // decimal, of the claim
-	Checkpoint []byte   // signed note of the log, which holds every earlier round
-	Deadline   int64    // unix seconds after which the round takes nothing
+	Budget         *big.Rat // rho that a device may spend on the task in all; nil: no bound (noise off)
+	Participations uint32   // k: rounds of the task that one device may be in, >= 1
+	Separation     uint32   // b: a device that was in round r is in no round before r+b, >= 1
+	Delta          string   // decimal, of the claim
+	Checkpoint     []byte   // signed note of the log, which holds every earlier round
+	Deadline       int64    // unix seconds after which the round takes nothing
 }
+
+// AnyParticipations is the k of a task whose budget alone limits how often a device takes part.
+const AnyParticipations = math.MaxUint32
 
 // ErrPlan is behind every refusal to encode, parse or verify a plan.
 var ErrPlan = errors.New("not a valid plan")
 
-// Rho is what one participation costs in zCDP; nil when noise is off, for then no finite claim exists.
-func (p Plan) Rho() *big.Rat { return p.Mechanism.Rho() }
+// Rho is what one participation costs in zCDP, the metrics included; nil when noise is off, for then no finite claim
+// exists. Where the noise is central it is the cost towards those who see what is released.
+func (p Plan) Rho() *big.Rat {
+	rho := p.Mechanism.Rho()
+	if p.Central != nil {
+		rho = p.Central.Rho()
+	}
+	if rho == nil || p.Metrics == nil {
+		return rho
+	}
+	more := p.Metrics.Mechanism.Rho()
+	if more == nil {
+		return nil
+	}
+	return more.Add(more, rho)
+}
 
 // Signed is a plan on its way: canonical bytes and the operator's signature over them.
 type Signed struct {
@@ -111,7 +132,7 @@ func (s Signed) Digest() Digest { return sha256.Sum256(s.Bytes) }
 
 // signedMessage separates a plan's signature from every other use of the operator's key.
 func signedMessage(plan []byte) []byte {
-	return append([]byte("tutti/plan/v2/signature\x00"), plan...)
+	return append([]byte("tutti/plan/v3/signature\x00"), plan...)
 }
 
 // Sign encodes the plan and signs it with the operator's key. It refuses a plan that no device could check.
@@ -139,11 +160,11 @@ func Open(s Signed, operator ed25519.PublicKey) (Plan, error) {
 // committee and devices all call it, so that none of them can use numbers that the plan does not say.
 func Aggregation(p Plan) (*aggregation.Params, error) {
 	l := aggregation.ParamsLiteral{
-		Dim: p.Mechanism.PaddedDim, Bound: p.Mechanism.InputBound, NMin: p.Mechanism.NMin, NMax: p.Mechanism.NMax,
+		Dim: p.Dim(), Bound: p.InputBound(), NMin: p.Mechanism.NMin, NMax: p.Mechanism.NMax,
 		Members: len(p.Committee), Corrupt: int(p.Corrupt), Rho: int(p.Packing),
 	}
 	if p.CheckNorm {
-		l.Norm = Norm(p.Mechanism)
+		l.Norm = p.Norm()
 	}
 	return aggregation.NewParams(l)
 }

@@ -58,7 +58,7 @@ func sample(t testing.TB) Plan {
 		Items: sha256.Sum256([]byte("items")), Block: sha256.Sum256([]byte("block")), Window: Window{8, "0.75"},
 		Mechanism: design(t, nil), Goal: 100,
 		Committee: []ed25519.PublicKey{public(11), public(12), public(13), public(14), public(15)}, Corrupt: 1, Packing: 2,
-		Enroller: public(2), Population: people(t, 140, 2), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519,
+		Enroller: public(2), Population: people(t, 140, 2), Threshold: aggregation.EveryDevice, Groups: 1, Participations: AnyParticipations, Separation: 1, Suite: aggregation.SuiteX25519,
 		Budget: big.NewRat(1, 1), Delta: "1e-06", Checkpoint: []byte("a signed note"), Deadline: 1000,
 	}
 }
@@ -132,9 +132,9 @@ func TestVector(t *testing.T) {
 
 const (
 	// domain, task, round 5, kind 2, base number 2
-	vectorHead = "0000000d" + "74757474692f706c616e2f7632" + "00000005" + "66696c6d73" + "0000000000000005" + "02" + "0000000000000002"
+	vectorHead = "0000000d" + "74757474692f706c616e2f7633" + "00000005" + "66696c6d73" + "0000000000000005" + "02" + "0000000000000002"
 	// threshold, one group, suite 1, no norm check, budget 1/1, delta, checkpoint, deadline
-	vectorTail = "ffffffffffffffff" + "00000001" + "01" + "00" + "00000003" + "312f31" + "00000005" + "31652d3036" + "0000000d" + "61207369676e6564206e6f7465" + "00000000000003e8"
+	vectorTail = "00000001" + "01" + "00" + "00000003" + "312f31" + "ffffffff" + "00000001" + "00000005" + "31652d3036" + "0000000d" + "61207369676e6564206e6f7465" + "00000000000003e8"
 )
 
 func TestParse(t *testing.T) {
@@ -302,7 +302,6 @@ func TestReasons(t *testing.T) {
 		{"no suite", ReasonSuite, func(_ *Policy, p *Plan, _ *State) { p.Suite = 0 }},
 		{"an old suite", ReasonPostQuantum, func(pol *Policy, _ *Plan, _ *State) { pol.PostQuantum = true }},
 		{"inputs that nobody checks", ReasonUncheckedNorm, func(pol *Policy, _ *Plan, _ *State) { pol.CheckNorm = true }},
-		{"masks off", ReasonUnmasked, func(_ *Policy, p *Plan, _ *State) { p.Unmasked = true }},
 		{"noise off", ReasonNoiseOff, mech(func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })},
 		{"less noise than the formula", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.Sigma2.Num /= 2 }},
 		{"smaller bound than the formula", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.L2Bound -= 100 }},
@@ -330,6 +329,28 @@ func TestReasons(t *testing.T) {
 		{"no checkpoint", ReasonLogMissing, func(_ *Policy, p *Plan, _ *State) { p.Checkpoint = nil }},
 		{"checkpoint not verified", ReasonLogMissing, func(_ *Policy, _ *Plan, st *State) { st.Log = LogMissing }},
 		{"forked log", ReasonLogForked, func(_ *Policy, _ *Plan, st *State) { st.Log = LogForked }},
+		{"a plan that is not in the log", ReasonNotLogged, func(_ *Policy, _ *Plan, st *State) { st.Log = LogWithoutPlan }},
+		{"noise left to the server", ReasonCentral, func(_ *Policy, p *Plan, _ *State) { p.Central = &Central{Noise: CentralGaussian, Z: "1"} }},
+		{"metrics of another cohort", ReasonMetrics, func(_ *Policy, p *Plan, _ *State) {
+			p.Metrics = &Metrics{Mechanism: design(t, func(l *mechanism.Literal) { l.NMin = 69 })}
+		}},
+		{"metrics that do not hold together", ReasonMetrics, func(_ *Policy, p *Plan, _ *State) {
+			p.Metrics = &Metrics{Mechanism: p.Mechanism}
+			p.Metrics.Mechanism.L2Bound -= 100
+		}},
+		{"metrics without noise", ReasonNoiseOff, func(_ *Policy, p *Plan, _ *State) {
+			p.Metrics = &Metrics{Mechanism: design(t, func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })}
+		}},
+		{"metrics that exceed the budget", ReasonBudget, func(_ *Policy, p *Plan, st *State) {
+			p.Metrics, p.Budget = &Metrics{Mechanism: p.Mechanism}, new(big.Rat).Add(p.Rho(), p.Rho())
+			p.Budget.Sub(p.Budget, big.NewRat(1, 1000))
+			st.Spent = nil
+		}},
+		{"in as many rounds as planned", ReasonParticipations, func(_ *Policy, p *Plan, st *State) { p.Participations, st.Rounds = 3, 3 }},
+		{"in as many rounds as the person allows", ReasonParticipations, func(pol *Policy, p *Plan, st *State) { pol.MaxParticipations, p.Participations, st.Rounds = 2, 3, 2 }},
+		{"too soon for the plan", ReasonSeparation, func(_ *Policy, p *Plan, st *State) { p.Separation, st.LastRound = 3, 3 }},
+		{"too soon for the person", ReasonSeparation, func(pol *Policy, _ *Plan, st *State) { pol.MinSeparation, st.LastRound = 3, 3 }},
+		{"the clock went back", ReasonClock, func(_ *Policy, _ *Plan, st *State) { st.Seen = st.Now + 1 }},
 		{"log check unknown", ReasonLogForked, func(_ *Policy, _ *Plan, st *State) { st.Log = 77 }},
 	}
 	seen := map[Reason]bool{Accepted: true}
@@ -383,9 +404,9 @@ func TestReasonTexts(t *testing.T) {
 // TestAllowed: what a test or a comparison allows itself is accepted, and only that.
 func TestAllowed(t *testing.T) {
 	pol, p, st := samplePolicy(), sample(t), sampleState()
-	pol.AllowNoiseOff, pol.AllowUnmasked = true, true
+	pol.AllowNoiseOff = true
 	p.Mechanism = design(t, func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })
-	p.Unmasked, p.Budget = true, nil
+	p.Budget = nil
 	if err := pol.Check(p, st); err != nil {
 		t.Errorf("allowed, and refused: %v", err)
 	}

@@ -31,8 +31,11 @@ type Policy struct {
 	PostQuantum   bool // envelopes that a quantum computer does not open
 	CheckNorm     bool // every upload's norm is proven
 
+	MaxParticipations uint32 // most rounds of the task that the device takes part in; 0: as many as the plan says
+	MinSeparation     uint32 // fewest rounds between two of them, the second counted; 0: as the plan says
+
+	AllowCentral  bool // the operator is trusted to add the noise: it sees sums without
 	AllowNoiseOff bool // tests and comparisons only
-	AllowUnmasked bool // tests and comparisons only
 }
 
 // LogCheck is what a device found when it compared the plan's checkpoint with the one it keeps.
@@ -40,17 +43,20 @@ type LogCheck uint8
 
 // Results of the comparison. The zero value refuses.
 const (
-	LogMissing    LogCheck = iota // no checkpoint, or none that verifies
-	LogForked                     // signed, but it does not extend the one kept
-	LogConsistent                 // signed, and it extends the one kept
+	LogMissing     LogCheck = iota // no checkpoint, or none that verifies
+	LogForked                      // signed, but it does not extend the one kept
+	LogWithoutPlan                 // it extends the one kept, and the plan is not proven to stand in it
+	LogConsistent                  // it extends the one kept, and the plan stands in it
 )
 
 // State is what a device remembers, and the time.
 type State struct {
 	Now        int64    // unix seconds
 	Spent      *big.Rat // rho spent so far over all rounds; nil: nothing
+	Seen       int64    // the latest time that the device has seen; a clock before it is not believed
 	Sealed     bool     // a round of the task was sealed before
 	LastRound  uint64   // the newest such round
+	Rounds     uint32   // rounds of the task that were sealed and not given back
 	BaseNumber uint64   // newest accepted model version; 0: none
 	Base       Digest   // its digest
 	Log        LogCheck
@@ -115,7 +121,7 @@ func admitted(pl Plan) float64 {
 	return float64(pl.Population.Size) * (float64(pl.Threshold) + 1) / (1 << 64)
 }
 
-// checkCommittee: known members, enough of them, not too much trust in them, masks on, and a sum that can be built.
+// checkCommittee: known members, enough of them, not too much trust in them, and a sum that can be built.
 func (p Policy) checkCommittee(pl Plan, _ State) *Refusal {
 	same := func(key ed25519.PublicKey) func(ed25519.PublicKey) bool {
 		return func(k ed25519.PublicKey) bool { return bytes.Equal(k, key) }
@@ -140,16 +146,16 @@ func (p Policy) checkCommittee(pl Plan, _ State) *Refusal {
 	if p.CheckNorm && !pl.CheckNorm {
 		return refuse(ReasonUncheckedNorm, "")
 	}
-	if pl.Unmasked && !p.AllowUnmasked {
-		return refuse(ReasonUnmasked, "")
-	}
 	return nil
 }
 
 // checkMechanism: noise on, its formulas exact, the cohort and the colluders as promised, room to measure it.
 func (p Policy) checkMechanism(pl Plan, _ State) *Refusal {
 	m := pl.Mechanism
-	if !m.Noise && !p.AllowNoiseOff {
+	if pl.Central != nil && !p.AllowCentral {
+		return refuse(ReasonCentral, "%v", pl.Central.Noise)
+	}
+	if !m.Noise && pl.Central == nil && !p.AllowNoiseOff {
 		return refuse(ReasonNoiseOff, "")
 	}
 	if err := m.Validate(); err != nil {
@@ -167,6 +173,11 @@ func (p Policy) checkMechanism(pl Plan, _ State) *Refusal {
 			return refuse(ReasonColluders, "t_c %d, at least %d wanted in sums over %d from %d devices", m.Colluders, least, m.NMax, pl.Population.Size)
 		}
 	}
+	if pl.Metrics != nil {
+		if r := p.checkMetrics(pl); r != nil {
+			return r
+		}
+	}
 	if p.MaxClip > 0 && !(m.Clip <= p.MaxClip) {
 		return refuse(ReasonClip, "clip %g, at most %g allowed", m.Clip, p.MaxClip)
 	}
@@ -182,16 +193,13 @@ func (p Policy) checkMechanism(pl Plan, _ State) *Refusal {
 // checkCost: delta is small enough, and what was spent plus this round stays within the round's limit, the plan's own
 // budget and the device's.
 func (p Policy) checkCost(pl Plan, st State) *Refusal {
-	if !pl.Mechanism.Noise {
+	if pl.Rho() == nil {
 		return nil // allowed by the policy above; no finite cost exists
 	}
 	if !deltaFits(pl.Delta, max(pl.Mechanism.NMax, p.Population, int(pl.Population.Size))) {
 		return refuse(ReasonDelta, "delta %s", pl.Delta)
 	}
 	rho := pl.Rho()
-	if rho == nil {
-		return refuse(ReasonMechanism, "no finite cost")
-	}
 	if p.MaxRhoRound == nil || rho.Cmp(p.MaxRhoRound) > 0 {
 		return refuse(ReasonRoundCost, "rho %s", rho.FloatString(6))
 	}
@@ -209,11 +217,20 @@ func (p Policy) checkCost(pl Plan, st State) *Refusal {
 
 // checkTurn: in time, once per round, no way back to an older model, and a log that extends the one seen before.
 func (p Policy) checkTurn(pl Plan, st State) *Refusal {
+	if st.Now < st.Seen {
+		return refuse(ReasonClock, "%d seconds", st.Seen-st.Now)
+	}
 	if st.Now >= pl.Deadline {
 		return refuse(ReasonDeadline, "round %d", pl.Round)
 	}
 	if st.Sealed && pl.Round <= st.LastRound {
 		return refuse(ReasonRepeated, "round %d, took part in %d", pl.Round, st.LastRound)
+	}
+	if most := least(pl.Participations, p.MaxParticipations); st.Rounds >= most {
+		return refuse(ReasonParticipations, "%d of %d rounds", st.Rounds, most)
+	}
+	if apart := max(pl.Separation, p.MinSeparation); st.Sealed && pl.Round-st.LastRound < uint64(apart) {
+		return refuse(ReasonSeparation, "round %d, took part in %d, %d apart wanted", pl.Round, st.LastRound, apart)
 	}
 	if pl.BaseNumber < st.BaseNumber || pl.BaseNumber == st.BaseNumber && pl.BaseNumber > 0 && pl.Base != st.Base {
 		return refuse(ReasonOldBase, "version %d, has %d", pl.BaseNumber, st.BaseNumber)
@@ -221,10 +238,35 @@ func (p Policy) checkTurn(pl Plan, st State) *Refusal {
 	switch {
 	case len(pl.Checkpoint) == 0 || st.Log == LogMissing:
 		return refuse(ReasonLogMissing, "")
+	case st.Log == LogWithoutPlan:
+		return refuse(ReasonNotLogged, "")
 	case st.Log != LogConsistent:
 		return refuse(ReasonLogForked, "")
 	}
 	return nil
+}
+
+// checkMetrics: the second vector keeps to the same devices and carries noise of its own.
+func (p Policy) checkMetrics(pl Plan) *Refusal {
+	m := pl.Metrics.Mechanism
+	if err := m.Validate(); err != nil {
+		return refuse(ReasonMetrics, "%v", err)
+	}
+	if !m.Noise && pl.Mechanism.Noise {
+		return refuse(ReasonNoiseOff, "the metrics")
+	}
+	if main := pl.Mechanism; m.NMin != main.NMin || m.NMax != main.NMax || m.Colluders != main.Colluders {
+		return refuse(ReasonMetrics, "another cohort than the main vector's")
+	}
+	return nil
+}
+
+// least is the smaller of the plan's limit and the device's own, which is none when it is 0.
+func least(plan, own uint32) uint32 {
+	if own == 0 {
+		return plan
+	}
+	return min(plan, own)
 }
 
 // deltaFits is the rule on delta: at most min(1e-6, 1/(10 n)), in exact arithmetic.

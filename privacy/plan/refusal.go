@@ -15,7 +15,7 @@ const (
 	ReasonCommittee              // the committee is too small
 	ReasonCorrupt                // too few members are assumed to collude
 	ReasonAggregation            // the secure sum cannot be built from the plan's numbers
-	ReasonUnmasked               // uploads would not be masked
+	ReasonCentral                // the server would add the noise, not the devices
 	ReasonNoiseOff               // noise is off
 	ReasonMechanism              // the numbers of clip and noise do not hold together
 	ReasonCohort                 // too few devices would be in the sum
@@ -37,6 +37,11 @@ const (
 	ReasonSuite                  // envelopes that this program does not know
 	ReasonPostQuantum            // envelopes that a quantum computer would open
 	ReasonUncheckedNorm          // inputs that nobody checks
+	ReasonMetrics                // the numbers of the metrics do not hold together
+	ReasonParticipations         // the device was in as many rounds as it may
+	ReasonSeparation             // too soon after the last round that the device was in
+	ReasonClock                  // the device's clock went back
+	ReasonNotLogged              // the plan is not proven to be in the log
 	reasonCount
 )
 
@@ -78,7 +83,7 @@ var reasons = [reasonCount]struct {
 	ReasonCommittee:       {"committee", "The committee that keeps the sum sealed is too small. Nothing was sent.", RetryOperator},
 	ReasonCorrupt:         {"corrupt", "The plan trusts too many of its committee members. Nothing was sent.", RetryOperator},
 	ReasonAggregation:     {"aggregation", "The numbers of the sealed sum do not fit together. Nothing was sent.", RetryOperator},
-	ReasonUnmasked:        {"unmasked", "Uploads of this round would be readable by the server. Nothing was sent.", RetryOperator},
+	ReasonCentral:         {"central", "This round trusts the operator to hide people in the result, and this app does not. Nothing was sent.", RetryOperator},
 	ReasonNoiseOff:        {"noise_off", "This round would add no noise, so the result could give single people away. Nothing was sent.", RetryOperator},
 	ReasonMechanism:       {"mechanism", "The plan's noise is weaker than it says. Nothing was sent.", RetryOperator},
 	ReasonCohort:          {"cohort", "Too few devices would be added up to hide this one. Nothing was sent.", RetryOperator},
@@ -99,6 +104,11 @@ var reasons = [reasonCount]struct {
 	ReasonSuite:           {"suite", "The round seals its keys in a way that this app does not know; update the app. Nothing was sent.", RetryOperator},
 	ReasonPostQuantum:     {"post_quantum", "A later quantum computer could open what this round seals. Nothing was sent.", RetryOperator},
 	ReasonUncheckedNorm:   {"unchecked_norm", "Nobody would notice a device that spoils this round for all others. Nothing was sent.", RetryOperator},
+	ReasonMetrics:         {"metrics", "The figures that this round asks for are not hidden as they should be. Nothing was sent.", RetryOperator},
+	ReasonParticipations:  {"participations", "This device has been in as many rounds as it may. It still recommends, and sends nothing more.", RetryNone},
+	ReasonSeparation:      {"separation", "This device took part a short while ago and rests now. Another round will come.", RetryRound},
+	ReasonClock:           {"clock", "The clock of this device went back, so it cannot tell which rounds are over. Nothing was sent; please set the clock.", RetryRound},
+	ReasonNotLogged:       {"not_logged", "The server does not prove that this round stands in its public log. Nothing was sent.", RetryAlarm},
 	ReasonLogForked:       {"log_forked", "The public log contradicts what this device saw earlier. Nothing was sent; please tell the auditor.", RetryAlarm},
 }
 

@@ -24,7 +24,7 @@ const (
 	maxMechanism  = 4 << 10
 	maxCheckpoint = 8 << 10
 	maxRational   = 8192
-	domain        = "tutti/plan/v2"
+	domain        = "tutti/plan/v3"
 )
 
 // Encode is the plan's canonical form: domain, then the fields of Plan in their order; integers big-endian, byte
@@ -50,7 +50,8 @@ func (p Plan) Encode() ([]byte, error) {
 	w.text(p.Training.LearningRate)
 	w.text(p.Training.Optimizer)
 	w.text(string(p.Mechanism.AppendCanonical(nil)))
-	w.flag(p.Unmasked)
+	w.metrics(p.Metrics)
+	w.central(p.Central)
 	w.u32(p.Goal)
 	w.u32(uint32(len(p.Committee)))
 	for _, key := range p.Committee {
@@ -67,6 +68,8 @@ func (p Plan) Encode() ([]byte, error) {
 	w.out = append(w.out, byte(p.Suite))
 	w.flag(p.CheckNorm)
 	w.text(formatRational(p.Budget))
+	w.u32(p.Participations)
+	w.u32(p.Separation)
 	w.text(p.Delta)
 	w.text(string(p.Checkpoint))
 	w.u64(uint64(p.Deadline))
@@ -91,12 +94,12 @@ func Parse(data []byte) (Plan, error) {
 	p.Window = Window{Width: r.u32(), Decay: r.text(maxDecimal)}
 	p.Training = Training{Steps: r.u32(), Batch: r.u32(), MaxLen: r.u32(), LearningRate: r.text(maxDecimal), Optimizer: r.text(maxName)}
 	params := r.text(maxMechanism)
-	p.Unmasked, p.Goal = r.flag(), r.u32()
+	p.Metrics, p.Central, p.Goal = r.metrics(), r.central(), r.u32()
 	p.Committee = r.keys()
 	p.Corrupt, p.Packing, p.Enroller = r.u32(), r.u32(), r.key()
 	p.Population = aggregation.Population{Size: r.u32(), Root: r.digest(), Signature: bytes.Clone(r.take(ed25519.SignatureSize))}
 	p.Threshold, p.Groups, p.Suite, p.CheckNorm = r.u64(), r.u32(), aggregation.Suite(r.byte()), r.flag()
-	p.Budget = r.rational()
+	p.Budget, p.Participations, p.Separation = r.rational(), r.u32(), r.u32()
 	p.Delta = r.text(maxDecimal)
 	if c := r.text(maxCheckpoint); c != "" {
 		p.Checkpoint = []byte(c)
@@ -153,6 +156,15 @@ func (p Plan) check() error {
 	}
 	if len(p.Population.Signature) != ed25519.SignatureSize {
 		return bad("the signature of the population")
+	}
+	if err := p.Metrics.check(); err != nil {
+		return err
+	}
+	if err := p.Central.check(p); err != nil {
+		return err
+	}
+	if p.Participations == 0 || p.Separation == 0 {
+		return bad("participations and separation are at least 1")
 	}
 	if p.Budget != nil && p.Budget.Sign() <= 0 || len(formatRational(p.Budget)) > maxRational {
 		return bad("the budget")

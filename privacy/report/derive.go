@@ -44,7 +44,7 @@ func delta(f *facts) (float64, *Failure) {
 
 // security gives the weakest committee over all plans of the task.
 func (f *facts) security(s Setting) Security {
-	out := Security{Protocol: protocol, Masks: true, Enroller: enrolOther, Committee: manyRoofs}
+	out := Security{Protocol: protocol, Enroller: enrolOther, Committee: manyRoofs}
 	if s.SelfEnrolled {
 		out.Enroller = enrolServer
 	}
@@ -57,7 +57,6 @@ func (f *facts) security(s Setting) Security {
 		if i == 0 || corrupt < out.Corrupt || corrupt == out.Corrupt && members < out.Members {
 			out.Members, out.Corrupt = members, corrupt
 		}
-		out.Masks = out.Masks && r.record.Masks && !p.Unmasked
 	}
 	if out.Members > 0 {
 		out.Quorum = (out.Members+out.Corrupt)/2 + 1
@@ -171,7 +170,7 @@ func (r roundFact) row() Round {
 		Round: b.Round, What: b.What, Seq: r.seq, PlanSeq: r.plan.seq, Time: instant(r.time), Outcome: b.Outcome,
 		Survived: b.Survived, NMin: uint64(p.NMin), NMax: uint64(p.NMax), Colluder: uint64(p.Colluders),
 		Dim: uint64(p.Dim), Padded: uint64(p.PaddedDim), Clip: decimal(p.Clip), ClipGrid: uint64(p.ClipGrid),
-		L2Bound: uint64(p.L2Bound), Sigma2: p.Sigma2.Rat().String(), Z: decimal(p.Z), Noise: b.Noise, Masks: b.Masks && !r.plan.plan.Unmasked,
+		L2Bound: uint64(p.L2Bound), Sigma2: p.Sigma2.Rat().String(), Z: decimal(p.Z), Noise: b.Noise, Central: b.Central,
 		Rho: rational(b.Rho), Before: hexDigest(b.Before), After: hexDigest(b.After), Sum: hexDigest(b.Aggregate),
 		Cert: hexDigest(b.Certificate), Set: hexDigest(b.Participants),
 	}
@@ -214,17 +213,11 @@ func (f *facts) telemetryRows() []Telemetry {
 func (f *facts) alarms(r *Report) []string {
 	out := []string{}
 	for _, open := range f.openRounds() {
-		lacks := "noise"
-		if open.record.Noise {
-			lacks = "masks"
-		} else if !open.record.Masks || open.plan.plan.Unmasked {
-			lacks = "noise and masks"
-		}
-		out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s) ran without %s.", open.record.Round, open.record.What, lacks))
+		out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s) ran without noise.", open.record.Round, open.record.What))
 	}
 	for _, p := range f.pending {
 		if lacking(p) {
-			out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s), not ended yet, runs without noise or masks.", p.record.Round, p.record.What))
+			out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s), not ended yet, runs without noise.", p.record.Round, p.record.What))
 		}
 	}
 	if r.Dropout.Lost > 0 {

@@ -192,7 +192,7 @@ func (f *facts) checkMechanisms() *Failure {
 		if _, known := sums[numbers]; !known {
 			_, sums[numbers] = plan.Aggregation(r.plan.plan)
 		}
-		if err := sums[numbers]; err != nil && r.record.Masks {
+		if err := sums[numbers]; err != nil {
 			return fail(ReasonMechanism, "round %d: %v", r.record.Round, err)
 		}
 		if r.plan.plan.Base != r.record.Before {
@@ -316,13 +316,13 @@ func (f *facts) lone() *big.Rat {
 // off says whether any round lacked noise or masks, or will.
 func (f *facts) off() bool { return len(f.openRounds()) > 0 || slices.ContainsFunc(f.pending, lacking) }
 
-func lacking(p planFact) bool { return !p.plan.Mechanism.Noise || p.plan.Unmasked }
+func lacking(p planFact) bool { return !p.plan.Mechanism.Noise }
 
 // openRounds are the rounds without noise or without masks.
 func (f *facts) openRounds() []roundFact {
 	var open []roundFact
 	for _, r := range f.rounds {
-		if !r.record.Noise || !r.record.Masks || r.plan.plan.Unmasked {
+		if !r.record.Noise {
 			open = append(open, r)
 		}
 	}

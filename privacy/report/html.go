@@ -135,7 +135,7 @@ func (r *Report) rows() ([]rowView, string) {
 	for _, x := range shown {
 		row := rowView{
 			Round: x.Round, What: x.What, Devices: devicesOf(x), Allowed: fmt.Sprintf("%d–%d", x.NMin, x.NMax),
-			Rho: "off", Eps: x.EpsTotal, Z: x.MeterZ, Model: x.After[:min(8, len(x.After))], Warn: !x.Noise || !x.Masks,
+			Rho: "off", Eps: x.EpsTotal, Z: x.MeterZ, Model: x.After[:min(8, len(x.After))], Warn: !x.Noise,
 		}
 		if rho, ok := ratOf(x.Rho); ok {
 			row.Rho = rho.FloatString(5)

@@ -118,9 +118,6 @@ func TestIndependentSetting(t *testing.T) {
 func TestPrivacyOff(t *testing.T) {
 	for name, grow := range map[string]func(*world){
 		"noise": func(w *world) { w.run(plan.Model, nil, 90, 0, nil) },
-		"masks": func(w *world) {
-			w.run(plan.Model, big.NewRat(1, 100), 90, 0, func(b *ledger.Round) { b.Masks = false })
-		},
 	} {
 		w := sampleWorld(t)
 		grow(w)

@@ -113,7 +113,6 @@ type Assumption struct {
 // Security says how the sum was kept sealed.
 type Security struct {
 	Protocol  string `json:"protocol"`
-	Masks     bool   `json:"masks"` // in every round
 	Members   uint64 `json:"committee_members"`
 	Corrupt   uint64 `json:"committee_corrupt_assumed"`
 	Quorum    uint64 `json:"committee_quorum"`
@@ -156,7 +155,7 @@ type Round struct {
 	Sigma2   string `json:"sigma2_int"`
 	Z        string `json:"z"`
 	Noise    bool   `json:"noise"`
-	Masks    bool   `json:"masks"`
+	Central  string `json:"central"`   // noise that the server added to the sum: "" (none), "gaussian" or "blt"
 	Rho      string `json:"rho"`       // "": noise off
 	RhoTotal string `json:"rho_total"` // of the task so far, telemetry included
 	EpsTotal string `json:"eps_total"` // the same at the task's delta

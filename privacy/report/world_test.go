@@ -66,7 +66,7 @@ func (w *world) plan(kind plan.Kind, rho *big.Rat, change func(*plan.Plan)) *led
 	p := plan.Plan{
 		Task: "films", Round: w.round, Kind: kind, Base: w.head, Items: digest("items"), Mechanism: w.design(rho), Goal: 100,
 		Committee: []ed25519.PublicKey{public(11), public(12), public(13), public(14), public(15)}, Corrupt: 1, Packing: 2,
-		Population: someDevices(), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519,
+		Population: someDevices(), Threshold: aggregation.EveryDevice, Groups: 1, Participations: plan.AnyParticipations, Separation: 1, Suite: aggregation.SuiteX25519,
 		Enroller: public(2), Budget: w.budget, Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 1_800_000_000,
 	}
 	switch kind {
@@ -95,7 +95,7 @@ func (w *world) run(kind plan.Kind, rho *big.Rat, survived int, z float64, chang
 	after := digest(fmt.Sprintf("version %d", w.round))
 	b := &ledger.Round{
 		Task: "films", Round: w.round, What: kind.String(), Plan: logged.Digest(), Outcome: ledger.Published,
-		Mechanism: p.AppendCanonical(nil), Survived: uint64(survived), NMin: 70, Participants: digest("set"), Noise: p.Noise, Masks: true,
+		Mechanism: p.AppendCanonical(nil), Survived: uint64(survived), NMin: 70, Participants: digest("set"), Noise: p.Noise,
 		Rho: p.Rho(), Certificate: digest("certificate"), Aggregate: digest("sum"), Before: w.head, After: after,
 	}
 	if p.Noise {

@@ -208,7 +208,7 @@ func (w *world) checkLog() *big.Rat {
 		case *ledger.Round:
 			rounds = append(rounds, b.What+" "+b.Outcome)
 			spent.Add(spent, b.Rho)
-			if b.Survived < uint64(w.split.NMin) || !b.Noise || !b.Masks {
+			if b.Survived < uint64(w.split.NMin) || !b.Noise {
 				w.t.Errorf("round %d: %+v", b.Round, b)
 			}
 		case *ledger.Version:

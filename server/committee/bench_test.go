@@ -99,7 +99,7 @@ func (b *bench) plan(round uint64) plan.Plan {
 	b.must(err)
 	return plan.Plan{Task: "test", Round: round, Kind: plan.Popularity, Items: sha256.Sum256([]byte("items")), Mechanism: m, Goal: 3,
 		Committee: b.roster, Corrupt: 1, Packing: 2,
-		Population: b.people.Sign(b.enroller, "test"), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteMLKEM768X25519, Enroller: public(b.enroller), Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 2e9}
+		Population: b.people.Sign(b.enroller, "test"), Threshold: aggregation.EveryDevice, Groups: 1, Participations: plan.AnyParticipations, Separation: 1, Suite: aggregation.SuiteMLKEM768X25519, Enroller: public(b.enroller), Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 2e9}
 }
 
 func (b *bench) sign(p plan.Plan) plan.Signed {

@@ -192,10 +192,8 @@ func (n *Node) check(p plan.Plan) error {
 		return refuse(aggregation.RefuseFloor, "a population of %d devices, this node wants %d", p.Population.Size, c.MinPopulation)
 	case !p.Suite.Valid() || c.PostQuantum && p.Suite != aggregation.SuiteMLKEM768X25519:
 		return refuse(aggregation.RefusePlan, "this node makes no keys of suite %v", p.Suite)
-	case !p.Mechanism.Noise && !c.AllowNoiseOff:
+	case !p.Mechanism.Noise && p.Central == nil && !c.AllowNoiseOff:
 		return refuse(aggregation.RefusePlan, "the plan adds no noise")
-	case p.Unmasked:
-		return refuse(aggregation.RefusePlan, "the plan masks nothing, so there is nothing to open")
 	}
 	own := 0
 	for i, k := range p.Committee {

@@ -39,7 +39,6 @@ func TestPolicyOnPlans(t *testing.T) {
 		{"a good plan", func(*plan.Plan) {}, 0},
 		{"noise off", func(p *plan.Plan) { p.Mechanism = b.plan(1).Mechanism }, aggregation.RefusePlan},
 		{"noise weaker than it says", func(p *plan.Plan) { p.Mechanism.Sigma2.Num /= 2 }, aggregation.RefusePlan},
-		{"no masks", func(p *plan.Plan) { p.Unmasked = true }, aggregation.RefusePlan},
 		{"another task", func(p *plan.Plan) { p.Task = "else" }, aggregation.RefusePlan},
 		{"another enroller", func(p *plan.Plan) { p.Enroller = stranger }, aggregation.RefusePins},
 		{"below the node's floor", func(p *plan.Plan) { p.Mechanism = noisy(2) }, aggregation.RefuseFloor},

@@ -111,7 +111,7 @@ func (s *Server) plan(number uint64, spec Spec) plan.Plan {
 	s.must(err)
 	p := plan.Plan{Task: Task, Round: number, Kind: spec.Kind, BaseNumber: s.number, Base: s.head, Items: s.catalogue.Digest(),
 		Block: spec.Block, Training: spec.Training, Mechanism: mech, Goal: uint32(goal), Committee: s.Committee(), Corrupt: Corrupt,
-		Packing: Packing, Enroller: public(s.enroller), Threshold: aggregation.EveryDevice, Groups: 1, Suite: aggregation.SuiteX25519, Budget: big.NewRat(50, 1), Delta: "1e-06",
+		Packing: Packing, Enroller: public(s.enroller), Threshold: aggregation.EveryDevice, Groups: 1, Participations: plan.AnyParticipations, Separation: 1, Suite: aggregation.SuiteX25519, Budget: big.NewRat(50, 1), Delta: "1e-06",
 		Checkpoint: s.checkpoint(), Deadline: time.Now().Add(time.Hour).Unix()}
 	if spec.Kind == plan.Transitions {
 		p.Window = plan.Window{Width: 8, Decay: "0.75"}
