@@ -248,7 +248,7 @@ func Mu(e Event) (float64, error) {
 
 func onlyGaussian(e Event) error {
 	switch e := e.(type) {
-	case Gaussian, TreeSingleEpoch:
+	case Gaussian, TreeSingleEpoch, ToeplitzMF, BLTMF:
 		return nil
 	case SelfComposed:
 		return onlyGaussian(e.Event)
