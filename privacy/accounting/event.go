@@ -15,6 +15,8 @@ var ErrEvent = errors.New("accounting: event refused")
 // Event is one privacy-relevant release, or a composition of releases.
 // Events are values: build them once, never change them. The set is closed.
 type Event interface {
+	// check says whether the parameters are in range.
+	check() error
 	// rho returns the zCDP parameter.
 	rho() (*big.Rat, error)
 	// rdp returns the Renyi divergence bound at order a > 1.
@@ -146,8 +148,8 @@ func (e Composed) rho() (*big.Rat, error) {
 }
 
 func (e SelfComposed) rho() (*big.Rat, error) {
-	if e.Count < 0 {
-		return nil, fmt.Errorf("%w: %d repetitions", ErrEvent, e.Count)
+	if err := e.check(); err != nil {
+		return nil, err
 	}
 	rho, err := Rho(e.Event)
 	if err != nil {
@@ -184,6 +186,36 @@ func (e DiscreteGaussianSum) check() error {
 	return nil
 }
 
+func (e ZCDP) check() error             { _, err := e.rho(); return err }
+func (e Gaussian) check() error         { return checkPositive("noise multiplier", e.Z) }
+func (e Laplace) check() error          { return checkPositive("scale", e.B) }
+func (e PureDP) check() error           { _, err := e.rho(); return err }
+func (e DiscreteGaussian) check() error { _, err := e.rho(); return err }
+func (e TreeSingleEpoch) check() error  { _, err := e.rho(); return err }
+
+func (e SelfComposed) check() error {
+	if e.Count < 0 || e.Count > maxCount {
+		return fmt.Errorf("%w: %d repetitions", ErrEvent, e.Count)
+	}
+	return checkEvent(e.Event)
+}
+
+func (e Composed) check() error {
+	for _, part := range e.Events {
+		if err := checkEvent(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkEvent(e Event) error {
+	if e == nil {
+		return fmt.Errorf("%w: there is none", ErrEvent)
+	}
+	return e.check()
+}
+
 // positiveSquare returns the square of the decimal that x stands for.
 func positiveSquare(what string, x float64) (*big.Rat, error) {
 	if err := checkPositive(what, x); err != nil {
@@ -211,6 +243,8 @@ func PureEpsilon(e Event) (float64, error) {
 			return 0, nil
 		}
 		return e.Epsilon, checkPositive("epsilon", e.Epsilon)
+	case DiscreteLaplace:
+		return e.A * float64(e.Sensitivity), e.check()
 	case SelfComposed:
 		if e.Count < 0 {
 			return 0, fmt.Errorf("%w: %d repetitions", ErrEvent, e.Count)

@@ -133,8 +133,8 @@ func (e Composed) rdp(a float64) (float64, error) {
 }
 
 func (e SelfComposed) rdp(a float64) (float64, error) {
-	if e.Count < 0 {
-		return 0, fmt.Errorf("%w: %d repetitions", ErrEvent, e.Count)
+	if err := e.check(); err != nil {
+		return 0, err
 	}
 	value, err := divergence(e.Event, a)
 	return value * float64(e.Count), err
@@ -165,55 +165,4 @@ func (e DiscreteGaussianSum) rdp(a float64) (float64, error) {
 	r2, r1 := l2/unit, min(math.Sqrt(d)*l2, l2*l2)/unit
 	joint := r2 + math.Sqrt(d)*tau
 	return a / 2 * min(r2*r2+2*tau*d/a, r2*r2+2*r1*tau+tau*tau*d, joint*joint), nil
-}
-
-// DiscreteGaussianEpsilon returns the exact epsilon at delta of one discrete
-// Gaussian on one integer (arXiv 2004.00010, Theorem 7): with D the
-// sensitivity, delta = P[X > eps sigma^2/D - D/2] - e^eps P[X > eps
-// sigma^2/D + D/2].
-func DiscreteGaussianEpsilon(e DiscreteGaussian, delta float64) (float64, error) {
-	if err := checkDelta(delta); err != nil {
-		return 0, err
-	}
-	if _, err := e.rho(); err != nil {
-		return 0, err
-	}
-	if e.Sensitivity == 0 {
-		return 0, nil
-	}
-	if e.Sigma > 1e4 || float64(e.Sensitivity) > 100*e.Sigma {
-		return 0, fmt.Errorf("%w: the direct sum serves sigma up to 1e4 and sensitivities up to 100 sigma", ErrRange)
-	}
-	tail := discreteTail(e.Sigma)
-	shift := float64(e.Sensitivity)
-	deltaAt := func(eps float64) float64 {
-		centre := eps * e.Sigma * e.Sigma / shift
-		return tail(centre-shift/2) - math.Exp(eps)*tail(centre+shift/2)
-	}
-	if deltaAt(0) <= delta {
-		return 0, nil
-	}
-	high := 1.0
-	for deltaAt(high) > delta {
-		high *= 2
-	}
-	return bisect(0, high, func(eps float64) bool { return deltaAt(eps) <= delta }), nil
-}
-
-// discreteTail returns P[X > t] for X from N_Z(0, sigma^2).
-func discreteTail(sigma float64) func(t float64) float64 {
-	edge := int(40*sigma) + 1
-	density := func(x int) float64 { return math.Exp(-float64(x) * float64(x) / (2 * sigma * sigma)) }
-	tails := make([]float64, 2*edge+2) // tails[i] = sum over x >= i - edge
-	for x := edge; x >= -edge; x-- {
-		tails[x+edge] = tails[x+edge+1] + density(x)
-	}
-	total := tails[0]
-	return func(t float64) float64 {
-		from := math.Floor(t) + 1 + float64(edge)
-		if from >= float64(len(tails)) {
-			return 0
-		}
-		return tails[int(max(from, 0))] / total
-	}
 }
