@@ -44,8 +44,10 @@ func (e DiscreteLaplace) rho() (*big.Rat, error) {
 
 // That of pure DP.
 func (e DiscreteLaplace) rdp(a float64) (float64, error) {
-	value, err := rhoCurve(e, a)
-	return min(value, e.A*float64(e.Sensitivity)), err
+	if err := e.check(); err != nil {
+		return 0, err
+	}
+	return PureDP{e.A * float64(e.Sensitivity)}.rdp(a)
 }
 
 func (e SkellamSum) check() error {

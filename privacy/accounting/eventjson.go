@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/big"
 )
 
@@ -34,7 +33,9 @@ type eventForm struct {
 	Type            string             `json:"type"`
 	Rho             *rational          `json:"rho,omitempty"`
 	NoiseMultiplier *float64           `json:"noise_multiplier,omitempty"`
+	NoiseParameter  *float64           `json:"noise_parameter,omitempty"`
 	Epsilon         *float64           `json:"epsilon,omitempty"`
+	Delta           *float64           `json:"delta,omitempty"`
 	Sigma           *float64           `json:"sigma,omitempty"`
 	Sensitivity     *int               `json:"sensitivity,omitempty"`
 	L2              *rational          `json:"l2,omitempty"`
@@ -42,9 +43,39 @@ type eventForm struct {
 	Shares          *int               `json:"shares,omitempty"`
 	Dim             *int               `json:"dim,omitempty"`
 	Steps           *int               `json:"steps,omitempty"`
+	Q               *float64           `json:"q,omitempty"`
+	N               *int               `json:"n,omitempty"`
+	B               *int               `json:"b,omitempty"`
+	MinSep          *int               `json:"min_sep,omitempty"`
+	MaxPart         *int               `json:"max_part,omitempty"`
+	Coefficients    *[]float64         `json:"coefficients,omitempty"`
+	Theta           *[]float64         `json:"theta,omitempty"`
+	Omega           *[]float64         `json:"omega,omitempty"`
 	Count           *int               `json:"count,omitempty"`
 	Event           json.RawMessage    `json:"event,omitempty"`
 	Events          *[]json.RawMessage `json:"events,omitempty"`
+}
+
+// fieldsOf lists the fields of each type; all are present, none is null.
+var fieldsOf = map[string][]string{
+	"zcdp":                       {"rho"},
+	"gaussian":                   {"noise_multiplier"},
+	"laplace":                    {"noise_multiplier"},
+	"pure_dp":                    {"epsilon"},
+	"epsilon_delta":              {"epsilon", "delta"},
+	"discrete_gaussian":          {"sigma", "sensitivity"},
+	"discrete_laplace":           {"noise_parameter", "sensitivity"},
+	"discrete_gaussian_sum":      {"l2", "sigma2", "shares", "dim"},
+	"skellam_sum":                {"l2", "sigma2", "shares", "dim"},
+	"tree_single_epoch":          {"noise_multiplier", "steps"},
+	"toeplitz_mf":                {"coefficients", "n", "min_sep", "max_part", "noise_multiplier"},
+	"blt_mf":                     {"theta", "omega", "n", "min_sep", "max_part", "noise_multiplier"},
+	"poisson_sampled":            {"q", "event"},
+	"poisson_replaced_gaussian":  {"q", "noise_multiplier"},
+	"truncated_poisson_gaussian": {"q", "n", "b", "noise_multiplier"},
+	"sampled_wor":                {"n", "b", "event"},
+	"composed":                   {"events"},
+	"self_composed":              {"event", "count"},
 }
 
 // rational reads and writes a big.Rat.
@@ -74,104 +105,82 @@ func decodeEvent(b []byte, depth int) (Event, error) {
 	if depth == 0 {
 		return nil, fmt.Errorf("%w: nested deeper than %d", ErrEvent, maxEventDepth)
 	}
-	var name struct{ Type string }
-	if err := json.Unmarshal(b, &name); err != nil {
+	var form eventForm
+	var present map[string]json.RawMessage
+	if err := json.Unmarshal(b, &present); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEvent, err)
 	}
-	shape, known := shapes[name.Type]
+	if err := json.Unmarshal(present["type"], &form.Type); err != nil {
+		return nil, fmt.Errorf("%w: no type: %w", ErrEvent, err)
+	}
+	fields, known := fieldsOf[form.Type]
 	if !known {
-		return nil, &UnknownEventError{Type: name.Type}
+		return nil, &UnknownEventError{Type: form.Type}
 	}
-	var form eventForm
-	decoder := json.NewDecoder(bytes.NewReader(b))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&form); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrEvent, name.Type, err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%w: %s: more than one value", ErrEvent, name.Type)
-	}
-	if got := form.fields(); got != shape {
-		return nil, fmt.Errorf("%w: %s has the fields %09b, wants %09b", ErrEvent, name.Type, got, shape)
-	}
-	return form.build(depth)
-}
-
-// A shape says which fields are present, one bit each.
-const (
-	hasRho = 1 << iota
-	hasZ
-	hasEpsilon
-	hasDiscrete // sigma and sensitivity
-	hasSum      // l2, sigma2, shares, dim
-	hasSteps
-	hasCount
-	hasEvent
-	hasEvents
-	hasPart // some, not all, fields of a group
-)
-
-var shapes = map[string]int{
-	"zcdp":                  hasRho,
-	"gaussian":              hasZ,
-	"laplace":               hasZ,
-	"pure_dp":               hasEpsilon,
-	"discrete_gaussian":     hasDiscrete,
-	"discrete_gaussian_sum": hasSum,
-	"tree_single_epoch":     hasZ | hasSteps,
-	"composed":              hasEvents,
-	"self_composed":         hasEvent | hasCount,
-}
-
-// fields returns the shape of what was read.
-func (f eventForm) fields() int {
-	shape := 0
-	group := func(bit int, present ...bool) {
-		n := 0
-		for _, p := range present {
-			if p {
-				n++
-			}
-		}
-		switch n {
-		case 0:
-		case len(present):
-			shape |= bit
-		default:
-			shape |= hasPart
+	for _, field := range fields {
+		if value, ok := present[field]; !ok || string(value) == "null" {
+			return nil, fmt.Errorf("%w: %s without %s", ErrEvent, form.Type, field)
 		}
 	}
-	group(hasRho, f.Rho != nil)
-	group(hasZ, f.NoiseMultiplier != nil)
-	group(hasEpsilon, f.Epsilon != nil)
-	group(hasDiscrete, f.Sigma != nil, f.Sensitivity != nil)
-	group(hasSum, f.L2 != nil, f.Sigma2 != nil, f.Shares != nil, f.Dim != nil)
-	group(hasSteps, f.Steps != nil)
-	group(hasCount, f.Count != nil)
-	group(hasEvent, f.Event != nil)
-	group(hasEvents, f.Events != nil)
-	return shape
+	if len(present) != len(fields)+1 {
+		return nil, fmt.Errorf("%w: %s with more fields than %v", ErrEvent, form.Type, fields)
+	}
+	if err := json.Unmarshal(b, &form); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrEvent, form.Type, err)
+	}
+	e, err := form.build(depth)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.check()
 }
 
 // build makes the event; the fields of its type are all present.
 func (f eventForm) build(depth int) (Event, error) {
-	var e Event
+	var inner Event
+	if f.Event != nil {
+		var err error
+		if inner, err = decodeEvent(f.Event, depth-1); err != nil {
+			return nil, err
+		}
+	}
 	switch f.Type {
 	case "zcdp":
-		e = ZCDP{Rho: f.Rho.Rat}
+		return ZCDP{Rho: f.Rho.Rat}, nil
 	case "gaussian":
-		e = Gaussian{Z: *f.NoiseMultiplier}
+		return Gaussian{Z: *f.NoiseMultiplier}, nil
 	case "laplace":
-		e = Laplace{B: *f.NoiseMultiplier}
+		return Laplace{B: *f.NoiseMultiplier}, nil
 	case "pure_dp":
-		e = PureDP{Epsilon: *f.Epsilon}
+		return PureDP{Epsilon: *f.Epsilon}, nil
+	case "epsilon_delta":
+		return EpsilonDelta{Epsilon: *f.Epsilon, Delta: *f.Delta}, nil
 	case "discrete_gaussian":
-		e = DiscreteGaussian{Sigma: *f.Sigma, Sensitivity: *f.Sensitivity}
+		return DiscreteGaussian{Sigma: *f.Sigma, Sensitivity: *f.Sensitivity}, nil
+	case "discrete_laplace":
+		return DiscreteLaplace{A: *f.NoiseParameter, Sensitivity: *f.Sensitivity}, nil
 	case "discrete_gaussian_sum":
-		sum := DiscreteGaussianSum{L2: f.L2.Rat, Sigma2: f.Sigma2.Rat, Shares: *f.Shares, Dim: *f.Dim}
-		return sum, sum.check() // small shares have an RDP curve but no rho
+		return DiscreteGaussianSum{L2: f.L2.Rat, Sigma2: f.Sigma2.Rat, Shares: *f.Shares, Dim: *f.Dim}, nil
+	case "skellam_sum":
+		return SkellamSum{L2: f.L2.Rat, Sigma2: f.Sigma2.Rat, Shares: *f.Shares, Dim: *f.Dim}, nil
 	case "tree_single_epoch":
-		e = TreeSingleEpoch{Z: *f.NoiseMultiplier, Steps: *f.Steps}
+		return TreeSingleEpoch{Z: *f.NoiseMultiplier, Steps: *f.Steps}, nil
+	case "toeplitz_mf":
+		return ToeplitzMF{Coefficients: *f.Coefficients, Rounds: *f.N, Participations: *f.MaxPart,
+			Separation: *f.MinSep, Z: *f.NoiseMultiplier}, nil
+	case "blt_mf":
+		return BLTMF{BLT: BLT{Theta: *f.Theta, Omega: *f.Omega}, Rounds: *f.N, Participations: *f.MaxPart,
+			Separation: *f.MinSep, Z: *f.NoiseMultiplier}, nil
+	case "poisson_sampled":
+		return PoissonSampled{Q: *f.Q, Event: inner}, nil
+	case "poisson_replaced_gaussian":
+		return PoissonReplaced{Q: *f.Q, Z: *f.NoiseMultiplier}, nil
+	case "truncated_poisson_gaussian":
+		return TruncatedPoisson{Q: *f.Q, Population: *f.N, Batch: *f.B, Z: *f.NoiseMultiplier}, nil
+	case "sampled_wor":
+		return SampledWithoutReplacement{Population: *f.N, Sample: *f.B, Event: inner}, nil
+	case "self_composed":
+		return SelfComposed{Event: inner, Count: *f.Count}, nil
 	case "composed":
 		parts := make([]Event, 0, len(*f.Events))
 		for _, raw := range *f.Events {
@@ -182,58 +191,81 @@ func (f eventForm) build(depth int) (Event, error) {
 			parts = append(parts, part)
 		}
 		return Composed{Events: parts}, nil
-	case "self_composed":
-		part, err := decodeEvent(f.Event, depth-1)
-		if err != nil {
-			return nil, err
-		}
-		if *f.Count < 0 || *f.Count > maxCount {
-			return nil, fmt.Errorf("%w: %d repetitions", ErrEvent, *f.Count)
-		}
-		return SelfComposed{Event: part, Count: *f.Count}, nil
 	}
-	_, err := e.rho() // in range?
-	return e, err
+	return nil, &UnknownEventError{Type: f.Type}
 }
 
 // EncodeEvent writes the JSON tree that DecodeEvent reads; equal events give
 // equal bytes.
 func EncodeEvent(e Event) ([]byte, error) {
-	var f eventForm
+	f, err := formOf(e)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(f)
+}
+
+func formOf(e Event) (eventForm, error) {
 	switch e := e.(type) {
 	case ZCDP:
-		f = eventForm{Type: "zcdp", Rho: &rational{e.Rho}}
+		return eventForm{Type: "zcdp", Rho: &rational{e.Rho}}, nil
 	case Gaussian:
-		f = eventForm{Type: "gaussian", NoiseMultiplier: &e.Z}
+		return eventForm{Type: "gaussian", NoiseMultiplier: &e.Z}, nil
 	case Laplace:
-		f = eventForm{Type: "laplace", NoiseMultiplier: &e.B}
+		return eventForm{Type: "laplace", NoiseMultiplier: &e.B}, nil
 	case PureDP:
-		f = eventForm{Type: "pure_dp", Epsilon: &e.Epsilon}
+		return eventForm{Type: "pure_dp", Epsilon: &e.Epsilon}, nil
+	case EpsilonDelta:
+		return eventForm{Type: "epsilon_delta", Epsilon: &e.Epsilon, Delta: &e.Delta}, nil
 	case DiscreteGaussian:
-		f = eventForm{Type: "discrete_gaussian", Sigma: &e.Sigma, Sensitivity: &e.Sensitivity}
+		return eventForm{Type: "discrete_gaussian", Sigma: &e.Sigma, Sensitivity: &e.Sensitivity}, nil
+	case DiscreteLaplace:
+		return eventForm{Type: "discrete_laplace", NoiseParameter: &e.A, Sensitivity: &e.Sensitivity}, nil
 	case DiscreteGaussianSum:
-		f = eventForm{Type: "discrete_gaussian_sum", L2: &rational{e.L2}, Sigma2: &rational{e.Sigma2},
-			Shares: &e.Shares, Dim: &e.Dim}
+		return eventForm{Type: "discrete_gaussian_sum", L2: &rational{e.L2}, Sigma2: &rational{e.Sigma2},
+			Shares: &e.Shares, Dim: &e.Dim}, nil
+	case SkellamSum:
+		return eventForm{Type: "skellam_sum", L2: &rational{e.L2}, Sigma2: &rational{e.Sigma2},
+			Shares: &e.Shares, Dim: &e.Dim}, nil
 	case TreeSingleEpoch:
-		f = eventForm{Type: "tree_single_epoch", NoiseMultiplier: &e.Z, Steps: &e.Steps}
+		return eventForm{Type: "tree_single_epoch", NoiseMultiplier: &e.Z, Steps: &e.Steps}, nil
+	case ToeplitzMF:
+		return eventForm{Type: "toeplitz_mf", Coefficients: listed(&e.Coefficients), N: &e.Rounds, MaxPart: &e.Participations,
+			MinSep: &e.Separation, NoiseMultiplier: &e.Z}, nil
+	case BLTMF:
+		return eventForm{Type: "blt_mf", Theta: listed(&e.BLT.Theta), Omega: listed(&e.BLT.Omega), N: &e.Rounds,
+			MaxPart: &e.Participations, MinSep: &e.Separation, NoiseMultiplier: &e.Z}, nil
+	case PoissonReplaced:
+		return eventForm{Type: "poisson_replaced_gaussian", Q: &e.Q, NoiseMultiplier: &e.Z}, nil
+	case TruncatedPoisson:
+		return eventForm{Type: "truncated_poisson_gaussian", Q: &e.Q, N: &e.Population, B: &e.Batch, NoiseMultiplier: &e.Z}, nil
+	case PoissonSampled:
+		raw, err := EncodeEvent(e.Event)
+		return eventForm{Type: "poisson_sampled", Q: &e.Q, Event: raw}, err
+	case SampledWithoutReplacement:
+		raw, err := EncodeEvent(e.Event)
+		return eventForm{Type: "sampled_wor", N: &e.Population, B: &e.Sample, Event: raw}, err
+	case SelfComposed:
+		raw, err := EncodeEvent(e.Event)
+		return eventForm{Type: "self_composed", Count: &e.Count, Event: raw}, err
 	case Composed:
 		parts := make([]json.RawMessage, 0, len(e.Events))
 		for _, part := range e.Events {
 			raw, err := EncodeEvent(part)
 			if err != nil {
-				return nil, err
+				return eventForm{}, err
 			}
 			parts = append(parts, raw)
 		}
-		f = eventForm{Type: "composed", Events: &parts}
-	case SelfComposed:
-		raw, err := EncodeEvent(e.Event)
-		if err != nil {
-			return nil, err
-		}
-		f = eventForm{Type: "self_composed", Count: &e.Count, Event: raw}
-	default:
-		return nil, fmt.Errorf("%w: %T has no JSON form", ErrEvent, e)
+		return eventForm{Type: "composed", Events: &parts}, nil
 	}
-	return json.Marshal(f)
+	return eventForm{}, fmt.Errorf("%w: %T has no JSON form", ErrEvent, e)
+}
+
+// listed makes an absent list an empty one.
+func listed(list *[]float64) *[]float64 {
+	if *list == nil {
+		return &[]float64{}
+	}
+	return list
 }

@@ -114,10 +114,18 @@ func (e Laplace) rdp(a float64) (float64, error) {
 	return (first + math.Log1p(math.Exp(second-first))) / (a - 1), nil
 }
 
-// Pure DP: at most epsilon at every order, and at most epsilon^2 a / 2.
+// Pure DP exactly: randomised response dominates it (Kairouz, Oh, Viswanath,
+// arXiv 1311.0776, Theorem 3.1), so with p = e^eps/(1 + e^eps)
+//
+//	log( p e^((a-1) eps) + (1-p) e^(-(a-1) eps) ) / (a-1)
+//
+// which is below both epsilon and epsilon^2 a/2.
 func (e PureDP) rdp(a float64) (float64, error) {
 	value, err := rhoCurve(e, a)
-	return min(value, e.Epsilon), err
+	if x := (a - 1) * e.Epsilon; err == nil && x > 1e-4 { // below, a/2 epsilon^2 is as good
+		value = min(value, (x+math.Log1p(math.Expm1(-2*x)/(1+math.Exp(e.Epsilon))))/(a-1))
+	}
+	return value, err
 }
 
 func (e Composed) rdp(a float64) (float64, error) {
