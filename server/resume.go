@@ -12,8 +12,9 @@ import (
 	"tutti/server/store"
 )
 
-func planRecord(p plan.Plan, signed plan.Signed) *ledger.Plan {
-	return &ledger.Plan{Task: p.Task, Round: p.Round, What: p.Kind.String(), Rho: p.Rho(), Bytes: signed.Bytes, Signature: signed.Signature}
+// planRecord is the log's record of a plan, for a task that has paid for a stream.
+func planRecord(p plan.Plan, signed plan.Signed, paid ledger.Digest) *ledger.Plan {
+	return &ledger.Plan{Task: p.Task, Round: p.Round, What: p.Kind.String(), Rho: p.Cost(paid), Stream: p.Stream(), Bytes: signed.Bytes, Signature: signed.Signature}
 }
 
 // resumeRound continues the round that an earlier process left. There is at most one.

@@ -27,6 +27,7 @@ type RoundSpec struct {
 	Block     plan.Digest      // transitions: blob of the chosen items
 	Window    plan.Window      // transitions
 	Training  plan.Training    // model
+	Central   *plan.Central    // nil: the devices add the noise; Index is the server's part
 	Collect   time.Duration    // how long uploads are taken at most
 }
 
@@ -128,7 +129,7 @@ func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
 	if s.cfg.Offline {
 		return ErrOffline
 	}
-	if err := s.checkBudget(ctx, spec.Mechanism.Rho()); err != nil {
+	if err := s.checkBudget(ctx, s.leastCost(spec)); err != nil {
 		return err
 	}
 	if have, err := s.st.Enrolled(ctx, s.cfg.Task); err != nil || have >= s.devicesWanted(spec) {
@@ -138,6 +139,17 @@ func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
 		return err
 	}
 	return s.awaitDevices(ctx, s.devicesWanted(spec))
+}
+
+// leastCost is what a round costs at least: of a stream, nothing if it is paid for.
+func (s *Server) leastCost(spec RoundSpec) *big.Rat {
+	switch {
+	case spec.Central == nil:
+		return spec.Mechanism.Rho()
+	case spec.Central.Noise == plan.CentralBLT:
+		return nil
+	}
+	return spec.Central.Rho()
 }
 
 // Resume waits for the round under way, or gives the opened sum of the one that waits to be published.
@@ -223,10 +235,6 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	case busy:
 		return nil, ErrUnfinished
 	}
-	rho := spec.Mechanism.Rho()
-	if err := s.checkBudget(ctx, rho); err != nil {
-		return nil, err
-	}
 	members, err := s.present(ctx)
 	if err != nil {
 		return nil, err
@@ -240,6 +248,11 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	now := s.cfg.Clock()
 	p, err := s.planOf(ctx, spec, members, now)
 	if err != nil {
+		return nil, err
+	}
+	paid := s.Ledger().Totals().Stream
+	rho := p.Cost(paid)
+	if err := s.checkBudget(ctx, rho); err != nil {
 		return nil, err
 	}
 	signed, err := plan.Sign(s.keys.Operator, p)
@@ -258,7 +271,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	first := a.groups[0]
 	first.stored = round.Durable{State: round.Created, Since: now}
 	row := store.Round{Key: key, Kind: p.Kind.String(), Durable: first.stored, Plan: signed}
-	if err := s.st.Begin(ctx, now, row, rho, planRecord(p, signed)); err != nil {
+	if err := s.st.Begin(ctx, now, row, rho, planRecord(p, signed, paid)); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	first.m, first.first = round.New(params, now)

@@ -85,7 +85,8 @@ type Plan struct {
 	Task      string
 	Round     uint64
 	What      string   // popularity, transitions, model
-	Rho       *big.Rat // what the round will cost; nil: noise is off, the cost is unbounded
+	Rho       *big.Rat // what the round will cost; nil: noise is off, the cost is unbounded; 0: its stream is paid for
+	Stream    Digest   // of correlated noise that the round belongs to, see plan.Stream; zero: none
 	Bytes     []byte   // canonical plan
 	Signature []byte   // operator's Ed25519 signature
 }
@@ -209,6 +210,7 @@ func (b *Plan) visit(f fields) {
 	f.number("round", &b.Round)
 	f.text("what", &b.What)
 	f.rational("rho", &b.Rho)
+	f.digest("stream", &b.Stream)
 	f.blob("plan", &b.Bytes)
 	f.blob("signature", &b.Signature)
 }

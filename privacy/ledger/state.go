@@ -70,12 +70,14 @@ type taskState struct {
 	planned   bool
 	head      Digest // newest model version
 	before    Digest // the one before it
+	stream    Digest // of correlated noise that was charged last; zero: none
 }
 
 type openPlan struct {
 	digest Digest
 	what   string
 	rho    *big.Rat
+	stream Digest
 }
 
 // Totals is what a task has spent so far.
@@ -85,6 +87,7 @@ type Totals struct {
 	Reserved  *big.Rat // rho of plans whose round has not ended
 	Unbounded bool     // a round ran without noise: no finite claim covers it
 	Head      Digest   // newest model version; zero: none
+	Stream    Digest   // of correlated noise that is paid for: later rounds of it cost nothing more; zero: none
 }
 
 // Task returns what a task has spent; false when the log has not opened it.
@@ -95,7 +98,7 @@ func (s *State) Task(name string) (Totals, bool) {
 	}
 	return Totals{
 		Budget: t.task.Budget, Spent: new(big.Rat).Set(t.spent), Reserved: new(big.Rat).Set(t.reserved),
-		Unbounded: t.unbounded, Head: t.head,
+		Unbounded: t.unbounded, Head: t.head, Stream: t.stream,
 	}, true
 }
 
@@ -200,18 +203,27 @@ func (t *taskState) plan(b *Plan) *Violation {
 	if t.planned && b.Round <= t.last {
 		return broken(FaultPlan, "round %d is not newer than round %d", b.Round, t.last)
 	}
-	if b.Rho != nil && b.Rho.Sign() == 0 {
-		return broken(FaultRho, "a round that costs nothing does not exist: without noise rho is absent")
+	if v := t.free(b); v != nil {
+		return v
 	}
 	if v := t.fits(b.Rho); v != nil {
 		return v
 	}
 	t.planned, t.last = true, b.Round
-	t.open[b.Round] = openPlan{b.Digest(), b.What, b.Rho}
+	t.open[b.Round] = openPlan{b.Digest(), b.What, b.Rho, b.Stream}
 	if b.Rho != nil {
 		t.reserved.Add(t.reserved, b.Rho)
 	}
 	return nil
+}
+
+// free is the rule of the paid stream: a round costs nothing only if it belongs to the stream of correlated noise that an
+// earlier round has paid for as a whole. Without noise, rho is absent.
+func (t *taskState) free(b *Plan) *Violation {
+	if b.Rho == nil || b.Rho.Sign() > 0 || b.Stream != (Digest{}) && b.Stream == t.stream {
+		return nil
+	}
+	return broken(FaultRho, "round %d costs nothing, and belongs to no stream that is paid for", b.Round)
 }
 
 // planOf finds the plan of a round that ends now.
@@ -265,6 +277,9 @@ func (t *taskState) round(b *Round) *Violation {
 		t.unbounded = true
 	} else {
 		t.spent.Add(t.spent, b.Rho)
+	}
+	if p.stream != (Digest{}) {
+		t.stream = p.stream
 	}
 	t.advance(b.After)
 	return nil

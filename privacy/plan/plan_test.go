@@ -351,6 +351,14 @@ func TestReasons(t *testing.T) {
 		{"too soon for the plan", ReasonSeparation, func(_ *Policy, p *Plan, st *State) { p.Separation, st.LastRound = 3, 3 }},
 		{"too soon for the person", ReasonSeparation, func(pol *Policy, _ *Plan, st *State) { pol.MinSeparation, st.LastRound = 3, 3 }},
 		{"the clock went back", ReasonClock, func(_ *Policy, _ *Plan, st *State) { st.Seen = st.Now + 1 }},
+		{"a stream of other noise midway", ReasonStream, func(pol *Policy, p *Plan, st *State) {
+			pol.AllowCentral = true
+			p.Central = blt(1)
+			before := *p
+			before.Round, before.Central = p.Round-1, blt(0)
+			st.Stream, st.StreamFirst = before.Stream(), before.StreamFirst()
+			p.Central.Z = "2"
+		}},
 		{"log check unknown", ReasonLogForked, func(_ *Policy, _ *Plan, st *State) { st.Log = 77 }},
 	}
 	seen := map[Reason]bool{Accepted: true}

@@ -60,6 +60,9 @@ type State struct {
 	BaseNumber uint64   // newest accepted model version; 0: none
 	Base       Digest   // its digest
 	Log        LogCheck
+
+	Stream      Digest // of correlated noise that the device has paid for last; zero: none
+	StreamFirst uint64 // its first round
 }
 
 // Open verifies a plan under the policy's operator key. Its only refusal is ReasonOperator.
@@ -199,7 +202,10 @@ func (p Policy) checkCost(pl Plan, st State) *Refusal {
 	if !deltaFits(pl.Delta, max(pl.Mechanism.NMax, p.Population, int(pl.Population.Size))) {
 		return refuse(ReasonDelta, "delta %s", pl.Delta)
 	}
-	rho := pl.Rho()
+	if s := pl.Stream(); s != (Digest{}) && st.Stream != (Digest{}) && s != st.Stream && pl.StreamFirst() == st.StreamFirst {
+		return refuse(ReasonStream, "round %d of the stream that began with round %d", pl.Round, st.StreamFirst)
+	}
+	rho := pl.Cost(st.Stream)
 	if p.MaxRhoRound == nil || rho.Cmp(p.MaxRhoRound) > 0 {
 		return refuse(ReasonRoundCost, "rho %s", rho.FloatString(6))
 	}

@@ -42,6 +42,7 @@ const (
 	ReasonSeparation             // too soon after the last round that the device was in
 	ReasonClock                  // the device's clock went back
 	ReasonNotLogged              // the plan is not proven to be in the log
+	ReasonStream                 // the noise over several rounds changes midway
 	reasonCount
 )
 
@@ -109,6 +110,7 @@ var reasons = [reasonCount]struct {
 	ReasonSeparation:      {"separation", "This device took part a short while ago and rests now. Another round will come.", RetryRound},
 	ReasonClock:           {"clock", "The clock of this device went back, so it cannot tell which rounds are over. Nothing was sent; please set the clock.", RetryRound},
 	ReasonNotLogged:       {"not_logged", "The server does not prove that this round stands in its public log. Nothing was sent.", RetryAlarm},
+	ReasonStream:          {"stream", "The operator changed, midway, how several rounds hide people together. Nothing was sent.", RetryAlarm},
 	ReasonLogForked:       {"log_forked", "The public log contradicts what this device saw earlier. Nothing was sent; please tell the auditor.", RetryAlarm},
 }
 
