@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"tutti/aggregation"
+	"tutti/aggregation/mask"
 	"tutti/privacy/audit"
 	"tutti/privacy/mechanism"
 )
@@ -162,7 +163,9 @@ func (o Options) beyondBound(norm int64) (beyond, error) {
 			return out, err
 		}
 		if i == devices-1 {
-			r.shift(up, r.devices[i])
+			if err := r.shift(up, r.devices[i]); err != nil {
+				return out, err
+			}
 		}
 		if err := r.accept(up); err != nil {
 			if !errors.Is(err, aggregation.ErrNorm) {
@@ -188,20 +191,22 @@ func (o Options) beyondBound(norm int64) (beyond, error) {
 
 // shift adds half of what the sum may hold to coordinate 0 of a masked vector, and signs the upload again as its device can
 // (the label is that of the aggregation's specification).
-func (r *secureRound) shift(up *aggregation.Upload, device ed25519.PrivateKey) {
+func (r *secureRound) shift(up *aggregation.Upload, device ed25519.PrivateKey) error {
 	p := r.cfg.Params()
-	width := p.WordBits()
-	sumBits := 1
-	for int64(p.NMax())*p.Bound() > 1<<(sumBits-1)-1 {
-		sumBits++
+	ring, err := mask.Choose(mask.Standard, p.Dim(), p.NMax(), p.Bound())
+	if err != nil {
+		return err
 	}
-	add := uint64(int64(p.NMax())*p.Bound()/2) << (width - sumBits) // one unit of the sum is P/T
+	units := float64(int64(p.NMax()) * p.Bound() / 2)
+	width, delta := p.WordBits(), float64(ring.Q>>ring.LogT) // a unit of the sum is Delta*P/q on the wire
+	add := uint64(math.Round(units * delta / float64(ring.Q) * math.Ldexp(1, width)))
 	first := binary.LittleEndian.Uint64(up.Vector)
-	mask := uint64(1)<<width - 1
-	binary.LittleEndian.PutUint64(up.Vector, first&^mask|(first+add)&mask)
+	low := uint64(1)<<width - 1
+	binary.LittleEndian.PutUint64(up.Vector, first&^low|(first+add)&low)
 	up.Header.VecHash = aggregation.HashVector(up.Vector)
 	digest := up.Header.Digest()
 	up.Header.Signature = ed25519.Sign(device, append([]byte("tutti/agg/v1/upload\x00"), digest[:]...))
+	return nil
 }
 
 // wrapped is how wrong the sum of ten full coordinates is in 16 bits, in bounds: arithmetic modulo a power of two that is

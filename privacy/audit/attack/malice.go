@@ -54,7 +54,7 @@ func whoAsks() []malice {
 				}
 			})},
 		{"a committee of four", plan.ReasonCommittee,
-			changed(func(_ *planWorld, p *plan.Plan) { p.Committee = p.Committee[:4] }),
+			changed(func(_ *planWorld, p *plan.Plan) { p.Committee, p.Packing = p.Committee[:4], 1 }),
 			policy(func(p *plan.Policy) { p.MinMembers = 1 })},
 		{"a population of few", plan.ReasonSmallPopulation,
 			func(w *planWorld, p *plan.Plan, _ *plan.State) (err error) {
