@@ -78,6 +78,7 @@ func TestFloors(t *testing.T) {
 		"privacy/plan":       {"privacy/mechanism", "privacy/accounting", "aggregation"},
 		"privacy/ledger":     {"privacy/mechanism", "privacy/accounting"},
 		"privacy/telemetry":  {"privacy/accounting", "privacy/ledger"},
+		"privacy/central":    {"privacy/accounting"},
 		"privacy/report":     {"privacy"},
 		"server/api":         {},
 		"server":             {"model", "privacy", "aggregation", "server"},
@@ -118,7 +119,7 @@ func TestPureAndShells(t *testing.T) {
 		"database/sql":                           {"server/store", "server/committee"},
 		"gorgonia.org/gorgonia":                  {"model/graph"},
 		"gorgonia.org/tensor":                    {"model/graph"},
-		"github.com/google/differential-privacy": {"privacy/telemetry"},
+		"github.com/google/differential-privacy": {"privacy/telemetry", "privacy/central"},
 		"github.com/tuneinsight/lattigo":         {"aggregation", "examples"},
 	}
 	for path, p := range list(t) {
