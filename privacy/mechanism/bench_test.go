@@ -50,26 +50,28 @@ func BenchmarkDecodeSum(b *testing.B) {
 	}
 }
 
-// BenchmarkGaussian is the price of one noise share, per coordinate.
-func BenchmarkGaussian(b *testing.B) {
-	for _, sigma := range []int64{4, 100, 1000, 2000, 20000} {
-		g, err := newGaussian(big.NewRat(sigma*sigma, 1))
-		if err != nil {
-			b.Fatal(err)
-		}
-		y := make([]int32, 1<<16)
-		scratch := make([]byte, scratchBytes)
-		s, err := newStream(rand.Reader)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(fmt.Sprintf("sigma=%d", sigma), func(b *testing.B) {
-			for b.Loop() {
-				clear(y)
-				g.addTo(y, s, scratch)
+// BenchmarkNoise is the price of one noise share, per coordinate.
+func BenchmarkNoise(b *testing.B) {
+	for _, kind := range []NoiseKind{DiscreteGaussian, Skellam} {
+		for _, sigma := range []int64{4, 30, 300, 2000} {
+			g, err := newSampler(kind, big.NewRat(sigma*sigma, 1))
+			if err != nil {
+				continue // Skellam begins at 16
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(y)), "ns/sample")
-		})
+			y := make([]int32, 1<<16)
+			scratch := make([]byte, scratchBytes)
+			s, err := newStream(rand.Reader)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("%v/sigma=%d", kind, sigma), func(b *testing.B) {
+				for b.Loop() {
+					clear(y)
+					g.addTo(y, s, scratch)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(y)), "ns/sample")
+			})
+		}
 	}
 }
 

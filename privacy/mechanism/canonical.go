@@ -11,8 +11,9 @@ import (
 // Canonical form of Params: domain string, version byte, then the fields in
 // the order of the struct. Integers are 8 bytes big-endian; strings and byte
 // strings have a 4-byte length; Clip and Z are decimals in Go's shortest 'g'
-// form. The last two bytes are the noise (0 off, 1 discrete Gaussian) and
-// whether the vector is unmetered (0 or 1). Version 1 lacked the last byte.
+// form. The last two bytes are the noise (0 off, 1 discrete Gaussian, 2 Skellam)
+// and whether the vector is unmetered (0 or 1). Version 1 had neither Skellam
+// nor the last byte.
 const (
 	paramsDomain  = "tutti/mechanism/params"
 	paramsVersion = 2
@@ -33,7 +34,11 @@ func (p Params) AppendCanonical(b []byte) []byte {
 	b = appendInts(b, uint64(p.L2Bound), p.Sigma2.Num, p.Sigma2.Den, uint64(p.InputBound))
 	b = appendText(b, formatDecimal(p.Z))
 	b = appendInts(b, uint64(p.NMin), uint64(p.NMax), uint64(p.Colluders), uint64(p.SumLimit))
-	return append(b, flag(p.Noise), flag(p.Unmetered))
+	noise := byte(0)
+	if p.Noise {
+		noise = 1 + byte(p.Kind)
+	}
+	return append(b, noise, flag(p.Unmetered))
 }
 
 func flag(set bool) byte {
@@ -76,7 +81,11 @@ func ParseParams(b []byte) (Params, error) {
 	p.Z = r.decimal()
 	p.NMin, p.NMax, p.Colluders = r.int(), r.int(), r.int()
 	p.SumLimit = r.int64()
-	p.Noise, p.Unmetered = r.flag(), r.flag()
+	if noise := r.byte(); noise > 0 {
+		p.Noise, p.Kind = true, NoiseKind(noise-1)
+		r.failed = r.failed || p.Kind > Skellam
+	}
+	p.Unmetered = r.flag()
 	if r.failed || len(r.rest) != 0 {
 		return Params{}, fmt.Errorf("%w: short, long or out of range", errCanonical)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 )
 
 // roundingVariance is the mean variance of a stochastic rounding whose
@@ -31,7 +32,7 @@ var ErrMismatch = errors.New("mechanism: the vector does not fit the plan's para
 type Codec struct {
 	params  Params
 	signs   []byte    // public, one bit per padded coordinate, 1 means minus
-	noise   *gaussian // nil when noise is off
+	noise   sampler   // nil when noise is off
 	block   []float64 // one block, in the clear
 	values  []int32   // D, the vector being encoded
 	scratch []byte    // key stream
@@ -52,13 +53,26 @@ func NewCodec(p Params) (*Codec, error) {
 		scratch: make([]byte, scratchBytes),
 	}
 	if p.Noise {
-		noise, err := newGaussian(p.Sigma2.Rat())
+		noise, err := newSampler(p.Kind, p.Sigma2.Rat())
 		if err != nil {
 			return nil, err
 		}
 		c.noise = noise
 	}
 	return c, nil
+}
+
+// sampler adds one fresh noise sample to each y, taking randomness from s
+// through scratch.
+type sampler interface {
+	addTo(y []int32, s keystream, scratch []byte)
+}
+
+func newSampler(kind NoiseKind, sigma2 *big.Rat) (sampler, error) {
+	if kind == Skellam {
+		return newSkellam(sigma2)
+	}
+	return newGaussian(sigma2)
 }
 
 // Params returns the parameters that the codec was built from.

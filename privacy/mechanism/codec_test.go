@@ -366,7 +366,7 @@ func TestEncodeKnownAnswer(t *testing.T) {
 		noise bool
 		want  string
 	}{
-		{true, "[-3610 -2441 -199 -1741] 5b4d61800dd3a229"},
+		{true, "[1645 -1586 -3079 2183] 0a5284d75d8243d8"},
 		{false, "[-88064 -309248 116736 -71680] 242dbc557c01a1da"},
 	} {
 		l.Noise = test.noise

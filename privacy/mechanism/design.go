@@ -20,18 +20,19 @@ const (
 
 // Literal is the open form of Params: what a planner wishes for.
 type Literal struct {
-	Dim       int      // d, length of the update
-	Clip      float64  // c, L2 clip in the update's own units
-	NMin      int      // least number of devices in an opened sum
-	NMax      int      // largest number of devices in a sum
-	Colluders int      // t_c, devices whose noise does not count
-	Z         float64  // noise multiplier of the honest sum relative to B, or
-	Rho       *big.Rat // zCDP per participation: exactly one of both when Noise is on
-	SumLimit  int64    // largest absolute sum that the aggregation carries; 0 means 2^29 - 1
-	Pad       int      // least padding; 0 means 32768 with noise on a metered vector, else none
-	Signs     [32]byte // public seed of the rotation
-	Noise     bool     // false: privacy visibly off
-	Unmetered bool     // true: Pad may be 0 with noise; for small vectors beside a metered one
+	Dim       int       // d, length of the update
+	Clip      float64   // c, L2 clip in the update's own units
+	NMin      int       // least number of devices in an opened sum
+	NMax      int       // largest number of devices in a sum
+	Colluders int       // t_c, devices whose noise does not count
+	Z         float64   // noise multiplier of the honest sum relative to B, or
+	Rho       *big.Rat  // zCDP per participation: exactly one of both when Noise is on
+	SumLimit  int64     // largest absolute sum that the aggregation carries; 0 means 2^29 - 1
+	Pad       int       // least padding; 0 means 32768 with noise on a metered vector, else none
+	Signs     [32]byte  // public seed of the rotation
+	Noise     bool      // false: privacy visibly off
+	Kind      NoiseKind // law of the noise shares
+	Unmetered bool      // true: Pad may be 0 with noise; for small vectors beside a metered one
 }
 
 // Design chooses block, scale, bounds and noise share for l and returns
@@ -45,7 +46,7 @@ type Literal struct {
 // value does not fit in 64 bits it is rounded up.
 func Design(l Literal) (Params, error) {
 	p := Params{
-		Dim: l.Dim, Clip: l.Clip, Signs: l.Signs, Noise: l.Noise, Unmetered: l.Unmetered,
+		Dim: l.Dim, Clip: l.Clip, Signs: l.Signs, Noise: l.Noise, Kind: l.Kind, Unmetered: l.Unmetered,
 		NMin: l.NMin, NMax: l.NMax, Colluders: l.Colluders, SumLimit: l.SumLimit,
 		Sigma2: Rational{0, 1},
 	}
@@ -62,7 +63,7 @@ func Design(l Literal) (Params, error) {
 	if err != nil {
 		return Params{}, err
 	}
-	if err := p.chooseScale(share); err != nil {
+	if err := p.chooseScale(wish{share, l.Rho}); err != nil {
 		return Params{}, err
 	}
 	if p.Noise {
@@ -125,24 +126,31 @@ func (l Literal) shareOfSquare() (*big.Rat, error) {
 	return z.Quo(z.Mul(z, z), honest), nil
 }
 
+// wish is what the noise is designed for.
+type wish struct {
+	share *big.Rat // (sigma/B)^2 of one share under the discrete Gaussian
+	rho   *big.Rat // nil where a multiplier was asked for
+}
+
 // chooseScale sets ClipGrid and what follows from it.
-func (p *Params) chooseScale(share *big.Rat) error {
+func (p *Params) chooseScale(w wish) error {
 	least, finest := int64(1), int64(finestExact)
 	if p.Noise {
-		ratio, _ := share.Float64() // (sigma/B)^2
+		lowest, _ := p.Kind.sigmas()
+		ratio, _ := w.share.Float64() // (sigma/B)^2
 		perSigma := math.Sqrt(ratio)
-		least = max(MinClipGrid, int64(min(MinSigma/perSigma, maxClipGrid))+1)
+		least = max(MinClipGrid, int64(min(float64(lowest)/perSigma, maxClipGrid))+1)
 		aim := int64(min(sigmaAim/perSigma, maxClipGrid)) - 2
 		finest = max(least, min(aim, usefulGrid(p.PaddedDim)))
 	}
-	p.setGrid(least, share)
+	p.setGrid(least, w)
 	if p.checkInput() != nil {
 		return broken(RuleSumLimit, "even a clip of %d grid units lets %d devices of up to %d each exceed %d: "+
 			"lower n_max (shards), the noise or raise the aggregation's limit", least, p.NMax, p.InputBound, p.SumLimit)
 	}
 	for low, high := least, finest; low < high; { // largest grid that the sum carries
 		middle := low + (high-low+1)/2
-		if p.setGrid(middle, share); p.checkInput() == nil {
+		if p.setGrid(middle, w); p.checkInput() == nil {
 			low = middle
 		} else {
 			high = middle - 1
@@ -152,7 +160,7 @@ func (p *Params) chooseScale(share *big.Rat) error {
 	if even := finest &^ (1<<10 - 1); even >= least {
 		finest = even // round numbers are easier to read in a plan
 	}
-	p.setGrid(finest, share)
+	p.setGrid(finest, w)
 	return nil
 }
 
@@ -165,13 +173,18 @@ func usefulGrid(padded int) int64 {
 // setGrid sets the clip in grid units and the bounds and noise that follow.
 // B is one above the formula, whose floor would make a full-length vector
 // redraw its rounding up to five times.
-func (p *Params) setGrid(grid int64, share *big.Rat) {
+func (p *Params) setGrid(grid int64, w wish) {
 	p.ClipGrid = grid
 	p.L2Bound = l2Bound(grid, p.PaddedDim) + 1
 	p.Sigma2 = Rational{0, 1}
 	if p.Noise {
 		square := new(big.Rat).SetInt64(p.L2Bound)
-		p.Sigma2 = roundUp(square.Mul(square.Mul(square, square), share))
+		p.Sigma2 = roundUp(square.Mul(square.Mul(square, square), w.share))
+		if p.Kind == Skellam && w.rho != nil {
+			// every term of skellamRho falls at least as 1/sigma^2
+			more := new(big.Rat).Quo(p.Rho(), w.rho)
+			p.Sigma2 = roundUp(more.Mul(more, p.Sigma2.Rat()))
+		}
 	}
 	p.InputBound = p.L2Bound + tailBound(p.Sigma2.Rat())
 }

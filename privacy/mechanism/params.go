@@ -9,21 +9,43 @@ import (
 // Limits that every Params obeys. They keep each product below in int64 and
 // every allocation bounded.
 const (
-	MaxDim      = 1 << 24 // largest padded dimension
-	MaxBlock    = 1 << 16 // largest Hadamard block
-	MaxCohort   = 1 << 20 // largest NMax
-	MaxSumLimit = 1 << 36 // largest SumLimit: a decoded block stays exact in float64
-	MaxInput    = 1 << 30 // largest InputBound: values are int32
-	MinMeterPad = 1 << 15 // least padding when noise is on, unless unmetered (noise meter)
-	MinClipGrid = 1 << 13 // least clip in grid units when noise is on
-	MinSigma    = 4       // least share sigma in grid units: tau < 1e-60
-	MaxSigma    = 1 << 16 // largest share sigma that the sampler serves
-	tailNum     = 133     // the share's tail is cut at 13.3 sigma
-	tailDen     = 10
-	maxClip     = 1e9
-	minClip     = 1e-9
-	maxClipGrid = 1 << 28
+	MaxDim          = 1 << 24 // largest padded dimension
+	MaxBlock        = 1 << 16 // largest Hadamard block
+	MaxCohort       = 1 << 20 // largest NMax
+	MaxSumLimit     = 1 << 36 // largest SumLimit: a decoded block stays exact in float64
+	MaxInput        = 1 << 30 // largest InputBound: values are int32
+	MinMeterPad     = 1 << 15 // least padding when noise is on, unless unmetered (noise meter)
+	MinClipGrid     = 1 << 13 // least clip in grid units when noise is on
+	MinSigma        = 4       // least share sigma in grid units: tau < 1e-60
+	MaxSigma        = 1 << 16 // largest share sigma that the sampler serves
+	MinSkellamSigma = 16      // the same for Skellam shares: their tails are heavier,
+	MaxSkellamSigma = 2400    // and their table holds every value
+	tailNum         = 133     // the share's tail is cut at 13.3 sigma
+	tailDen         = 10
+	maxClip         = 1e9
+	minClip         = 1e-9
+	maxClipGrid     = 1 << 28
 )
+
+// NoiseKind is the law of a device's noise share.
+type NoiseKind uint8
+
+// The kinds. The zero value is the default.
+const (
+	DiscreteGaussian NoiseKind = iota
+	Skellam                    // closed under sums, but dearer: see Params.Rho and SECURITY.md
+)
+
+// String is the kind's name in plans, records and reports.
+func (k NoiseKind) String() string {
+	switch k {
+	case DiscreteGaussian:
+		return "discrete-gaussian"
+	case Skellam:
+		return "skellam"
+	}
+	return fmt.Sprintf("noise(%d)", uint8(k))
+}
 
 // Rational is a non-negative exact fraction in lowest terms (Den >= 1).
 type Rational struct {
@@ -69,8 +91,9 @@ type Params struct {
 	Colluders int   // t_c: devices whose noise the claim does not count
 	SumLimit  int64 // largest absolute value the aggregation can carry per coordinate
 
-	Noise     bool // false: privacy visibly off, Sigma2 = 0, no claim
-	Unmetered bool // true: no padding is demanded and DecodeSum reads no noise meter; for small vectors beside a metered one
+	Noise     bool      // false: privacy visibly off, Sigma2 = 0, no claim
+	Kind      NoiseKind // law of the noise share
+	Unmetered bool      // true: no padding is demanded and DecodeSum reads no noise meter; for small vectors beside a metered one
 }
 
 // Pad returns the number of coordinates that carry noise only.
@@ -87,17 +110,21 @@ func (p Params) Sigma() float64 { return math.Sqrt(p.Sigma2.Float64()) }
 
 // Rho returns what one participation costs, in zCDP under zero-out
 // adjacency: B^2 / (2 (n_min - t_c) sigma^2), exactly (arXiv 2102.06387,
-// Theorem 1 with tau = 0, which MinSigma guarantees). It is nil when noise
-// is off: there is no finite claim.
+// Theorem 1 with tau = 0, which MinSigma guarantees); for Skellam noise
+// somewhat more, see skellamRho. It is nil when noise is off: there is no
+// finite claim.
 func (p Params) Rho() *big.Rat {
 	honest := int64(p.NMin) - int64(p.Colluders)
 	if !p.Noise || honest < 1 || p.Sigma2.Num == 0 {
 		return nil
 	}
-	b2 := new(big.Int).Mul(big.NewInt(p.L2Bound), big.NewInt(p.L2Bound))
-	rho := new(big.Rat).SetInt(b2)
-	denominator := new(big.Rat).Mul(p.Sigma2.Rat(), new(big.Rat).SetInt64(2*honest))
-	return rho.Quo(rho, denominator)
+	mu := new(big.Rat).Mul(p.Sigma2.Rat(), new(big.Rat).SetInt64(honest))
+	if p.Kind == Skellam {
+		return skellamRho(p.L2Bound, p.PaddedDim, mu)
+	}
+	square := new(big.Rat).SetInt64(p.L2Bound)
+	square.Mul(square, square)
+	return square.Quo(square, mu.Add(mu, mu))
 }
 
 // NoiseOnSum returns the standard deviation of the noise in each coordinate

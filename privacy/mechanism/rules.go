@@ -20,7 +20,7 @@ const (
 	RuleCohort     Rule = "cohort"      // 1 <= n_min <= n_max, 0 <= t_c < n_min
 	RuleL2Bound    Rule = "l2-bound"    // B >= formula 2.2(4)
 	RuleNoise      Rule = "noise"       // noise off means no variance and no claim; on means both
-	RuleSigma      Rule = "sigma"       // 4 <= sigma <= 2^16 grid units
+	RuleSigma      Rule = "sigma"       // 4 <= sigma <= 2^16 grid units; Skellam 16 to 2400
 	RuleNoiseShare Rule = "noise-share" // sigma^2 (n_min - t_c) >= (z B)^2
 	RuleInputBound Rule = "input-bound" // M = B + ceil(13.3 sigma) <= 2^30
 	RuleSumLimit   Rule = "sum-limit"   // n_max M <= the aggregation's limit <= 2^36
@@ -100,6 +100,9 @@ func (p Params) checkL2Bound() error {
 }
 
 func (p Params) checkNoise() error {
+	if p.Kind > Skellam || p.Kind != DiscreteGaussian && !p.Noise {
+		return broken(RuleNoise, "a noise kind of %v", p.Kind)
+	}
 	if !p.Noise {
 		if p.Sigma2 != (Rational{0, 1}) || p.Z != 0 {
 			return broken(RuleNoise, "noise is off but a variance of %v or a multiplier of %g is stated", p.Sigma2, p.Z)
@@ -114,8 +117,9 @@ func (p Params) checkNoise() error {
 		return broken(RuleNoise, "a noise multiplier of %g is not positive", p.Z)
 	}
 	sigma2 := s.Rat()
-	if sigma2.Cmp(big.NewRat(MinSigma*MinSigma, 1)) < 0 || sigma2.Cmp(big.NewRat(MaxSigma*MaxSigma, 1)) > 0 {
-		return broken(RuleSigma, "a share sigma of %.4g grid units is outside [%d, %d]", p.Sigma(), MinSigma, MaxSigma)
+	low, high := p.Kind.sigmas()
+	if sigma2.Cmp(big.NewRat(low*low, 1)) < 0 || sigma2.Cmp(big.NewRat(high*high, 1)) > 0 {
+		return broken(RuleSigma, "a %v share sigma of %.4g grid units is outside [%d, %d]", p.Kind, p.Sigma(), low, high)
 	}
 	have := new(big.Rat).Mul(sigma2, new(big.Rat).SetInt64(int64(p.NMin-p.Colluders)))
 	want := new(big.Rat).Mul(decimal(p.Z), new(big.Rat).SetInt64(p.L2Bound))
@@ -124,6 +128,14 @@ func (p Params) checkNoise() error {
 			p.NMin-p.Colluders, s, p.Z, p.L2Bound)
 	}
 	return nil
+}
+
+// sigmas returns the range of share sigmas that the kind's sampler serves.
+func (k NoiseKind) sigmas() (low, high int64) {
+	if k == Skellam {
+		return MinSkellamSigma, MaxSkellamSigma
+	}
+	return MinSigma, MaxSigma
 }
 
 func (p Params) checkInput() error {

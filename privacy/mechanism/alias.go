@@ -1,13 +1,9 @@
 package mechanism
 
 import (
-	"math/big"
 	"math/bits"
+	"slices"
 )
-
-// floatPrec is the precision of the tables' arithmetic: 2^13 steps of a
-// recurrence lose below 30 of its bits, 127 are needed.
-const floatPrec = 256
 
 // aliasTable draws |x| by Walker's alias method (in the form of Vose, IEEE
 // Trans. Softw. Eng. 17(9), 1991) with thresholds of 127-b bits, so that
@@ -70,9 +66,9 @@ func (a uint128) less(b uint128) bool {
 	return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo
 }
 
-// newAliasTable builds the table of 2^b entries for N_Z(0, sigma2).
-func newAliasTable(sigma2 *big.Rat, b uint) *aliasTable {
-	weights := magnitudeWeights(sigma2, 1<<b)
+// newAliasTable builds the table of 2^b weights, which sum to 2^127.
+func newAliasTable(weights []uint128, b uint) *aliasTable {
+	weights = slices.Clone(weights)
 	capacity := uint128{hi: 1 << (63 - b)} // 2^127 / 2^b
 	t := &aliasTable{bits: b, entries: make([]uint64, len(weights)), low: make([]uint64, len(weights))}
 	set := func(j int, threshold uint128, alias int) {
@@ -104,48 +100,4 @@ func newAliasTable(sigma2 *big.Rat, b uint) *aliasTable {
 		set(j, capacity, j)
 	}
 	return t
-}
-
-// magnitudeWeights returns P[|X| = m] for m in [0, n) as integers that sum to
-// exactly 2^127; what rounding down loses (below n units) goes to m = 0.
-func magnitudeWeights(sigma2 *big.Rat, n int) []uint128 {
-	float := func() *big.Float { return new(big.Float).SetPrec(floatPrec) }
-	// rho(m) = q^(m^2) with q = exp(-1/(2 sigma2)); rho(m+1) = rho(m) q^(2m+1)
-	q := expNegative(new(big.Rat).Inv(new(big.Rat).Add(sigma2, sigma2)))
-	step, ratio, rho := float().Set(q), float().Mul(q, q), float().SetInt64(1)
-	density := make([]*big.Float, n)
-	total := float()
-	for m := range density {
-		density[m] = float().Set(rho)
-		if m > 0 {
-			density[m].Add(density[m], rho) // both signs
-		}
-		total.Add(total, density[m])
-		rho.Mul(rho, step)
-		step.Mul(step, ratio)
-	}
-	unit := float().Quo(float().SetMantExp(float().SetInt64(1), 127), total)
-	weights := make([]uint128, n)
-	left := uint128{hi: 1 << 63}
-	lower := new(big.Int).SetUint64(^uint64(0))
-	for m, p := range density {
-		w, _ := p.Mul(p, unit).Int(nil)
-		weights[m] = uint128{hi: new(big.Int).Rsh(w, 64).Uint64(), lo: new(big.Int).And(w, lower).Uint64()}
-		left = left.sub(weights[m])
-	}
-	weights[0] = weights[0].add(left)
-	return weights
-}
-
-// expNegative returns exp(-x) for 0 <= x <= 1 by its Taylor series.
-func expNegative(x *big.Rat) *big.Float {
-	arg := new(big.Float).SetPrec(floatPrec).SetRat(x)
-	sum := new(big.Float).SetPrec(floatPrec).SetInt64(1)
-	term := new(big.Float).SetPrec(floatPrec).SetInt64(1)
-	for i := int64(1); i <= 64; i++ { // 1/64! < 2^-295
-		term.Mul(term, arg)
-		term.Quo(term, new(big.Float).SetPrec(floatPrec).SetInt64(-i))
-		sum.Add(sum, term)
-	}
-	return sum
 }
