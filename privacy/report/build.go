@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"tutti/privacy/audit"
 	"tutti/privacy/ledger"
 )
 
@@ -17,8 +18,9 @@ type Input struct {
 	Run         Run
 	Setting     Setting
 	Utility     []Utility
-	Limitations []string // the operator's own, behind the fixed ones
-	Command     string   // how to verify; "": the default
+	Sections    []audit.Section // of audits and attacks
+	Limitations []string        // the operator's own, behind the fixed ones
+	Command     string          // how to verify; "": the default
 }
 
 // Build makes the report, unsigned. It refuses, with a *Failure, to report what Verify would not accept; alarms of the
@@ -38,12 +40,16 @@ func Build(in Input) (*Report, error) {
 	if bad := checkUtility(in.Utility); bad != nil {
 		return nil, bad
 	}
+	audits, attacks, bad := sortSections(in.Sections)
+	if bad != nil {
+		return nil, bad
+	}
 	origin, _, _ := strings.Cut(string(in.Checkpoint), "\n")
 	if bad := checkCheckpoint(in.Checkpoint, origin, f.task.Operator, log); bad != nil {
 		return nil, bad
 	}
 	r := &Report{
-		Schema: Schema, Run: in.Run, Setting: in.Setting, Utility: append([]Utility{}, in.Utility...),
+		Schema: Schema, Run: in.Run, Setting: in.Setting, Utility: append([]Utility{}, in.Utility...), Audits: audits, Attacks: attacks,
 		Transparency: Transparency{Origin: origin, Checkpoint: string(in.Checkpoint)},
 		Reproduce:    Reproduce{Command: in.Command, SeedPolicy: seedPolicy, Replay: replay},
 	}
@@ -59,7 +65,8 @@ func Build(in Input) (*Report, error) {
 
 // check runs every check of the records but the meter's alarms.
 func (f *facts) check() *Failure {
-	for _, step := range []func() *Failure{f.checkMechanisms, f.checkCohorts, f.checkTelemetry, f.checkBudget} {
+	budget := func() *Failure { return f.checkBudget(f.accounts()) }
+	for _, step := range []func() *Failure{f.checkMechanisms, f.checkCohorts, f.checkTelemetry, budget} {
 		if bad := step(); bad != nil {
 			return bad
 		}
@@ -90,10 +97,8 @@ func checkCheckpoint(note []byte, origin string, operator []byte, log *ledger.Lo
 // derive fills in every part of the report that follows from the records and the declared setting.
 func derive(r *Report, f *facts, log *ledger.Log) *Failure {
 	r.Task = Task{f.task.Task, f.task.Purpose, f.task.Unit, f.task.Adjacency, f.task.Delta, rational(f.task.Budget)}
-	r.Privacy = PrivacyOn
-	if f.off() {
-		r.Privacy = PrivacyOff
-	}
+	r.Privacy = f.privacy()
+	sums := f.accounts()
 	readings, bad := f.readMeters()
 	if bad != nil {
 		return bad
@@ -102,18 +107,20 @@ func derive(r *Report, f *facts, log *ledger.Log) *Failure {
 	r.Security = f.security(r.Setting)
 	r.Dropout = f.dropout()
 	r.Accounting = f.accounting()
-	if r.Rounds, bad = f.roundRows(readings); bad != nil {
+	if r.Rounds, bad = f.roundRows(readings, sums.first()); bad != nil {
 		return bad
 	}
 	r.Abandoned = f.abandonRows()
 	r.Telemetry = f.telemetryRows()
+	r.Metrics = f.metricRows()
 	r.NotCovered = notCovered()
 	r.Assumptions = assumptions(r.Setting, r.Security, f.colluders())
 	r.Limitations = limitations(r.Setting, r, f.mostGroups())
 	r.Alarms = f.alarms(r)
-	if r.Claims, bad = f.claims(r); bad != nil {
+	if r.Claims, bad = f.claims(r, sums); bad != nil {
 		return bad
 	}
+	f.describe(r)
 	root, err := ledger.Root(log.Size(), log.Hashes)
 	if err != nil {
 		return fail(ReasonTree, "%v", err)

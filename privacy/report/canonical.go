@@ -15,7 +15,7 @@ import (
 const MaxBytes = 64 << 20
 
 // signatureDomain separates a report's signature from every other use of the operator's key.
-const signatureDomain = "tutti/report/v1/signature\x00"
+const signatureDomain = "tutti/report/v2/signature\x00"
 
 // canonical is the report in RFC 8785 form: sorted names, no white space, no floats. Go's encoder and the RFC spell two
 // characters differently, U+2028 and U+2029, so text that holds them is refused.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strconv"
 
-	"tutti/privacy/accounting"
+	"tutti/privacy/audit"
 	"tutti/privacy/ledger"
 )
 
@@ -106,29 +106,34 @@ func (f *facts) dropout() Dropout {
 func (f *facts) accounting() Accounting {
 	total := f.total()
 	out := Accounting{Formula: formula, Rho: total.String(), Spent: []Spent{}}
-	sums := map[string]*big.Rat{}
+	sums := map[string]*adder{}
 	at := map[string]int{}
 	for _, c := range f.charges {
 		if c.rho == nil {
 			continue
 		}
 		if sums[c.what] == nil {
-			sums[c.what], at[c.what] = new(big.Rat), len(out.Spent)
+			sums[c.what], at[c.what] = new(adder), len(out.Spent)
 			out.Spent = append(out.Spent, Spent{What: c.what})
 		}
-		sums[c.what].Add(sums[c.what], c.rho)
+		sums[c.what].add(c.rho)
 		out.Spent[at[c.what]].Releases++
 	}
 	for i := range out.Spent {
 		s := &out.Spent[i]
-		s.Rho = sums[s.What].String()
-		s.Share = new(big.Rat).Quo(sums[s.What], total).FloatString(4)
+		rho := sums[s.What].rat()
+		s.Rho = rho.String()
+		s.Share = "0.0000"
+		if total.Sign() > 0 {
+			s.Share = new(big.Rat).Quo(rho, total).FloatString(4)
+		}
 	}
 	return out
 }
 
-// roundRows is the table of rounds with the running total beside each.
-func (f *facts) roundRows(readings []meterReading) ([]Round, *Failure) {
+// roundRows is the table of rounds with the running total beside each: what the dearest device had spent by then, the
+// statements so far included, in the view of the first claim.
+func (f *facts) roundRows(readings []meterReading, a account) ([]Round, *Failure) {
 	d, bad := delta(f)
 	if bad != nil {
 		return nil, bad
@@ -137,29 +142,34 @@ func (f *facts) roundRows(readings []meterReading) ([]Round, *Failure) {
 	for _, m := range readings {
 		meters[m.round] = m
 	}
-	out := []Round{}
-	total, next, endless := new(big.Rat), 0, false
+	out := make([]Round, 0, len(f.rounds))
+	totals := make([]*big.Rat, 0, len(f.rounds))
+	said, next, endless := new(big.Rat), 0, a.unbounded
 	for _, r := range f.rounds {
-		for ; next < len(f.charges) && f.charges[next].seq <= r.seq; next++ {
-			if rho := f.charges[next].rho; rho != nil {
-				total.Add(total, rho)
-			} else {
-				endless = true
-			}
+		for ; next < len(f.telemetry) && f.telemetry[next].seq <= r.seq; next++ {
+			said = new(big.Rat).Add(said, f.telemetry[next].record.Rho)
 		}
 		row := r.row()
-		row.RhoTotal, row.EpsTotal = total.FloatString(6), unbounded
+		row.RhoTotal, row.EpsTotal = unbounded, unbounded
 		if !endless {
-			eps, err := accounting.EpsilonFromRho(total, d)
-			if err != nil {
-				return nil, fail(ReasonEpsilon, "%v", err)
+			total := a.after[r.record.Round]
+			if said.Sign() > 0 {
+				total = new(big.Rat).Add(total, said)
 			}
-			row.EpsTotal = up(eps, 4)
+			row.RhoTotal = total.FloatString(6)
+			totals = append(totals, total)
 		}
 		if m, ok := meters[r.record.Round]; ok {
 			row.MeterZ, row.Ratio = fixed(m.z, 2), fixed(m.ratio, 4)
 		}
 		out = append(out, row)
+	}
+	eps, err := epsilons(totals, d)
+	if err != nil {
+		return nil, fail(ReasonEpsilon, "%v", err)
+	}
+	for i, e := range eps {
+		out[i].EpsTotal = up(e, 4)
 	}
 	return out, nil
 }
@@ -220,47 +230,22 @@ func (f *facts) alarms(r *Report) []string {
 			out = append(out, fmt.Sprintf("PRIVACY OFF: round %d (%s), not ended yet, runs without noise.", p.record.Round, p.record.What))
 		}
 	}
+	if trusted := f.central(); len(trusted) > 0 {
+		out = append(out, fmt.Sprintf("THE SERVER SAW SUMS WITHOUT NOISE in %s (the first is round %d): it was trusted to add the noise afterwards. No claim is made about what the server sees.",
+			plural(uint64(len(trusted)), "round"), trusted[0].record.Round))
+	}
 	if r.Dropout.Lost > 0 {
 		out = append(out, plural(r.Dropout.Lost, "round")+" charged, with nothing published.")
 	}
+	for _, s := range r.sections() {
+		switch {
+		case s.Verdict == audit.VerdictFail:
+			out = append(out, fmt.Sprintf("The test %q FAILED: %s", s.Kind, s.Reason))
+		case s.Verdict == audit.VerdictBroken:
+			out = append(out, fmt.Sprintf("The test %q is broken and shows nothing: %s", s.Kind, s.Reason))
+		}
+	}
 	return append(out, r.NoiseMeter.Alarms...)
-}
-
-// claims is the server's view: every round counted for every device, no amplification. With privacy off there is none.
-func (f *facts) claims(r *Report) ([]Claim, *Failure) {
-	if r.Privacy == PrivacyOff {
-		return []Claim{}, nil
-	}
-	d, bad := delta(f)
-	if bad != nil {
-		return nil, bad
-	}
-	total := f.total()
-	claim, err := accounting.NewClaim(total, d)
-	if err != nil {
-		return nil, fail(ReasonEpsilon, "%v", err)
-	}
-	strict, err := accounting.EpsilonFromRho(total, 1e-10)
-	if err != nil {
-		return nil, fail(ReasonEpsilon, "%v", err)
-	}
-	lone := f.lone()
-	loneEps, err := accounting.EpsilonFromRho(lone, d)
-	if err != nil {
-		return nil, fail(ReasonEpsilon, "%v", err)
-	}
-	eps, rounds := up(claim.Epsilon, 4), uint64(len(f.rounds)+len(f.pending))
-	return []Claim{{
-		View: viewServer, Sentence: claimSentence(eps, f.task.Delta, rounds), Adversary: adversary(r.Setting, r.Security, f.colluders()),
-		Covers: covers(), Unit: f.task.Unit, Adjacency: f.task.Adjacency, MaxParticipations: rounds, Notion: "zCDP",
-		Rho: total.String(), RhoDecimal: total.FloatString(6), Mu: fixed(claim.Mu, 6),
-		Epsilons: []Epsilon{
-			{f.task.Delta, eps, zcdpAccount, claimNote},
-			{"1e-10", up(strict, 4), zcdpAccount, strictNote},
-			{decimal(accounting.CentralDelta), up(claim.CentralEpsilon, 4), gdpAccount, centralNote},
-		},
-		Lone: Lone{lone.FloatString(6), f.task.Delta, up(loneEps, 4)}, Tier: tier(claim.Epsilon),
-	}}, nil
 }
 
 // tier is that of "How to DP-fy ML" (arXiv 2303.00654, section 5.1).

@@ -27,6 +27,7 @@ type facts struct {
 	plans     map[uint64]planFact
 	pending   []planFact // planned and not ended: their sums may be open already, so they are charged
 	charges   []charge
+	streams   map[string]uint32 // of correlated noise: the last index seen
 	first     uint64
 	last      uint64
 	leaves    uint64
@@ -57,11 +58,11 @@ type telemetryFact struct {
 	record *ledger.Telemetry
 }
 
-// charge is one entry of the account; rho is nil where noise was off.
+// charge is one entry of the account.
 type charge struct {
 	seq  uint64
 	what string
-	rho  *big.Rat
+	cost
 }
 
 // chain adds every record to a log, so that the rules between records are checked, and gives the log.
@@ -87,7 +88,7 @@ var faultReasons = map[ledger.Fault]Reason{
 
 // gather puts the records of one task together. The chain was checked before: every round has its plan.
 func gather(records []ledger.Record, task string) (*facts, *Failure) {
-	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}}
+	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}, streams: map[string]uint32{}}
 	for _, r := range records {
 		if r.Body.TaskName() != task {
 			continue
@@ -119,10 +120,12 @@ func (f *facts) chargePending() {
 	}
 	for _, p := range open {
 		f.pending = append(f.pending, p)
-		f.charges = append(f.charges, charge{p.seq, p.record.What, p.record.Rho})
 	}
 	slices.SortFunc(f.pending, func(a, b planFact) int { return cmp.Compare(a.seq, b.seq) })
-	slices.SortFunc(f.charges, func(a, b charge) int { return cmp.Compare(a.seq, b.seq) })
+	for _, p := range f.pending {
+		f.charge(p.seq, p, false)
+	}
+	slices.SortStableFunc(f.charges, func(a, b charge) int { return cmp.Compare(a.seq, b.seq) })
 }
 
 func (f *facts) add(r ledger.Record) *Failure {
@@ -137,14 +140,14 @@ func (f *facts) add(r ledger.Record) *Failure {
 		f.plans[b.Round] = planFact{r.Seq, b, p}
 	case *ledger.Round:
 		f.rounds = append(f.rounds, roundFact{r.Seq, r.Time, b, f.plans[b.Round], f.groups[b.Round]})
-		f.charges = append(f.charges, charge{r.Seq, b.What, b.Rho})
+		f.charge(r.Seq, f.plans[b.Round], b.Outcome == ledger.Published || b.Meter.Coords > 0 || len(b.Metrics) > 0)
 	case *ledger.Group:
 		f.groups[b.Round] = append(f.groups[b.Round], b)
 	case *ledger.Abandon:
 		f.abandoned = append(f.abandoned, abandonFact{r.Seq, b, f.plans[b.Round]})
 	case *ledger.Telemetry:
 		f.telemetry = append(f.telemetry, telemetryFact{r.Seq, b})
-		f.charges = append(f.charges, charge{r.Seq, "telemetry", b.Rho})
+		f.charges = append(f.charges, charge{r.Seq, "telemetry", cost{b.Rho, b.Rho, b.Rho}})
 	}
 	return nil
 }
@@ -188,12 +191,20 @@ func (f *facts) checkMechanisms() *Failure {
 		if p != r.plan.plan.Mechanism || p.Noise != r.record.Noise {
 			return fail(ReasonMechanism, "round %d ran with other numbers than its signed plan", r.record.Round)
 		}
+		if m := r.plan.plan.Metrics; m != nil {
+			if err := m.Mechanism.Validate(); err != nil {
+				return fail(ReasonMechanism, "the metrics of round %d: %v", r.record.Round, err)
+			}
+		}
 		numbers := numbersOf(r.plan.plan)
 		if _, known := sums[numbers]; !known {
 			_, sums[numbers] = plan.Aggregation(r.plan.plan)
 		}
 		if err := sums[numbers]; err != nil {
 			return fail(ReasonMechanism, "round %d: %v", r.record.Round, err)
+		}
+		if bad := r.checkCentral(); bad != nil {
+			return bad
 		}
 		if r.plan.plan.Base != r.record.Before {
 			return fail(ReasonModelChain, "round %d started from another model than its plan", r.record.Round)
@@ -207,16 +218,32 @@ func (f *facts) checkMechanisms() *Failure {
 	return nil
 }
 
+// checkCentral: the noise is the server's exactly where the signed plan says so.
+func (r roundFact) checkCentral() *Failure {
+	want := ""
+	if c := r.plan.plan.Central; c != nil {
+		want = c.Noise.String()
+	}
+	if r.record.Central != want {
+		return fail(ReasonMechanism, "round %d says that the server added noise %q, its signed plan says %q", r.record.Round, r.record.Central, want)
+	}
+	return nil
+}
+
 // sumNumbers are what the secure sum of a plan depends on.
 type sumNumbers struct {
-	padded, nMin, nMax, members int
-	bound                       int64
-	corrupt, packing            uint32
+	dim, nMin, nMax, members int
+	bound, norm              int64
+	corrupt, packing         uint32
 }
 
 func numbersOf(p plan.Plan) sumNumbers {
 	m := p.Mechanism
-	return sumNumbers{m.PaddedDim, m.NMin, m.NMax, len(p.Committee), m.InputBound, p.Corrupt, p.Packing}
+	n := sumNumbers{p.Dim(), m.NMin, m.NMax, len(p.Committee), p.InputBound(), 0, p.Corrupt, p.Packing}
+	if p.CheckNorm {
+		n.norm = p.Norm()
+	}
+	return n
 }
 
 // checkCohorts: as many devices as were promised, and not more than the noise was sized for.
@@ -256,79 +283,6 @@ func (r roundFact) checkGroups() *Failure {
 	return nil
 }
 
-// checkRho: the cost of each round follows from its numbers in exact arithmetic; gives their total with telemetry's.
-func (f *facts) checkRho() (*big.Rat, *Failure) {
-	for _, r := range f.rounds {
-		p, bad := r.params()
-		if bad != nil {
-			return nil, bad
-		}
-		rho, err := rhoOf(p)
-		if err != nil || !sameRho(rho, p.Rho()) || !sameRho(rho, r.record.Rho) {
-			return nil, fail(ReasonRho, "round %d is charged with another rho than B^2/(2 (n_min - t_c) sigma^2)", r.record.Round)
-		}
-	}
-	return f.total(), nil
-}
-
-// rhoOf is the cost by the accountant's theorem on sums of discrete Gaussians; nil when noise is off.
-func rhoOf(p mechanism.Params) (*big.Rat, error) {
-	if !p.Noise {
-		return nil, nil
-	}
-	return accounting.Rho(accounting.DiscreteGaussianSum{
-		L2: big.NewRat(p.L2Bound, 1), Sigma2: p.Sigma2.Rat(), Shares: p.NMin - p.Colluders, Dim: p.PaddedDim,
-	})
-}
-
-// total is what everything with noise cost.
-func (f *facts) total() *big.Rat {
-	sum := new(big.Rat)
-	for _, c := range f.charges {
-		if c.rho != nil {
-			sum.Add(sum, c.rho)
-		}
-	}
-	return sum
-}
-
-// lone is what is left to a device all of whose companions are false: in each round, its own noise only.
-func (f *facts) lone() *big.Rat {
-	sum := new(big.Rat)
-	for _, c := range f.telemetry {
-		sum.Add(sum, c.record.Rho)
-	}
-	add := func(p planFact) {
-		if m := p.plan.Mechanism; p.record.Rho != nil {
-			honest := big.NewRat(int64(m.NMin-m.Colluders), 1)
-			sum.Add(sum, honest.Mul(honest, p.record.Rho))
-		}
-	}
-	for _, r := range f.rounds {
-		add(r.plan)
-	}
-	for _, p := range f.pending {
-		add(p)
-	}
-	return sum
-}
-
-// off says whether any round lacked noise or masks, or will.
-func (f *facts) off() bool { return len(f.openRounds()) > 0 || slices.ContainsFunc(f.pending, lacking) }
-
-func lacking(p planFact) bool { return !p.plan.Mechanism.Noise }
-
-// openRounds are the rounds without noise or without masks.
-func (f *facts) openRounds() []roundFact {
-	var open []roundFact
-	for _, r := range f.rounds {
-		if !r.record.Noise {
-			open = append(open, r)
-		}
-	}
-	return open
-}
-
 // checkTelemetry: each statement is pure epsilon-DP and charged with epsilon^2/2.
 func (f *facts) checkTelemetry() *Failure {
 	for _, t := range f.telemetry {
@@ -359,28 +313,6 @@ func telemetryRho(b *ledger.Telemetry) (*big.Rat, error) {
 		return nil, errors.New("epsilon is not a decimal in its shortest form")
 	}
 	return accounting.Rho(accounting.PureDP{Epsilon: x})
-}
-
-// checkBudget: the task's own bound, and the bound that every signed plan gave, hold.
-func (f *facts) checkBudget() *Failure {
-	total := f.total()
-	if f.task.Budget != nil && total.Cmp(f.task.Budget) > 0 {
-		return fail(ReasonBudget, "rho %s was spent of %s", total.FloatString(6), f.task.Budget.FloatString(6))
-	}
-	rounds := new(big.Rat)
-	for _, r := range f.rounds {
-		if r.record.Rho == nil {
-			continue
-		}
-		rounds.Add(rounds, r.record.Rho)
-		if limit := r.plan.plan.Budget; limit == nil || rounds.Cmp(limit) > 0 {
-			return fail(ReasonBudget, "with round %d, rho %s exceeds what its plan allowed a device to spend", r.record.Round, rounds.FloatString(6))
-		}
-		if r.plan.plan.Delta != f.task.Delta {
-			return fail(ReasonBudget, "round %d was planned at delta %s, the task's is %s", r.record.Round, r.plan.plan.Delta, f.task.Delta)
-		}
-	}
-	return nil
 }
 
 func instant(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

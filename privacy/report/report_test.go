@@ -32,13 +32,13 @@ func TestHonestReport(t *testing.T) {
 			t.Errorf("%q: %s", s.Name, s.Verdict)
 		}
 	}
-	if unchecked != 3 {
-		t.Errorf("%d steps say that they cannot be checked, want 3", unchecked)
+	if unchecked != 4 {
+		t.Errorf("%d steps say that they cannot be checked, want 4", unchecked)
 	}
 	if res := Verify(report, lines, Options{}); res.Overall != Verified || res.Steps[2].Verdict != NotChecked {
 		t.Errorf("without a pinned key: %s, step 3 %s", res.Overall, res.Steps[2].Verdict)
 	}
-	if res := Verify(report, nil, Options{}); res.Overall != Incomplete || res.Steps[3].Verdict != NotRun || res.Steps[18].Verdict != NotRun {
+	if res := Verify(report, nil, Options{}); res.Overall != Incomplete || res.Steps[3].Verdict != NotRun || res.Steps[19].Verdict != NotRun {
 		t.Errorf("without a ledger: %s", res.Overall)
 	}
 }
@@ -191,7 +191,7 @@ func TestParseRefuses(t *testing.T) {
 		"two ends of line": append(bytes.Clone(report), '\n'), "space": append([]byte(" "), report...),
 		"unknown field":    bytes.Replace(report, []byte(`{"abandoned"`), []byte(`{"aa":1,"abandoned"`), 1),
 		"name in capitals": bytes.Replace(report, []byte(`"abandoned"`), []byte(`"Abandoned"`), 1),
-		"another schema":   bytes.Replace(report, []byte("tutti.report/v1"), []byte("tutti.report/v2"), 1),
+		"another schema":   bytes.Replace(report, []byte("tutti.report/v2"), []byte("tutti.report/v3"), 1),
 		"indented":         func() []byte { var b bytes.Buffer; _ = json.Indent(&b, report, "", " "); return b.Bytes() }(),
 	} {
 		if _, err := Parse(b); err == nil {
@@ -218,7 +218,7 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	report, _ := sampleWorld(f).files()
 	f.Add(report)
-	f.Add([]byte(`{"schema":"tutti.report/v1"}` + "\n"))
+	f.Add([]byte(`{"schema":"tutti.report/v2"}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse(data)
 		if err != nil {

@@ -1,42 +1,63 @@
 // Package report says what a task's rounds cost and how they went, so that anyone can recompute it.
 //
 // Build derives every number from the ledger's records, apart from what only the operator can state (who runs the
-// committee, how good the recommendations are), which is marked as declared. The report is one line of canonical JSON
-// with the operator's Ed25519 signature; HTML renders it as one self-contained page; Verify recomputes it from
-// report.json and ledger.jsonl alone, offline, step by step, with a named reason for whatever does not hold.
+// committee, how good the recommendations are), which is marked as declared, and from the audits and attacks, whose
+// scores travel with them. The report is one line of canonical JSON with the operator's Ed25519 signature; HTML renders
+// it as one self-contained page; Verify recomputes it from report.json and ledger.jsonl alone, offline, step by step,
+// with a named reason for whatever does not hold. JSONSchema describes the form.
 //
 // All quantities are strings: rho is an exact fraction, everything else a decimal.
 package report
 
+import "tutti/privacy/audit"
+
 // Schema is the version of the format.
-const Schema = "tutti.report/v1"
+const Schema = "tutti.report/v2"
 
 // Values of Report.Privacy.
 const (
-	PrivacyOn  = "on"
-	PrivacyOff = "OFF" // at least one round had no noise or no masks: nothing is claimed
+	PrivacyOn      = "on"
+	PrivacyCentral = "CENTRAL" // the server was trusted to add the noise: nothing is claimed about what it sees
+	PrivacyOff     = "OFF"     // at least one round had no noise: nothing is claimed
+)
+
+// Views of a claim: whose eyes it is about.
+const (
+	ViewServer   = "server"         // sees every opened sum, and who took part
+	ViewReleased = "released_model" // sees the model versions, the statements and this report
 )
 
 // Report is the content of report.json.
 type Report struct {
-	Schema       string       `json:"schema"`
-	Run          Run          `json:"run"`
-	Task         Task         `json:"task"`
-	Setting      Setting      `json:"setting"`
-	Privacy      string       `json:"privacy"`
-	Alarms       []string     `json:"alarms"` // what a reader must see first
-	Claims       []Claim      `json:"claims"`
-	NotCovered   []string     `json:"not_covered"`
-	Assumptions  []Assumption `json:"assumptions"`
-	Security     Security     `json:"security"`
-	Accounting   Accounting   `json:"accounting"`
-	Rounds       []Round      `json:"rounds"`
-	Abandoned    []Abandoned  `json:"abandoned"`
-	Dropout      Dropout      `json:"dropout"`
-	NoiseMeter   NoiseMeter   `json:"noise_meter"`
-	Telemetry    []Telemetry  `json:"telemetry"`
-	Utility      []Utility    `json:"utility"`
-	Limitations  []string     `json:"limitations"`
+	Schema      string       `json:"schema"`
+	Run         Run          `json:"run"`
+	Task        Task         `json:"task"`
+	Setting     Setting      `json:"setting"`
+	Privacy     string       `json:"privacy"`
+	Alarms      []string     `json:"alarms"` // what a reader must see first
+	Claims      []Claim      `json:"claims"`
+	NotCovered  []string     `json:"not_covered"`
+	Assumptions []Assumption `json:"assumptions"`
+	Security    Security     `json:"security"`
+	Accounting  Accounting   `json:"accounting"`
+	Rounds      []Round      `json:"rounds"`
+	Abandoned   []Abandoned  `json:"abandoned"`
+	Dropout     Dropout      `json:"dropout"`
+	NoiseMeter  NoiseMeter   `json:"noise_meter"`
+	Metrics     []Metric     `json:"metrics"`
+	Telemetry   []Telemetry  `json:"telemetry"`
+	Utility     []Utility    `json:"utility"`
+	ModelCard   ModelCard    `json:"model_card"`
+	Limitations []string     `json:"limitations"`
+
+	Audits  []audit.Section `json:"audits"`  // statistics on canaries and noise
+	Attacks []audit.Section `json:"attacks"` // what an attacker would do
+
+	NIST    []Finding `json:"nist_800_226"`
+	OpenDP  []Finding `json:"opendp_registry"`
+	DPIA    DPIA      `json:"dpia"`
+	Reading []Check   `json:"what_a_reader_can_verify"`
+
 	Transparency Transparency `json:"transparency"`
 	Reproduce    Reproduce    `json:"reproduce"`
 	Signature    Signature    `json:"signature"`
@@ -69,22 +90,29 @@ type Setting struct {
 	Data             string `json:"data"`                   // what the devices held, in words
 }
 
-// Claim is what a person is told. With privacy off there is none.
+// Claim is what a person is told about one view. With privacy off there is none; where the server adds the noise there
+// is none about the server.
 type Claim struct {
-	View              string    `json:"view"` // "server"
-	Sentence          string    `json:"sentence"`
-	Adversary         string    `json:"adversary"`
-	Covers            []string  `json:"covers"`
-	Unit              string    `json:"unit"`
-	Adjacency         string    `json:"adjacency"`
-	MaxParticipations uint64    `json:"max_participations"` // rounds that one device can be in
-	Notion            string    `json:"notion"`
-	Rho               string    `json:"rho"`
-	RhoDecimal        string    `json:"rho_decimal"`
-	Mu                string    `json:"gdp_mu"`
-	Epsilons          []Epsilon `json:"eps_delta"`
-	Lone              Lone      `json:"lone_honest_device"`
-	Tier              string    `json:"tier"`
+	View              string     `json:"view"` // ViewServer or ViewReleased
+	Sentence          string     `json:"sentence"`
+	Adversary         string     `json:"adversary"`
+	Covers            []string   `json:"covers"`
+	Unit              string     `json:"unit"`
+	Adjacency         string     `json:"adjacency"`
+	Rounds            uint64     `json:"rounds"`             // that the claim is about
+	MaxParticipations uint64     `json:"max_participations"` // of these that one device can be in
+	MinSeparation     uint64     `json:"min_separation"`     // rounds between two of them, the second counted
+	Participation     string     `json:"participation"`      // how the worst device was found
+	Notion            string     `json:"notion"`
+	Rho               string     `json:"rho"`
+	RhoDecimal        string     `json:"rho_decimal"`
+	Mu                string     `json:"gdp_mu"`
+	Epsilons          []Epsilon  `json:"eps_delta"`
+	Curve             []Point    `json:"eps_delta_curve"` // delta and epsilon, for the chart
+	PLD               *PLD       `json:"pld"`             // null: not computed
+	Tradeoff          []Tradeoff `json:"tradeoff"`
+	Lone              *Lone      `json:"lone_honest_device"` // null: the noise is not the devices'
+	Tier              string     `json:"tier"`
 }
 
 // Epsilon is one point of the guarantee.
@@ -93,6 +121,29 @@ type Epsilon struct {
 	Epsilon    string `json:"eps"`
 	Accountant string `json:"accountant"`
 	Note       string `json:"note"`
+}
+
+// Point is one point of the curve of epsilon over delta.
+type Point struct {
+	Delta   string `json:"delta"`
+	Epsilon string `json:"eps"`
+}
+
+// PLD is epsilon by the privacy loss distribution: of Gaussian noise of the same variance, beside the claim and not it.
+type PLD struct {
+	Delta       string `json:"delta"`
+	Epsilon     string `json:"eps_pess"`
+	Interval    string `json:"h"` // of the grid
+	Informative bool   `json:"informative"`
+	Note        string `json:"note"`
+}
+
+// Tradeoff is how good any test can be that asks whether one device's data was used: at a false-positive rate, the
+// largest true-positive rate.
+type Tradeoff struct {
+	FPR      string `json:"fpr"`
+	TPR      string `json:"tpr_max"`          // by the claim's own notion: valid
+	Gaussian string `json:"tpr_max_gaussian"` // of Gaussian noise of the same rho, to compare
 }
 
 // Lone is the guarantee left to a device when every other device is false and takes its own noise off.
@@ -156,7 +207,7 @@ type Round struct {
 	Z        string `json:"z"`
 	Noise    bool   `json:"noise"`
 	Central  string `json:"central"`   // noise that the server added to the sum: "" (none), "gaussian" or "blt"
-	Rho      string `json:"rho"`       // "": noise off
+	Rho      string `json:"rho"`       // of everything in the round, metrics included; "": noise off
 	RhoTotal string `json:"rho_total"` // of the task so far, telemetry included
 	EpsTotal string `json:"eps_total"` // the same at the task's delta
 	MeterZ   string `json:"meter_z"`   // "": not measured
@@ -211,6 +262,16 @@ type NoiseMeter struct {
 	Alarms     []string `json:"alarms"`
 }
 
+// Metric is one figure that only devices know, as it was opened from the secure sum of a round.
+type Metric struct {
+	Round uint64 `json:"round"`
+	Seq   uint64 `json:"seq"`
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Low   string `json:"low"`
+	High  string `json:"high"`
+}
+
 // Telemetry is one differentially private statement about participation.
 type Telemetry struct {
 	Seq     uint64         `json:"seq"`
@@ -246,6 +307,60 @@ type Value struct {
 	Value string `json:"value"`
 	Low   string `json:"low"`
 	High  string `json:"high"`
+}
+
+// ModelCard is the part about the model: what it was made of, how good it is for whom, and its limits.
+type ModelCard struct {
+	Data   []string   `json:"data_kinds"`
+	Use    string     `json:"intended_use"`
+	Model  string     `json:"model"` // newest version, hex; "": none
+	Groups []GroupRow `json:"quality_per_group"`
+	Note   string     `json:"note"` // on the groups
+	Limits []string   `json:"limits"`
+}
+
+// GroupRow is the quality that devices measured on themselves, newest round of each figure.
+type GroupRow struct {
+	Group string `json:"group"` // "all" where the name has none
+	Name  string `json:"name"`
+	Round uint64 `json:"round"`
+	Value string `json:"value"`
+	Low   string `json:"low"`
+	High  string `json:"high"`
+}
+
+// Finding is one row of a scheme by which others describe private releases.
+type Finding struct {
+	Item    string `json:"item"`
+	Finding string `json:"finding"`
+	Ref     string `json:"ref"` // section of this report
+}
+
+// DPIA is the annex for a data protection impact assessment (GDPR, Article 35(7)). It prepares one; the controller's own
+// assessment is more than this.
+type DPIA struct {
+	Description  string   `json:"description"`
+	Purposes     string   `json:"purposes"`
+	Necessity    []string `json:"necessity"`
+	Risks        []Risk   `json:"risks"`
+	Residual     []string `json:"residual"`
+	Consultation string   `json:"consultation"`
+}
+
+// Risk is one risk with what stands against it and the test that measured it.
+type Risk struct {
+	Risk     string `json:"risk"`
+	Severity string `json:"severity"`
+	Measure  string `json:"measure"`
+	Test     string `json:"test"`   // where the test stands in this report; "": there is none
+	Result   string `json:"result"` // what it found; "not measured in this report" where there is none
+}
+
+// Check is something that a reader can, or cannot, verify from the report and the log alone.
+type Check struct {
+	What string `json:"what"`
+	Can  string `json:"can"` // yes, no, or partly
+	How  string `json:"how"`
 }
 
 // Transparency ties the report to the log.

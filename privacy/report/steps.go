@@ -104,7 +104,7 @@ func (v *verifier) stepPlans() (string, error) {
 	if !bytes.Equal(f.task.Operator, v.signer) || v.report.Transparency.Operator != hex.EncodeToString(f.task.Operator) {
 		return "", fail(ReasonOperator, "the log's operator is %x, the report is signed by %x", f.task.Operator, []byte(v.signer))
 	}
-	v.facts = f
+	v.facts, v.sums = f, f.accounts()
 	return fmt.Sprintf("%d plans, %d rounds, %d abandoned", len(f.plans), len(f.rounds), len(f.abandoned)), nil
 }
 
@@ -134,12 +134,17 @@ func (v *verifier) stepRho() (string, error) {
 			return "", fail(ReasonRho, "round %d has another rho in the report than in the log", r.record.Round)
 		}
 	}
+
 	for _, c := range v.report.Claims {
-		if c.Rho != total.String() {
-			return "", fail(ReasonRho, "a claim names another rho than the log's %s", total.FloatString(6))
+		a := v.sums.server
+		if c.View != ViewServer {
+			a = v.sums.released
+		}
+		if a.unbounded || c.Rho != a.rho.String() {
+			return "", fail(ReasonRho, "the claim about %s names another rho than the log gives", viewWords(c.View))
 		}
 	}
-	return "rho " + total.FloatString(6), nil
+	return "rho " + total.FloatString(6) + "; " + v.sums.first().words(), nil
 }
 
 func (v *verifier) stepTelemetry() (string, error) {
@@ -193,11 +198,15 @@ func (v *verifier) stepEpsilon() (string, error) {
 			return "", fail(ReasonEpsilon, "epsilon after round %d is %s, not %s", want.Rounds[i].Round, want.Rounds[i].EpsTotal, v.report.Rounds[i].EpsTotal)
 		}
 	}
+	v.facts.describe(&want) // with the report's spelling of the same numbers
 	if len(want.Claims) == 0 {
 		return "no claim is made", nil
 	}
-	c := want.Claims[0]
-	return fmt.Sprintf("epsilon %s at delta %s, mu %s; a lone honest device: epsilon %s", c.Epsilons[0].Epsilon, c.Epsilons[0].Delta, c.Mu, c.Lone.Epsilon), nil
+	detail := epsilonWords(&want)
+	if lone := want.Claims[0].Lone; lone != nil {
+		detail += "; a lone honest device: epsilon " + lone.Epsilon
+	}
+	return detail, nil
 }
 
 func sameClaim(want *Claim, have Claim) *Failure {
@@ -210,9 +219,31 @@ func sameClaim(want *Claim, have Claim) *Failure {
 			return fail(ReasonEpsilon, "epsilon at delta %s is %s by %s, the report says %s", w.Delta, w.Epsilon, w.Accountant, h.Epsilon)
 		}
 	}
-	want.Sentence = claimSentence(want.Epsilons[0].Epsilon, want.Epsilons[0].Delta, want.MaxParticipations)
-	if !takeNear(&want.Mu, have.Mu, 1e-6) || !takeNear(&want.Lone.Epsilon, have.Lone.Epsilon, 1e-4) {
+	want.Sentence = claimSentence(want.View, want.Epsilons[0].Epsilon, want.Epsilons[0].Delta, want.MaxParticipations, want.Rounds)
+	if !takeNear(&want.Mu, have.Mu, 1e-6) || (want.Lone == nil) != (have.Lone == nil) || want.Lone != nil && !takeNear(&want.Lone.Epsilon, have.Lone.Epsilon, 1e-4) {
 		return fail(ReasonEpsilon, "mu or the lone device's epsilon is not what the log gives")
+	}
+	return sameCurves(want, have)
+}
+
+// sameCurves compares the points of both curves and the accountant that stands beside the claim.
+func sameCurves(want *Claim, have Claim) *Failure {
+	if len(want.Curve) != len(have.Curve) || len(want.Tradeoff) != len(have.Tradeoff) || (want.PLD == nil) != (have.PLD == nil) {
+		return fail(ReasonEpsilon, "a curve of the claim has other points than the log gives")
+	}
+	for i := range want.Curve {
+		if !takeNear(&want.Curve[i].Epsilon, have.Curve[i].Epsilon, 1e-4) {
+			return fail(ReasonEpsilon, "epsilon at delta %s is %s, the curve says %s", want.Curve[i].Delta, want.Curve[i].Epsilon, have.Curve[i].Epsilon)
+		}
+	}
+	for i := range want.Tradeoff {
+		w, h := &want.Tradeoff[i], have.Tradeoff[i]
+		if !takeNear(&w.TPR, h.TPR, 1e-4) || !takeNear(&w.Gaussian, h.Gaussian, 1e-4) {
+			return fail(ReasonEpsilon, "the trade-off at a false-positive rate of %s is %s, the report says %s", w.FPR, w.TPR, h.TPR)
+		}
+	}
+	if want.PLD != nil && !takeNear(&want.PLD.Epsilon, have.PLD.Epsilon, 1e-3) {
+		return fail(ReasonEpsilon, "epsilon by privacy loss distribution is %s, the report says %s", want.PLD.Epsilon, have.PLD.Epsilon)
 	}
 	return nil
 }
@@ -233,10 +264,13 @@ func takeNear(want *string, have string, absolute float64) bool {
 }
 
 func (v *verifier) stepBudget() (string, error) {
-	if bad := v.facts.checkBudget(); bad != nil {
+	if bad := v.facts.checkBudget(v.sums); bad != nil {
 		return "", bad
 	}
-	total := v.facts.total()
+	total := v.sums.first().rho
+	if v.sums.first().unbounded {
+		total = v.facts.total()
+	}
 	if v.facts.task.Budget == nil {
 		return "", errNotChecked{"the task was opened without a budget; rho " + total.FloatString(6) + " was spent"}
 	}
@@ -251,10 +285,13 @@ func (v *verifier) stepPrivacy() (string, error) {
 	if r.Privacy != v.want.Privacy || !slices.Equal(r.Alarms, v.want.Alarms) || r.Privacy == PrivacyOff && len(r.Claims) > 0 {
 		return "", fail(ReasonPrivacyState, "the report says privacy %q, the log says %q", r.Privacy, v.want.Privacy)
 	}
-	if r.Privacy == PrivacyOff {
+	switch r.Privacy {
+	case PrivacyOff:
 		return fmt.Sprintf("privacy OFF in %d rounds, and the report says so and claims nothing", len(v.facts.openRounds())), nil
+	case PrivacyCentral:
+		return fmt.Sprintf("the server added the noise in %d rounds, and the report says so and claims nothing about what it sees", len(v.facts.central())), nil
 	}
-	return "noise and masks were on in every round", nil
+	return "the devices' noise was on in every round", nil
 }
 
 func (v *verifier) stepContent() (string, error) {
@@ -309,7 +346,7 @@ func (v *verifier) stepReplay() (string, error) {
 }
 
 func (v *verifier) stepParticipation() (string, error) {
-	return "", errNotChecked{"the sets are named by their Merkle roots; the claim counts every device in every round, which is the most it can be"}
+	return "", errNotChecked{"the sets are named by their Merkle roots; in the claim, " + v.sums.first().inWords}
 }
 
 func (v *verifier) stepDeclared() (string, error) {

@@ -21,7 +21,6 @@ const (
 	gdpAccount   = "gdp-central"
 	zcdpAccount  = "zcdp-cks"
 	unbounded    = "unbounded"
-	viewServer   = "server"
 	enrolServer  = "the server itself"
 	enrolOther   = "an enroller that is not the server (declared)"
 	oneRoof      = "one party runs every member (declared): it can open single uploads"
@@ -32,9 +31,15 @@ const (
 )
 
 // covers lists what the claim is about.
-func covers() []string {
+func covers(view string) []string {
+	if view == ViewReleased {
+		return []string{
+			"every model version, whatever was computed from the noised sums",
+			"every figure that devices measured on themselves and every statement about participation in this report",
+		}
+	}
 	return []string{
-		"every opened sum: popularity, transitions, model updates",
+		"every opened sum: popularity, transitions, model updates, what devices measured on themselves",
 		"every model version, whatever was computed from the sums",
 		"every statement about participation in this report",
 	}
@@ -52,13 +57,23 @@ func notCovered() []string {
 }
 
 // claimSentence is the claim for a person.
-func claimSentence(epsilon, delta string, rounds uint64) string {
-	return fmt.Sprintf("Whatever someone who sees every opened sum, every model and this report can guess about one device, "+
-		"that device's data changes the odds by at most a factor of e^%s, except with probability %s; a device could be in all %d rounds.", epsilon, delta, rounds)
+func claimSentence(view, epsilon, delta string, most, rounds uint64) string {
+	who, which := "every opened sum, every model and this report", fmt.Sprintf("a device could be in all %d rounds", rounds)
+	if view == ViewReleased {
+		who = "every model version and this report"
+	}
+	if most < rounds {
+		which = fmt.Sprintf("a device could be in at most %d of the %d rounds", most, rounds)
+	}
+	return fmt.Sprintf("Whatever someone who sees %s can guess about one device, "+
+		"that device's data changes the odds by at most a factor of e^%s, except with probability %s; %s.", who, epsilon, delta, which)
 }
 
 // adversary says against whom the claim is made.
-func adversary(s Setting, sec Security, colluders string) string {
+func adversary(view string, s Setting, sec Security, colluders string) string {
+	if view == ViewReleased {
+		return "anyone who has the model versions and this report, together with at most " + colluders + " devices of a sum; not the server"
+	}
 	text := fmt.Sprintf("a server together with at most %d of %d committee members and %s devices of a sum", sec.Corrupt, sec.Members, colluders)
 	if s.SelfEnrolled {
 		text = fmt.Sprintf("honest-but-curious server, no sybils, together with at most %d of %d committee members and %s devices of a sum", sec.Corrupt, sec.Members, colluders)

@@ -61,6 +61,7 @@ type verifier struct {
 	records []ledger.Record
 	log     *ledger.Log
 	facts   *facts
+	sums    accounts
 	want    *Report // what the log gives
 }
 
@@ -96,8 +97,9 @@ func Verify(report, ledgerLines []byte, opt Options) Result {
 		{"Noise meter", false, v.stepMeter},
 		{"epsilon and mu, recomputed", false, v.stepEpsilon},
 		{"Spent within the budget", false, v.stepBudget},
-		{"Rounds without noise or masks are said to be so", false, v.stepPrivacy},
+		{"Rounds without noise, or with the server's, are said to be so", false, v.stepPrivacy},
 		{"Everything else in the report is what the log gives", false, v.stepContent},
+		{"Audits and attacks: recomputed from their scores and commitments; no gate failed", false, v.stepAudits},
 		{"The published models follow from the opened sums", false, v.stepReplay},
 		{"How often each device took part", false, v.stepParticipation},
 		{"What the operator declared: setting and quality", false, v.stepDeclared},

@@ -1,0 +1,220 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"runtime"
+	"slices"
+	"sync"
+
+	"tutti/privacy/accounting"
+)
+
+// fprs are the false-positive rates of the trade-off curve.
+var fprs = []string{"0.0001", "0.001", "0.01", "0.02", "0.05", "0.1", "0.2", "0.3", "0.5", "0.7", "0.9"}
+
+// curveDeltas are the deltas of the curve of epsilon over delta.
+var curveDeltas = []string{"1e-2", "1e-3", "1e-4", "1e-5", "1e-6", "1e-7", "1e-8", "1e-9", "1e-10", "1e-11", "1e-12"}
+
+// accounts are what the task spent in either view. first is that of the first claim, which every running total uses.
+type accounts struct{ server, released account }
+
+func (f *facts) accounts() accounts {
+	a := accounts{server: f.accountOf(ViewServer)}
+	a.released = a.server
+	if slices.ContainsFunc(f.charges, func(c charge) bool { return !sameRho(c.server, c.released) }) {
+		a.released = f.accountOf(ViewReleased)
+	}
+	return a
+}
+
+func (a accounts) first() account {
+	if a.server.unbounded {
+		return a.released
+	}
+	return a.server
+}
+
+// claims are at most two, never mixed: what the server sees, and what is released. With privacy off there is none.
+func (f *facts) claims(r *Report, a accounts) ([]Claim, *Failure) {
+	out := []Claim{}
+	if r.Privacy == PrivacyOff {
+		return out, nil
+	}
+	for _, view := range []struct {
+		name string
+		account
+	}{{ViewServer, a.server}, {ViewReleased, a.released}} {
+		if view.unbounded {
+			continue
+		}
+		c, bad := f.claim(r, view.name, view.account)
+		if bad != nil {
+			return nil, bad
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func (f *facts) claim(r *Report, view string, a account) (Claim, *Failure) {
+	d, bad := delta(f)
+	if bad != nil {
+		return Claim{}, bad
+	}
+	numbers, err := accounting.NewClaim(a.rho, d)
+	if err != nil {
+		return Claim{}, fail(ReasonEpsilon, "%v", err)
+	}
+	strict, err := accounting.EpsilonFromRho(a.rho, 1e-10)
+	if err != nil {
+		return Claim{}, fail(ReasonEpsilon, "%v", err)
+	}
+	eps := up(numbers.Epsilon, 4)
+	c := Claim{
+		View: view, Sentence: claimSentence(view, eps, f.task.Delta, a.most, a.rounds), Adversary: adversary(view, r.Setting, r.Security, f.colluders()),
+		Covers: covers(view), Unit: f.task.Unit, Adjacency: f.task.Adjacency,
+		Rounds: a.rounds, MaxParticipations: a.most, MinSeparation: a.apart, Participation: a.inWords, Notion: "zCDP",
+		Rho: a.rho.String(), RhoDecimal: a.rho.FloatString(6), Mu: fixed(numbers.Mu, 6),
+		Epsilons: []Epsilon{
+			{f.task.Delta, eps, zcdpAccount, claimNote},
+			{"1e-10", up(strict, 4), zcdpAccount, strictNote},
+			{decimal(accounting.CentralDelta), up(numbers.CentralEpsilon, 4), gdpAccount, centralNote},
+		},
+		Tier: tier(numbers.Epsilon),
+	}
+	if c.Curve, bad = curve(a.rho); bad != nil {
+		return c, bad
+	}
+	if c.Tradeoff, bad = tradeoff(a.rho, numbers.Mu); bad != nil {
+		return c, bad
+	}
+	if c.PLD, bad = f.pld(a, d); bad != nil {
+		return c, bad
+	}
+	if view == ViewServer {
+		c.Lone, bad = f.loneClaim(d)
+	}
+	return c, bad
+}
+
+// loneClaim is the guarantee left when every other device is false.
+func (f *facts) loneClaim(d float64) (*Lone, *Failure) {
+	lone := f.lone()
+	if lone == nil {
+		return nil, nil
+	}
+	eps, err := accounting.EpsilonFromRho(lone, d)
+	if err != nil {
+		return nil, fail(ReasonEpsilon, "%v", err)
+	}
+	return &Lone{lone.FloatString(6), f.task.Delta, up(eps, 4)}, nil
+}
+
+func curve(rho *big.Rat) ([]Point, *Failure) {
+	out := make([]Point, 0, len(curveDeltas))
+	for _, text := range curveDeltas {
+		x, _ := ratOf(text)
+		eps, err := accounting.EpsilonFromRho(rho, toFloat(x))
+		if err != nil {
+			return nil, fail(ReasonEpsilon, "%v", err)
+		}
+		out = append(out, Point{text, up(eps, 4)})
+	}
+	return out, nil
+}
+
+// tradeoff bounds every test of membership, at each false-positive rate: by zCDP, and by a Gaussian of the same rho.
+func tradeoff(rho *big.Rat, mu float64) ([]Tradeoff, *Failure) {
+	out := make([]Tradeoff, 0, len(fprs))
+	for _, text := range fprs {
+		x, _ := ratOf(text)
+		fpr := toFloat(x)
+		gaussian := fpr
+		if mu > 0 {
+			var err error
+			if gaussian, err = accounting.MaxTPR(mu, fpr); err != nil {
+				return nil, fail(ReasonEpsilon, "%v", err)
+			}
+		}
+		out = append(out, Tradeoff{text, up(min(1, maxTPR(toFloat(rho), fpr)), 4), up(min(1, gaussian), 4)})
+	}
+	return out, nil
+}
+
+// renyiOrders are those at which maxTPR asks; more would tighten the bound a little.
+var renyiOrders = func() (out []float64) {
+	for a := 1.02; a < 600; a *= 1.12 {
+		out = append(out, a)
+	}
+	return out
+}()
+
+// maxTPR is the largest true-positive rate of any test with this false-positive rate against a rho-zCDP release: a test
+// is a map to one bit, and the divergences of its two bits are at most rho a at every order a (data processing, Bun and
+// Steinke, arXiv 1605.02065, Lemma 2.2), in both directions.
+func maxTPR(rho, fpr float64) float64 {
+	fits := func(tpr float64) bool {
+		for _, a := range renyiOrders {
+			if bitDivergence(tpr, fpr, a) > rho*a || bitDivergence(fpr, tpr, a) > rho*a {
+				return false
+			}
+		}
+		return true
+	}
+	low, high := fpr, 1.0
+	for range 40 {
+		if middle := (low + high) / 2; fits(middle) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return high
+}
+
+// bitDivergence is the Renyi divergence of order a between bits that are 1 with probability p and q.
+func bitDivergence(p, q, a float64) float64 {
+	term := func(x, y float64) float64 { // log of x^a y^(1-a)
+		switch {
+		case x <= 0:
+			return math.Inf(-1)
+		case y <= 0:
+			return math.Inf(1)
+		}
+		return a*math.Log(x) + (1-a)*math.Log(y)
+	}
+	s, t := term(p, q), term(1-p, 1-q)
+	top := max(s, t)
+	if math.IsInf(top, 0) {
+		return top
+	}
+	return (top + math.Log(math.Exp(s-top)+math.Exp(t-top))) / (a - 1)
+}
+
+// epsilons converts running totals, of which there may be ten thousand, on all processors.
+func epsilons(totals []*big.Rat, delta float64) ([]float64, error) {
+	out, errs := make([]float64, len(totals)), make([]error, len(totals))
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(totals)/64))
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			for i := w; i < len(totals); i += workers {
+				if out[i], errs[i] = accounting.EpsilonFromRho(totals[i], delta); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("epsilon of a running total: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// pld is filled in where the accountant has one.
+func (f *facts) pld(account, float64) (*PLD, *Failure) { return nil, nil }
