@@ -42,6 +42,7 @@ func sampleBodies() []Body {
 		p3,
 		&Round{Task: "films", Round: 3, What: "model", Plan: p3.Digest(), Outcome: Lost, Survived: 9, NMin: 7, Noise: true,
 			Rho: rho(1, 10), Before: digestOf("v2"), After: digestOf("v2")},
+		&Note{Task: "films", Topic: "canary_commit", Digest: digestOf("seeds"), Text: "of the staging run"},
 	}
 }
 
@@ -107,11 +108,11 @@ func TestVector(t *testing.T) {
 }
 
 const (
-	vectorHead = "74757474692f7265636f72640205000000000000000500000000000f424557a472df4c34604a8485503e7f5d75fc3f24c2e86f8504c69d972547897b13740000000566696c6d"
-	vectorLine = `{"seq":3,"time":"1970-01-12T13:46:43Z","kind":"version","prev":"d9e8456025ad09cef88144e2cb0bd2e48838bb945c1c855072be046346c16fe5",` +
+	vectorHead = "74757474692f7265636f72640205000000000000000500000000000f4245dc914f65b6688e210f18018924117e0b74780d0b3b12b82e9dd975ec072f9b3d0000000566696c6d"
+	vectorLine = `{"seq":3,"time":"1970-01-12T13:46:43Z","kind":"version","prev":"8637c478cddf34721826229a6970bfbcbc157a682519d76504cdd69680143994",` +
 		`"task":"films","number":1,"parent":"0000000000000000000000000000000000000000000000000000000000000000",` +
 		`"digest":"3bfc269594ef649228e9a74bab00f042efc91d5acc6fbee31a382e80d42388fe","cause":"round"}`
-	vectorRoot = "62ca74131b1daa6cc29e5376e4f489fdfe0ae1477debeeda5433dc18e24bef3b"
+	vectorRoot = "b7a56246f37d018a3e6041216295f546f292cbb73ab5993afbd916bbbc40128b"
 )
 
 // TestEveryByteOfTheExportCounts flips every byte of a ledger.jsonl: the import must fail or give another leaf.

@@ -42,9 +42,11 @@ const (
 	KindTelemetry
 	KindVersion
 	KindGroup
+	KindNote
+	kindEnd
 )
 
-var kindNames = [...]string{KindTask: "task", KindPlan: "plan", KindRound: "round", KindAbandon: "abandon", KindTelemetry: "telemetry", KindVersion: "version", KindGroup: "group"}
+var kindNames = [...]string{KindTask: "task", KindPlan: "plan", KindRound: "round", KindAbandon: "abandon", KindTelemetry: "telemetry", KindVersion: "version", KindGroup: "group", KindNote: "note"}
 
 // String is the name of the kind in ledger.jsonl.
 func (k Kind) String() string {
@@ -62,7 +64,7 @@ type Record struct {
 	Body Body
 }
 
-// Body is what a record says: one of Task, Plan, Round, Abandon, Telemetry, Version, Group (as pointers).
+// Body is what a record says: one of Task, Plan, Round, Abandon, Telemetry, Version, Group, Note (as pointers).
 type Body interface {
 	Kind() Kind
 	TaskName() string
@@ -77,7 +79,10 @@ type Task struct {
 	Unit      string   // unit of privacy: "device"
 	Adjacency string   // "zero-out"
 	Delta     string   // decimal
-	Budget    *big.Rat // rho (zCDP) that the task may spend in all; nil: no bound is claimed
+	Budget    *big.Rat // rho (zCDP) that one device may lose to the task; nil: no bound is claimed
+
+	Participations uint64 // k: rounds that one device may be in; 0: any number
+	Separation     uint64 // b: a device that was in round r is in no round before r+b; 0: no rest between rounds
 }
 
 // Plan is the signed policy of one round, logged before any device sees it.
@@ -178,6 +183,16 @@ type Version struct {
 	Cause  string // "start", "round", "distil", ...
 }
 
+// Note puts on record what costs no privacy and must not be changed afterwards: what an audit will hold the task to, a
+// change of its configuration, a new key. A topic that ends in "_reveal" opens the digest of an earlier one that ends in
+// "_commit" and begins alike.
+type Note struct {
+	Task   string
+	Topic  string // 1 to 48 of a-z 0-9 _, such as "canary_commit"
+	Digest Digest // of what the note is about; zero: none
+	Text   string // in words
+}
+
 // Kind, TaskName and visit of every body.
 
 func (*Task) Kind() Kind              { return KindTask }
@@ -187,6 +202,7 @@ func (*Abandon) Kind() Kind           { return KindAbandon }
 func (*Telemetry) Kind() Kind         { return KindTelemetry }
 func (*Version) Kind() Kind           { return KindVersion }
 func (*Group) Kind() Kind             { return KindGroup }
+func (*Note) Kind() Kind              { return KindNote }
 func (b *Task) TaskName() string      { return b.Task }
 func (b *Plan) TaskName() string      { return b.Task }
 func (b *Round) TaskName() string     { return b.Task }
@@ -194,6 +210,7 @@ func (b *Abandon) TaskName() string   { return b.Task }
 func (b *Telemetry) TaskName() string { return b.Task }
 func (b *Version) TaskName() string   { return b.Task }
 func (b *Group) TaskName() string     { return b.Task }
+func (b *Note) TaskName() string      { return b.Task }
 
 func (b *Task) visit(f fields) {
 	f.text("task", &b.Task)
@@ -203,6 +220,8 @@ func (b *Task) visit(f fields) {
 	f.text("adjacency", &b.Adjacency)
 	f.text("delta", &b.Delta)
 	f.rational("budget", &b.Budget)
+	f.number("participations", &b.Participations)
+	f.number("separation", &b.Separation)
 }
 
 func (b *Plan) visit(f fields) {
@@ -267,6 +286,13 @@ func (b *Version) visit(f fields) {
 	f.text("cause", &b.Cause)
 }
 
+func (b *Note) visit(f fields) {
+	f.text("task", &b.Task)
+	f.text("topic", &b.Topic)
+	f.digest("digest", &b.Digest)
+	f.text("text", &b.Text)
+}
+
 // newBody is the empty body of a kind, nil for a kind that does not exist.
 func newBody(k Kind) Body {
 	switch k {
@@ -284,6 +310,8 @@ func newBody(k Kind) Body {
 		return new(Version)
 	case KindGroup:
 		return new(Group)
+	case KindNote:
+		return new(Note)
 	}
 	return nil
 }
@@ -355,7 +383,7 @@ func DecodeJSON(line []byte) (Record, error) {
 	var rec Record
 	var kind string
 	r.text("kind", &kind)
-	for k := KindTask; k <= KindGroup; k++ {
+	for k := KindTask; k < kindEnd; k++ {
 		if k.String() == kind {
 			rec.Body = newBody(k)
 		}

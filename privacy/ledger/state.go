@@ -23,12 +23,13 @@ const (
 	FaultRho
 	FaultBudget
 	FaultModel
+	FaultNote
 )
 
 var faultNames = [...]string{
 	FaultNone: "none", FaultMalformed: "malformed", FaultSequence: "sequence", FaultPrev: "prev-hash", FaultTime: "time",
 	FaultTask: "task", FaultPlan: "plan", FaultRound: "round", FaultCohort: "cohort", FaultRho: "rho",
-	FaultBudget: "budget", FaultModel: "model-chain",
+	FaultBudget: "budget", FaultModel: "model-chain", FaultNote: "note",
 }
 
 // String is the fault's label.
@@ -61,9 +62,10 @@ type State struct {
 
 type taskState struct {
 	task      Task
-	spent     *big.Rat
-	reserved  *big.Rat
+	books     books
 	unbounded bool
+	places    map[place]uint64    // of the records of rounds: see State.PlanAt and State.EndAt
+	commits   map[noteKey]bool    // what was committed to and not revealed
 	open      map[uint64]openPlan // plans that wait for their round
 	groups    []*Group            // of the round whose record comes next
 	last      uint64              // newest round planned
@@ -83,8 +85,8 @@ type openPlan struct {
 // Totals is what a task has spent so far.
 type Totals struct {
 	Budget    *big.Rat // nil: no bound was claimed
-	Spent     *big.Rat // rho of rounds and telemetry
-	Reserved  *big.Rat // rho of plans whose round has not ended
+	Spent     *big.Rat // rho that one device can have lost at most: to rounds (see accounting.Exposure) and telemetry
+	Reserved  *big.Rat // rho by which plans whose round has not ended can raise it
 	Unbounded bool     // a round ran without noise: no finite claim covers it
 	Head      Digest   // newest model version; zero: none
 	Stream    Digest   // of correlated noise that is paid for: later rounds of it cost nothing more; zero: none
@@ -96,8 +98,9 @@ func (s *State) Task(name string) (Totals, bool) {
 	if t == nil {
 		return Totals{}, false
 	}
+	spent := t.books.spent()
 	return Totals{
-		Budget: t.task.Budget, Spent: new(big.Rat).Set(t.spent), Reserved: new(big.Rat).Set(t.reserved),
+		Budget: t.task.Budget, Spent: spent, Reserved: new(big.Rat).Sub(t.books.total(), spent),
 		Unbounded: t.unbounded, Head: t.head, Stream: t.stream,
 	}, true
 }
@@ -129,6 +132,7 @@ func (s *State) Add(r Record) ([]byte, error) {
 		v.Seq = r.Seq
 		return nil, v
 	}
+	s.tasks[r.Body.TaskName()].file(r)
 	s.size, s.last, s.time = s.size+1, Leaf(data), r.Time
 	return data, nil
 }
@@ -160,6 +164,8 @@ func (s *State) judge(r Record) *Violation {
 		return t.version(b)
 	case *Group:
 		return t.group(b)
+	case *Note:
+		return t.note(b)
 	}
 	return broken(FaultMalformed, "unknown kind of record")
 }
@@ -180,17 +186,14 @@ func (s *State) openTask(b *Task) *Violation {
 	}
 	task := *b
 	task.Operator = bytes.Clone(b.Operator)
-	s.tasks[b.Task] = &taskState{task: task, spent: new(big.Rat), reserved: new(big.Rat), open: map[uint64]openPlan{}}
+	s.tasks[b.Task] = &taskState{task: task, books: newBooks(b.Participations, b.Separation), open: map[uint64]openPlan{},
+		places: map[place]uint64{}, commits: map[noteKey]bool{}}
 	return nil
 }
 
-// fits says whether the budget bears rho on top of what is spent and reserved.
-func (t *taskState) fits(rho *big.Rat) *Violation {
-	if rho == nil || t.task.Budget == nil {
-		return nil
-	}
-	total := new(big.Rat).Add(t.spent, t.reserved)
-	if total.Add(total, rho).Cmp(t.task.Budget) > 0 {
+// within says whether the budget bears a total.
+func (t *taskState) within(total *big.Rat) *Violation {
+	if t.task.Budget != nil && total.Cmp(t.task.Budget) > 0 {
 		return broken(FaultBudget, "the task's budget of rho %s would be exceeded", t.task.Budget.FloatString(6))
 	}
 	return nil
@@ -206,14 +209,15 @@ func (t *taskState) plan(b *Plan) *Violation {
 	if v := t.free(b); v != nil {
 		return v
 	}
-	if v := t.fits(b.Rho); v != nil {
-		return v
+	whole := t.opensStream(b.Stream)
+	if b.Rho != nil {
+		if v := t.within(t.books.with(b.Round, b.Rho, whole)); v != nil {
+			return v
+		}
 	}
 	t.planned, t.last = true, b.Round
 	t.open[b.Round] = openPlan{b.Digest(), b.What, b.Rho, b.Stream}
-	if b.Rho != nil {
-		t.reserved.Add(t.reserved, b.Rho)
-	}
+	t.books.open(b.Round, b.Rho, whole)
 	return nil
 }
 
@@ -238,12 +242,9 @@ func (t *taskState) planOf(round uint64, digest Digest) (openPlan, *Violation) {
 	return p, nil
 }
 
-// end closes a round and turns its reservation back.
-func (t *taskState) end(round uint64, p openPlan) {
-	delete(t.open, round)
-	if p.rho != nil {
-		t.reserved.Sub(t.reserved, p.rho)
-	}
+// opensStream says that a round of the stream pays for all of it.
+func (t *taskState) opensStream(stream Digest) bool {
+	return stream != (Digest{}) && stream != t.stream
 }
 
 func (t *taskState) round(b *Round) *Violation {
@@ -271,13 +272,10 @@ func (t *taskState) round(b *Round) *Violation {
 	case b.Outcome == Lost && b.After != b.Before:
 		return broken(FaultModel, "round %d was lost and still made a version", b.Round)
 	}
-	t.end(b.Round, p)
+	delete(t.open, b.Round)
 	t.groups = nil
-	if b.Rho == nil {
-		t.unbounded = true
-	} else {
-		t.spent.Add(t.spent, b.Rho)
-	}
+	t.books.charge(b.Round, b.Rho, t.opensStream(p.stream))
+	t.unbounded = t.unbounded || b.Rho == nil
 	if p.stream != (Digest{}) {
 		t.stream = p.stream
 	}
@@ -286,9 +284,10 @@ func (t *taskState) round(b *Round) *Violation {
 }
 
 func (t *taskState) abandon(b *Abandon) *Violation {
-	p, v := t.planOf(b.Round, b.Plan)
+	_, v := t.planOf(b.Round, b.Plan)
 	if v == nil {
-		t.end(b.Round, p)
+		delete(t.open, b.Round)
+		t.books.free(b.Round)
 	}
 	return v
 }
@@ -297,10 +296,11 @@ func (t *taskState) telemetry(b *Telemetry) *Violation {
 	if b.Rho == nil || b.Rho.Sign() <= 0 {
 		return broken(FaultRho, "telemetry %q names no cost", b.Metric)
 	}
-	if v := t.fits(b.Rho); v != nil {
+	total := t.books.total()
+	if v := t.within(total.Add(total, b.Rho)); v != nil {
 		return v
 	}
-	t.spent.Add(t.spent, b.Rho)
+	t.books.add(b.Rho)
 	return nil
 }
 
