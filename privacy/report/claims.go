@@ -2,11 +2,14 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"tutti/privacy/accounting"
 )
@@ -49,7 +52,7 @@ func (f *facts) claims(r *Report, a accounts) ([]Claim, *Failure) {
 		if view.unbounded {
 			continue
 		}
-		c, bad := f.claim(r, view.name, view.account)
+		c, bad := f.claim(r, view.name, view.account, out)
 		if bad != nil {
 			return nil, bad
 		}
@@ -58,7 +61,8 @@ func (f *facts) claims(r *Report, a accounts) ([]Claim, *Failure) {
 	return out, nil
 }
 
-func (f *facts) claim(r *Report, view string, a account) (Claim, *Failure) {
+// claim is one view's; what follows from rho alone is taken over from a claim before it with the same rho.
+func (f *facts) claim(r *Report, view string, a account, before []Claim) (Claim, *Failure) {
 	d, bad := delta(f)
 	if bad != nil {
 		return Claim{}, bad
@@ -84,15 +88,22 @@ func (f *facts) claim(r *Report, view string, a account) (Claim, *Failure) {
 		},
 		Tier: tier(numbers.Epsilon),
 	}
+	if len(before) > 0 && before[0].Rho == c.Rho {
+		same := before[0]
+		c.Curve, c.Tradeoff = slices.Clone(same.Curve), slices.Clone(same.Tradeoff)
+		if same.PLD != nil {
+			pld := *same.PLD
+			c.PLD = &pld
+		}
+		return c, nil
+	}
 	if c.Curve, bad = curve(a.rho); bad != nil {
 		return c, bad
 	}
 	if c.Tradeoff, bad = tradeoff(a.rho, numbers.Mu); bad != nil {
 		return c, bad
 	}
-	if c.PLD, bad = f.pld(a, d); bad != nil {
-		return c, bad
-	}
+	c.PLD = f.pld(a, d)
 	if view == ViewServer {
 		c.Lone, bad = f.loneClaim(d)
 	}
@@ -216,5 +227,54 @@ func epsilons(totals []*big.Rat, delta float64) ([]float64, error) {
 	return out, nil
 }
 
-// pld is filled in where the accountant has one.
-func (f *facts) pld(account, float64) (*PLD, *Failure) { return nil, nil }
+// pld is epsilon by the privacy loss distribution of what the rounds would be with continuous Gaussian noise of the same
+// rho, and of the statements as they are. Nil where the accountant has none for it.
+func (f *facts) pld(a account, d float64) *PLD {
+	rounds := new(big.Rat).Set(a.rho)
+	spoken := map[string]int{}
+	for _, t := range f.telemetry {
+		spoken[t.record.Epsilon]++
+		rounds.Sub(rounds, t.record.Rho)
+	}
+	var parts []accounting.Event
+	if rounds.Sign() > 0 {
+		parts = append(parts, accounting.Gaussian{Z: 1 / math.Sqrt(2*toFloat(rounds))})
+	}
+	for _, text := range slices.Sorted(maps.Keys(spoken)) {
+		eps, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(eps > 0) {
+			return nil
+		}
+		parts = append(parts, accounting.SelfComposed{Event: accounting.Laplace{B: 1 / eps}, Count: spoken[text]})
+	}
+	eps, step, ok := lossEpsilon(accounting.Composed{Events: parts}, d)
+	if !ok {
+		return nil
+	}
+	return &PLD{f.task.Delta, up(eps, 4), decimal(step), true, pldNote}
+}
+
+// lossOf remembers the last loss distribution: a report is built and verified, and its claims are often alike.
+var lossOf atomic.Pointer[lossMemo]
+
+type lossMemo struct {
+	event     string
+	delta     float64
+	eps, step float64
+	ok        bool
+}
+
+func lossEpsilon(e accounting.Event, delta float64) (eps, step float64, ok bool) {
+	name := fmt.Sprint(e)
+	if m := lossOf.Load(); m != nil && m.event == name && m.delta == delta {
+		return m.eps, m.step, m.ok
+	}
+	m := &lossMemo{event: name, delta: delta}
+	if loss, err := accounting.NewPLD(e); err == nil {
+		m.step = loss.Step()
+		m.eps, err = loss.Epsilon(delta)
+		m.ok = err == nil && !math.IsInf(m.eps, 0)
+	}
+	lossOf.Store(m)
+	return m.eps, m.step, m.ok
+}

@@ -16,6 +16,7 @@ const (
 	replay       = "Not offered: the opened sums are named by digest only, so that the models follow from them is not checked."
 	command      = "tutti verify report.json --ledger ledger.jsonl"
 	centralNote  = "exact Gaussian of the same rho, to compare with studies; not the claim"
+	pldNote      = "continuous Gaussian noise of the same rho, and the statements as they are: informative, not the claim"
 	claimNote    = "the claim"
 	strictNote   = "the claim at a stricter delta"
 	gdpAccount   = "gdp-central"
