@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"math"
+	"math/big"
+	"slices"
 	"strings"
 
 	"tutti/privacy/mechanism"
@@ -13,6 +15,42 @@ import (
 type Metrics struct {
 	Names     []string // what coordinate i says: 1 to 48 of a-z 0-9 . _ - /, all different
 	Mechanism mechanism.Params
+}
+
+// DesignMetrics chooses bound and noise of the metrics beside a main vector: the same cohort, as much noise as makes one
+// participation cost rho; nil: noise is off. It refuses a name that is not of the closed list, or a mean without the
+// metric that counts its devices.
+func DesignMetrics(names []string, main mechanism.Params, rho *big.Rat, signs [32]byte) (*Metrics, error) {
+	m := &Metrics{Names: names}
+	if err := m.listed(); err != nil {
+		return nil, err
+	}
+	var err error
+	m.Mechanism, err = mechanism.Design(mechanism.Literal{
+		Dim: len(names), Clip: longest(names), NMin: main.NMin, NMax: main.NMax, Colluders: main.Colluders,
+		Rho: rho, Noise: rho != nil, SumLimit: main.SumLimit, Signs: signs, Unmetered: true,
+	})
+	if err == nil {
+		err = m.check()
+	}
+	return m, err
+}
+
+// listed says whether every name is of the closed list, and each mean stands beside its count.
+func (m *Metrics) listed() error {
+	if len(m.Names) == 0 {
+		return fmt.Errorf("%w: no metrics", ErrPlan)
+	}
+	for _, name := range m.Names {
+		one, found := measureOf(name)
+		if !found {
+			return fmt.Errorf("%w: there is no metric %q", ErrPlan, name)
+		}
+		if one.of != "" && !slices.Contains(m.Names, one.of) {
+			return fmt.Errorf("%w: the metric %q without %q", ErrPlan, name, one.of)
+		}
+	}
+	return nil
 }
 
 // Bounds of the format.

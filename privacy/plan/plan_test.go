@@ -274,6 +274,16 @@ func TestReasons(t *testing.T) {
 	mech := func(change func(*mechanism.Literal)) breaking {
 		return func(_ *Policy, p *Plan, _ *State) { p.Mechanism = design(t, change) }
 	}
+	metrics := func(spoil func(*Metrics)) breaking {
+		return func(_ *Policy, p *Plan, _ *State) {
+			m, err := DesignMetrics(MetricsBasic.Names(), design(t, nil), big.NewRat(1, 20), [32]byte{1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			spoil(m)
+			p.Metrics = m
+		}
+	}
 	cases := []struct {
 		name  string
 		want  Reason
@@ -331,20 +341,29 @@ func TestReasons(t *testing.T) {
 		{"forked log", ReasonLogForked, func(_ *Policy, _ *Plan, st *State) { st.Log = LogForked }},
 		{"a plan that is not in the log", ReasonNotLogged, func(_ *Policy, _ *Plan, st *State) { st.Log = LogWithoutPlan }},
 		{"noise left to the server", ReasonCentral, func(_ *Policy, p *Plan, _ *State) { p.Central = &Central{Noise: CentralGaussian, Z: "1"} }},
-		{"metrics of another cohort", ReasonMetrics, func(_ *Policy, p *Plan, _ *State) {
-			p.Metrics = &Metrics{Mechanism: design(t, func(l *mechanism.Literal) { l.NMin = 69 })}
+		{"metrics of another cohort", ReasonMetrics, metrics(func(m *Metrics) {
+			m.Mechanism = design(t, func(l *mechanism.Literal) { l.Dim, l.NMin = len(m.Names), 69 })
+		})},
+		{"metrics that do not hold together", ReasonMetrics, metrics(func(m *Metrics) { m.Mechanism.L2Bound -= 100 })},
+		{"metrics with less noise than they say", ReasonMetrics, metrics(func(m *Metrics) { m.Mechanism.Sigma2.Num -= 1 + m.Mechanism.Sigma2.Num/1000 })},
+		{"metrics with less noise than the main vector", ReasonMetrics, metrics(func(m *Metrics) {
+			m.Mechanism = design(t, func(l *mechanism.Literal) { l.Dim, l.Rho = len(m.Names), big.NewRat(12, 100) })
+		})},
+		{"a metric that nobody knows", ReasonMetrics, metrics(func(m *Metrics) { m.Names[0] = "heartbeat" })},
+		{"a mean without its count", ReasonMetrics, metrics(func(m *Metrics) { m.Names[0] = "history.short.hit10" })},
+		{"metrics without noise", ReasonNoiseOff, metrics(func(m *Metrics) {
+			m.Mechanism = design(t, func(l *mechanism.Literal) { l.Dim, l.Noise, l.Rho = len(m.Names), false, nil })
+		})},
+		{"metrics without noise beside noise of the server", ReasonNoiseOff, func(pol *Policy, p *Plan, st *State) {
+			pol.AllowCentral, p.Central = true, &Central{Noise: CentralGaussian, Z: "5"}
+			p.Mechanism = design(t, func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })
+			metrics(func(m *Metrics) {
+				m.Mechanism = design(t, func(l *mechanism.Literal) { l.Dim, l.Noise, l.Rho = len(m.Names), false, nil })
+			})(pol, p, st)
 		}},
-		{"metrics that do not hold together", ReasonMetrics, func(_ *Policy, p *Plan, _ *State) {
-			p.Metrics = &Metrics{Mechanism: p.Mechanism}
-			p.Metrics.Mechanism.L2Bound -= 100
-		}},
-		{"metrics without noise", ReasonNoiseOff, func(_ *Policy, p *Plan, _ *State) {
-			p.Metrics = &Metrics{Mechanism: design(t, func(l *mechanism.Literal) { l.Noise, l.Rho = false, nil })}
-		}},
-		{"metrics that exceed the budget", ReasonBudget, func(_ *Policy, p *Plan, st *State) {
-			p.Metrics, p.Budget = &Metrics{Mechanism: p.Mechanism}, new(big.Rat).Add(p.Rho(), p.Rho())
-			p.Budget.Sub(p.Budget, big.NewRat(1, 1000))
-			st.Spent = nil
+		{"metrics that exceed the budget", ReasonBudget, func(pol *Policy, p *Plan, st *State) {
+			p.Budget, st.Spent = p.Rho(), nil
+			metrics(func(*Metrics) {})(pol, p, st)
 		}},
 		{"in as many rounds as planned", ReasonParticipations, func(_ *Policy, p *Plan, st *State) { p.Participations, st.Rounds = 3, 3 }},
 		{"in as many rounds as the person allows", ReasonParticipations, func(pol *Policy, p *Plan, st *State) { pol.MaxParticipations, p.Participations, st.Rounds = 2, 3, 2 }},

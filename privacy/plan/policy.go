@@ -252,14 +252,21 @@ func (p Policy) checkTurn(pl Plan, st State) *Refusal {
 	return nil
 }
 
-// checkMetrics: the second vector keeps to the same devices and carries noise of its own.
+// checkMetrics: the second vector holds metrics of the closed list, keeps to the same devices, and carries noise of its
+// own, no weaker than the main vector's.
 func (p Policy) checkMetrics(pl Plan) *Refusal {
 	m := pl.Metrics.Mechanism
+	if err := pl.Metrics.listed(); err != nil {
+		return refuse(ReasonMetrics, "%v", err)
+	}
 	if err := m.Validate(); err != nil {
 		return refuse(ReasonMetrics, "%v", err)
 	}
-	if !m.Noise && pl.Mechanism.Noise {
+	if !m.Noise && (pl.Mechanism.Noise || pl.Central != nil) {
 		return refuse(ReasonNoiseOff, "the metrics")
+	}
+	if cost, main := m.Rho(), pl.Mechanism.Rho(); cost != nil && main != nil && cost.Cmp(main) > 0 {
+		return refuse(ReasonMetrics, "rho %s, more than the %s of what they are about", cost.FloatString(6), main.FloatString(6))
 	}
 	if main := pl.Mechanism; m.NMin != main.NMin || m.NMax != main.NMax || m.Colluders != main.Colluders {
 		return refuse(ReasonMetrics, "another cohort than the main vector's")
