@@ -180,7 +180,11 @@ func describe(o *opened) offered {
 	m := o.plan.Mechanism
 	p := o.config.Params()
 	envelopes := p.Members() * p.EnvelopeLen(o.config.Suite())
-	return offered{kind: o.plan.Kind, numbers: uint32(m.Dim), padded: uint32(m.PaddedDim),
+	numbers := m.Dim
+	if o.plan.Metrics != nil {
+		numbers += o.plan.Metrics.Mechanism.Dim
+	}
+	return offered{kind: o.plan.Kind, numbers: uint32(numbers), padded: uint32(o.plan.Dim()),
 		bytes: uint64(p.VectorLen() + envelopes + p.StatementLen() + headerBytes), rho: o.plan.Rho(), cohort: uint32(m.NMin)}
 }
 

@@ -28,7 +28,7 @@ func (d *Device) Stages(ctx context.Context, offer *Offer) (map[string]time.Dura
 		return nil, r
 	}
 	lap("policy and log")
-	encoded, bound, err := d.encode(ctx, o)
+	encoded, err := d.encode(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (d *Device) Stages(ctx context.Context, offer *Offer) (map[string]time.Dura
 		return nil, err
 	}
 	lap("charge")
-	u, err := d.seal(o, encoded, bound)
+	u, err := d.seal(o, encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -66,5 +66,5 @@ func (d *Device) Overlong(ctx context.Context, offer *Offer) Outcome {
 	for i := range encoded {
 		encoded[i] = int32(p.Bound())
 	}
-	return d.commit(ctx, &st, o, encoded, p.Bound())
+	return d.commit(ctx, &st, o, encoded)
 }

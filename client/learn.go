@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strconv"
 
 	"tutti/model"
@@ -30,6 +31,7 @@ type Lesson struct {
 	Seed uint64
 
 	engine seqrec.Engine
+	loss   *float64 // where training leaves its first loss, over that of a uniform guess
 }
 
 const redactedLesson = "client.Lesson(redacted)"
@@ -98,10 +100,13 @@ func (l Lesson) train(ctx context.Context) (model.Update, error) {
 	if len(sequences) == 0 {
 		return l.nothing(), nil
 	}
-	update, _, err := seqrec.Train(stoppable{l.engine, ctx.Err}, l.Params, sequences,
+	update, trained, err := seqrec.Train(stoppable{l.engine, ctx.Err}, l.Params, sequences,
 		seqrec.TrainConfig{Steps: int(t.Steps), LearningRate: rate, Optimizer: t.Optimizer})
 	if errors.Is(err, seqrec.ErrNothingToLearn) || errors.Is(err, seqrec.ErrDiverged) {
 		return l.nothing(), nil
+	}
+	if err == nil && l.loss != nil && l.Items > 1 {
+		*l.loss = trained.Loss / math.Log(float64(l.Items))
 	}
 	return update, err
 }

@@ -44,6 +44,7 @@ type Shared struct {
 	models  recent[modelKey, *trainable]
 	params  recent[model.Digest, model.Params]
 	rankers recent[model.Digest, ranker]
+	popular recent[model.Digest, []bool] // the most popular tenth of the items
 	// verdicts remembers what policies said. Checking a plan builds the secure
 	// sum's ring, a millisecond; thousands of devices that stand alike ask the
 	// same question within a second.
@@ -83,7 +84,7 @@ func NewShared(cfg SharedConfig) (*Shared, error) {
 		s.cfg.NewEngine = func(m *seqrec.Model) seqrec.Engine { return seqrec.NewEngine(m) }
 	}
 	s.blobs.limit, s.verdicts.limit = keptBlobs, keptVerdicts
-	for _, limit := range []*int{&s.offers.limit, &s.codecs.limit, &s.blocks.limit, &s.models.limit, &s.params.limit, &s.rankers.limit} {
+	for _, limit := range []*int{&s.offers.limit, &s.codecs.limit, &s.blocks.limit, &s.models.limit, &s.params.limit, &s.rankers.limit, &s.popular.limit} {
 		*limit = keptFew
 	}
 	return s, nil
@@ -254,6 +255,7 @@ func (s *Shared) weights(v *model.Version, t *trainable, get parts) (model.Param
 // ranker ranks the catalogue for one history.
 type ranker interface {
 	Rank(history []int32, n int, exclude func(item int32) bool) ([]blend.Recommendation, error)
+	Scores(history []int32, out []float32) error
 }
 
 // ranker builds what serves a version. That it builds is the check that a
@@ -295,6 +297,11 @@ func newTransformerOnly(p blend.Parts) (ranker, error) {
 	}
 	scorer, err := seqrec.NewScorer(p.Model, p.Params)
 	return transformerOnly{scorer}, err
+}
+
+// Scores writes a score for every item, larger for better.
+func (t transformerOnly) Scores(history []int32, out []float32) error {
+	return t.scorer.Scores(history, out)
 }
 
 func (t transformerOnly) Rank(history []int32, n int, exclude func(item int32) bool) ([]blend.Recommendation, error) {

@@ -34,7 +34,7 @@ func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
 		}
 		return r.outcome(o.plan.Round)
 	}
-	encoded, bound, err := d.encode(ctx, o)
+	encoded, err := d.encode(ctx, o)
 	if errors.As(err, &r) && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 		return r.outcome(o.plan.Round)
 	}
@@ -42,15 +42,15 @@ func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
 		return failed(err)
 	}
 	defer clear(encoded)
-	return d.commit(ctx, &st, o, encoded, bound)
+	return d.commit(ctx, &st, o, encoded)
 }
 
 // commit charges for the round, seals the vector and sends it, in this order.
-func (d *Device) commit(ctx context.Context, st *state, o *opened, encoded []int32, bound int64) Outcome {
+func (d *Device) commit(ctx context.Context, st *state, o *opened, encoded []int32) Outcome {
 	if err := d.chargeFor(st, o); err != nil {
 		return failed(err)
 	}
-	u, err := d.seal(o, encoded, bound)
+	u, err := d.seal(o, encoded)
 	if errors.Is(err, aggregation.ErrNorm) { // an honest one with less than 2^-36: its charge stays, and nothing is sent
 		return refuse(ReasonNorm, err).outcome(o.plan.Round)
 	}
@@ -72,48 +72,57 @@ func (s *state) adopt(from *state) {
 	s.offered, s.delta = from.offered, from.delta
 }
 
-// encode makes the round's vector and takes it through clip and codec. Nothing
-// but the encoded integers remains; the caller clears them.
-func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, bound int64, err error) {
+// encode makes the round's vector and takes it through clip and codec; behind it come the metrics, where the plan asks
+// for some. Nothing but the encoded integers remains; the caller clears them.
+func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, err error) {
 	base, err := d.base(o.plan)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	lesson, done, r := d.opts.Shared.prepare(o.plan, base, d.sequence(), d.fetch(ctx))
+	history, target, held := heldOut(o.plan.Metrics, d.sequence())
+	lesson, done, r := d.opts.Shared.prepare(o.plan, base, history, d.fetch(ctx))
 	if r != nil {
-		return nil, 0, r
+		return nil, r
 	}
 	defer done()
 	if o.plan.Kind == plan.Model {
 		if lesson.Seed, err = drawSeed(d.opts.Rand); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
+	facts := plan.Unknown()
+	lesson.loss = &facts.Loss
 	learn := d.opts.Learner
 	if learn == nil {
 		learn = func(ctx context.Context, l Lesson) (model.Update, error) { return l.Learn(ctx) }
 	}
 	update, err := learn(ctx, lesson)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	m := o.plan.Mechanism
 	if update.Len() != m.Dim {
-		return nil, 0, fmt.Errorf("client: the learner gave %d numbers, the plan wants %d", update.Len(), m.Dim)
+		return nil, fmt.Errorf("client: the learner gave %d numbers, the plan wants %d", update.Len(), m.Dim)
 	}
+	facts.Norm, facts.Clip = norm(update.Values()), m.Clip
 	clipped := mechanism.Clip(update.Values(), m.Clip)
 	defer clipped.Erase()
 	clear(update.Values())
-	err = d.opts.Shared.withCodec(m, func(codec *mechanism.Codec) error {
-		e, err := codec.Encode(clipped, d.opts.Rand)
-		if err != nil {
-			return err
+	if encoded, err = d.noised(m, clipped); err != nil || o.plan.Metrics == nil {
+		return encoded, err
+	}
+	more, err := d.measured(ctx, o.plan.Metrics, facts, func(f *plan.Facts) error {
+		if !held {
+			return nil
 		}
-		defer e.Erase() // the codec goes back to the other devices of the process
-		encoded, bound = append([]int32(nil), e.Values()...), e.Bound()
-		return nil
+		return d.opts.Shared.foretell(f, base, history, target, d.fetch(ctx))
 	})
-	return encoded, bound, err
+	if err != nil {
+		clear(encoded)
+		return nil, err
+	}
+	defer clear(more)
+	return append(encoded, more...), nil
 }
 
 // chargeFor saves the charge of a round, and with it what following the offer
@@ -131,10 +140,10 @@ func (d *Device) chargeFor(followed *state, o *opened) error {
 }
 
 // seal masks the vector, once, and saves the upload.
-func (d *Device) seal(o *opened, encoded []int32, bound int64) (Upload, error) {
+func (d *Device) seal(o *opened, encoded []int32) (Upload, error) {
 	sealer := aggregation.Client{Key: d.key,
 		Pins: aggregation.Pins{Enroller: d.opts.Policy.Enroller, Roster: o.plan.Committee}}
-	sealed, err := sealer.Seal(d.opts.Rand, o.config, o.plan.Base, encoded, bound)
+	sealed, err := sealer.Seal(d.opts.Rand, o.config, o.plan.Base, encoded, o.plan.InputBound())
 	if err != nil {
 		return Upload{}, err
 	}

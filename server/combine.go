@@ -95,6 +95,7 @@ func (a *active) combine() (*RoundResult, error) {
 		}
 		result.Groups = append(result.Groups, one)
 	}
+	result.Metrics = metrics(a.plan, open)
 	if len(a.groups) == 1 {
 		result.Sum, result.Aggregate, result.Groups = open[0].sum, open[0].aggregate, nil
 		return result, nil

@@ -71,6 +71,9 @@ func (a *active) roundRecords(outcome string, after ledger.Digest) []ledger.Body
 		m := a.result.Sum.Meter
 		r.Meter = ledger.NewMeter(m.PadCoords, m.MeasuredVar, m.ExpectedVar, m.ZScore)
 	}
+	if a.result != nil && outcome == ledger.Published {
+		r.Metrics = rows(a.result.Metrics)
+	}
 	var out []ledger.Body
 	var sets, certificates, sums []ledger.Digest
 	for _, g := range a.groups {
@@ -113,6 +116,7 @@ func (g *group) record() *ledger.Group {
 type opening struct {
 	devices   int
 	sum       mechanism.Decoded
-	aggregate [32]byte // digest of the opened integer sum
-	wrong     []string // nodes whose answers the others corrected
+	metrics   mechanism.Decoded // empty: none were asked for
+	aggregate [32]byte          // digest of the opened integer sum
+	wrong     []string          // nodes whose answers the others corrected
 }

@@ -28,8 +28,12 @@ type RoundSpec struct {
 	Window    plan.Window      // transitions
 	Training  plan.Training    // model
 	Central   *plan.Central    // nil: the devices add the noise; Index is the server's part
+	Metrics   *plan.Metrics    // from plan.DesignMetrics; nil: none
 	Collect   time.Duration    // how long uploads are taken at most
 }
+
+// rho is what the round will cost every device in it; nil: noise is off.
+func (s RoundSpec) rho() *big.Rat { return plan.Plan{Mechanism: s.Mechanism, Metrics: s.Metrics}.Rho() }
 
 // RoundResult is an opened sum.
 type RoundResult struct {
@@ -37,6 +41,7 @@ type RoundResult struct {
 	Plan      plan.Plan
 	N         int               // devices in the sum
 	Sum       mechanism.Decoded // the sum, not the mean, with its noise; and the noise meter
+	Metrics   []plan.Figure     // what the devices know, over all open groups; nil: none were asked for
 	Rho       *big.Rat          // what it cost every device in it; nil: noise was off
 	Aggregate [32]byte          // digest of the opened integer sum
 	Took      time.Duration     // since the round opened
@@ -310,7 +315,7 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 	}
 	p := plan.Plan{
 		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
-		Mechanism: spec.Mechanism, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.packing(len(members))),
+		Mechanism: spec.Mechanism, Metrics: spec.Metrics, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.packing(len(members))),
 		Population: people, Threshold: Threshold(s.cfg.Asked, spec.Goal, int(people.Size)), Groups: uint32(s.cfg.Groups), Suite: s.cfg.Suite, CheckNorm: s.cfg.CheckNorm,
 		Enroller: s.Enroller(), Budget: s.cfg.Budget, Participations: plan.AnyParticipations, Separation: 1, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
 	}

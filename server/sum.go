@@ -9,6 +9,7 @@ import (
 
 	"tutti/aggregation"
 	"tutti/privacy/mechanism"
+	"tutti/privacy/plan"
 	"tutti/server/round"
 	"tutti/server/store"
 )
@@ -55,11 +56,7 @@ func (g *group) openSum(said []round.Said) (opened *opening, wrong []int, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	codec, err := mechanism.NewCodec(g.plan.Mechanism)
-	if err != nil {
-		return nil, nil, err
-	}
-	decoded, err := codec.DecodeSum(sum, g.set.Len())
+	opened, err = decode(g.plan, sum, g.set.Len())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,12 +66,32 @@ func (g *group) openSum(said []round.Said) (opened *opening, wrong []int, err er
 			return nil, nil, err
 		}
 	}
-	opened = &opening{devices: g.set.Len(), sum: decoded, aggregate: sha256.Sum256(canonical)}
+	opened.aggregate = sha256.Sum256(canonical)
 	for _, member := range liars {
 		wrong = append(wrong, int(member)-1)
 		opened.wrong = append(opened.wrong, g.nodes[member-1].Address())
 	}
 	return opened, wrong, nil
+}
+
+// decode reads the opened sum of n devices: the main vector and, behind it, the metrics where the plan asks for some.
+func decode(p plan.Plan, sum []int64, n int) (*opening, error) {
+	if len(sum) != p.Dim() {
+		return nil, fmt.Errorf("%w: a sum of %d numbers, the plan has %d", mechanism.ErrMismatch, len(sum), p.Dim())
+	}
+	opened := &opening{devices: n}
+	codec, err := mechanism.NewCodec(p.Mechanism)
+	if err != nil {
+		return nil, err
+	}
+	if opened.sum, err = codec.DecodeSum(sum[:p.Mechanism.PaddedDim], n); err != nil || p.Metrics == nil {
+		return opened, err
+	}
+	if codec, err = mechanism.NewCodec(p.Metrics.Mechanism); err != nil {
+		return nil, err
+	}
+	opened.metrics, err = codec.DecodeSum(sum[p.Mechanism.PaddedDim:], n)
+	return opened, err
 }
 
 // SumBytes is the canonical form of an opened sum, whose digest the log holds: "tutti/sum/v1", the number of

@@ -163,11 +163,15 @@ func (b *books) opened(r *ledger.Round) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	codec, err := mechanism.NewCodec(b.plans[r.Round].Mechanism)
+	m := b.plans[r.Round].Mechanism
+	codec, err := mechanism.NewCodec(m)
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := codec.DecodeSum(sum, int(r.Survived))
+	if len(sum) < m.PaddedDim {
+		return nil, errors.New("the kept sum is too short")
+	}
+	decoded, err := codec.DecodeSum(sum[:m.PaddedDim], int(r.Survived))
 	return decoded.Values, err
 }
 

@@ -245,9 +245,20 @@ func (s *Server) Close(r *Round) (sum []int64, set []aggregation.DeviceID) {
 	return sum, set
 }
 
-// Decode decodes an opened sum.
+// Decode decodes the main vector of an opened sum.
 func (s *Server) Decode(r *Round, sum []int64, n int) mechanism.Decoded {
-	codec, err := mechanism.NewCodec(r.Plan.Mechanism)
+	return s.decode(r.Plan.Mechanism, sum[:r.Plan.Mechanism.PaddedDim], n)
+}
+
+// DecodeMetrics decodes the metrics behind it.
+func (s *Server) DecodeMetrics(r *Round, sum []int64, n int) []plan.Figure {
+	m := r.Plan.Metrics
+	d := s.decode(m.Mechanism, sum[r.Plan.Mechanism.PaddedDim:], n)
+	return m.Figures(d.Values, n, m.Mechanism.NoiseOnSum(n))
+}
+
+func (s *Server) decode(p mechanism.Params, sum []int64, n int) mechanism.Decoded {
+	codec, err := mechanism.NewCodec(p)
 	s.must(err)
 	d, err := codec.DecodeSum(sum, n)
 	s.must(err)
