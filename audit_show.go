@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -96,7 +97,7 @@ func canaryTable(found []auditSection) (table.Row, []table.Row) {
 		if s.claim != last {
 			eps, _ := s.Input("epsilon")
 			delta, _ := s.Input("delta")
-			claim, last = rounded(eps)+" (δ "+delta+")", s.claim
+			claim, last = rounded(eps)+" (δ "+scientific(delta)+")", s.claim
 		}
 		none, half := "", ""
 		if s.PositiveControl != nil && len(s.MoreControls) > 0 {
@@ -120,14 +121,23 @@ func seen(c audit.Control) string {
 
 // rounded shortens a decimal for people.
 func rounded(decimal string) string {
-	var v float64
-	if _, err := fmt.Sscan(decimal, &v); err != nil {
+	v, err := strconv.ParseFloat(decimal, 64)
+	if err != nil {
 		return decimal
 	}
 	if v > 1000 {
 		return "> 1000"
 	}
 	return fmt.Sprintf("%.2f", v)
+}
+
+// scientific writes a small decimal with an exponent.
+func scientific(decimal string) string {
+	v, err := strconv.ParseFloat(decimal, 64)
+	if err != nil {
+		return decimal
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
 func meterTable(found []auditSection) (table.Row, []table.Row) {

@@ -46,6 +46,22 @@ func perfect(m int) []Guesses {
 	return all
 }
 
+// expected is what guessed would return on average against Gaussian noise
+// with means mu standard deviations apart.
+func expected(m int, mu float64) []Guesses {
+	all := perfect(m)
+	for i, g := range all {
+		share := float64(g.Guessed) / float64(2*m) // of all canaries, at either end
+		threshold := bisect(-50, 50+mu, func(x float64) bool { return (normalCDF(-x)+normalCDF(mu-x))/2 <= share })
+		right := 0.0
+		if share > 0 {
+			right = normalCDF(mu-threshold) / 2 / share
+		}
+		all[i].Correct = min(g.Guessed, int(right*float64(g.Guessed)))
+	}
+	return all
+}
+
 // best returns the largest of the bounds at alpha/len(all) each, and the
 // guesses that gave it.
 func best(all []Guesses, alpha float64, bound func(Guesses, float64) (float64, error)) (float64, Guesses, error) {

@@ -35,6 +35,10 @@ func Overall(sections []*Section) (verdict string, remarks []string) {
 		}
 		remarks = append(remarks, s.remark())
 	}
+	if len(claims) == 0 {
+		verdict = worse(verdict, VerdictInconclusive)
+		remarks = append(remarks, "No claim was audited with canaries.")
+	}
 	for _, claim := range claims {
 		if !passed[claim] {
 			verdict = worse(verdict, VerdictInconclusive)

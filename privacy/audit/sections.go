@@ -236,14 +236,53 @@ func oneRunFDPCeiling(t Test) (float64, error) {
 
 func oneRunPower(t Test, eps float64) (string, error) {
 	most, err := oneRunCeiling(t)
-	return fmt.Sprintf("Perfect guesses by %d canaries would show epsilon %.2f at level %s. To refute epsilon %.2f takes %.0f guesses without "+
-		"an error; this test gates claims up to %g only.", t.Plan.Canaries, most, shortest(t.Alpha), eps, PerfectGuesses(eps, t.Alpha), OneRunLimit), err
+	if err != nil {
+		return "", err
+	}
+	weakest, err := t.weakestFound(func(g Guesses, alpha float64) (bool, error) {
+		p, err := PValueOneRun(g, eps, t.Delta)
+		return p < alpha, err
+	})
+	return fmt.Sprintf("%s Perfect guesses by %d canaries would show epsilon %.2f at level %s; to refute epsilon %.2f takes %.0f guesses without "+
+		"an error. This test gates claims up to %g only.", weakest, t.Plan.Canaries, most, shortest(t.Alpha), eps, PerfectGuesses(eps, t.Alpha), OneRunLimit), err
 }
 
-func oneRunFDPPower(t Test, _ float64) (string, error) {
+func oneRunFDPPower(t Test, eps float64) (string, error) {
 	most, err := oneRunFDPCeiling(t)
-	return fmt.Sprintf("Perfect guesses by %d canaries would show epsilon %.2f at level %s. It holds for Gaussian trade-off curves and gates nothing.",
-		t.Plan.Canaries, most, shortest(t.Alpha)), err
+	if err != nil {
+		return "", err
+	}
+	claimed, err := accounting.MuForEpsilon(eps, t.Delta)
+	if err != nil {
+		return "", err
+	}
+	weakest, err := t.weakestFound(func(g Guesses, alpha float64) (bool, error) { return refutesCurve(g, alpha, claimed), nil })
+	return fmt.Sprintf("%s Perfect guesses by %d canaries would show epsilon %.2f at level %s. It holds for Gaussian trade-off curves and gates nothing.",
+		weakest, t.Plan.Canaries, most, shortest(t.Alpha)), err
+}
+
+// weakestFound says how much too small Gaussian noise has to be for a test
+// of guesses to refute the claim, with as many right guesses as are expected.
+func (t Test) weakestFound(refuted func(Guesses, float64) (bool, error)) (string, error) {
+	var failed error
+	found := func(factor float64) bool {
+		for _, g := range expected(t.Plan.Canaries, t.Mu()*factor) {
+			yes, err := refuted(g, t.Alpha/float64(len(fractions)))
+			if err != nil {
+				failed = err
+			}
+			if yes {
+				return true
+			}
+		}
+		return false
+	}
+	for _, factor := range [...]float64{1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10, 20, 50, 100} {
+		if found(factor) {
+			return fmt.Sprintf("Finds, about every other time, noise of a standard deviation %s times too small.", shortest(factor)), failed
+		}
+	}
+	return "Does not find noise 100 times too small.", failed
 }
 
 // gaussianPairPower says how much too small the noise has to be to be found:
