@@ -264,7 +264,7 @@ func TestEnvelopeRules(t *testing.T) {
 		}
 	}
 	l := sampleLog(t)
-	if r := l.Next(&Abandon{}, 5); r.Time != 1_000_009 {
+	if r := l.Next(&Abandon{}, 5); r.Time != 1_000_010 {
 		t.Errorf("a clock that went back gives time %d", r.Time)
 	}
 }
