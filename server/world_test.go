@@ -324,6 +324,9 @@ func (d *device) seal(i int) {
 	if p.Mechanism.Noise {
 		x = d.w.noised(p.Mechanism, i)
 	}
+	if p.Metrics != nil {
+		x = append(x[:p.Mechanism.PaddedDim], d.w.encoded(p.Metrics.Mechanism, p.Metrics.Values(factsOf(i)))...)
+	}
 	client := aggregation.Client{Key: d.key, Pins: aggregation.Pins{Enroller: d.w.keys.Enroller.Public().(ed25519.PublicKey), Roster: p.Committee}}
 	d.sealed, err = client.Seal(rand.Reader, cfg, p.Base, x, cfg.Params().Bound())
 	d.w.must(err)
@@ -331,10 +334,14 @@ func (d *device) seal(i int) {
 
 // noised is e_i, clipped and with its noise share.
 func (w *world) noised(m mechanism.Params, i int) []int32 {
-	codec, err := mechanism.NewCodec(m)
-	w.must(err)
 	update := make([]float32, m.Dim)
 	update[i] = 1
+	return w.encoded(m, update)
+}
+
+func (w *world) encoded(m mechanism.Params, update []float32) []int32 {
+	codec, err := mechanism.NewCodec(m)
+	w.must(err)
 	encoded, err := codec.Encode(mechanism.Clip(update, m.Clip), rand.Reader)
 	w.must(err)
 	return slices.Clone(encoded.Values())
