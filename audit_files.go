@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,8 +61,12 @@ func (f auditFlags) claims() ([]auditClaim, *audit.Readings, error) {
 	if len(wanted) > maxAuditClaims {
 		return nil, nil, usageError("%d claims at a time; at most %d", len(wanted), maxAuditClaims)
 	}
-	claims := make([]auditClaim, len(wanted))
+	claims, labels := make([]auditClaim, len(wanted)), map[string]bool{}
 	for i, w := range wanted {
+		if labels[w.label] {
+			return nil, nil, usageError("the claim %s twice", w.label)
+		}
+		labels[w.label] = true
 		seed := audit.Seed(sha256.Sum256(append(append([]byte("tutti/audit/claim\x00"), main[:]...), byte(i))))
 		test, err := audit.NewTest(w.rho, w.delta, f.canaries, f.rounds, seed)
 		if err != nil {
@@ -268,4 +273,20 @@ func writeSections(dir string, sections []auditSection) error {
 		}
 	}
 	return nil
+}
+
+// staleSections are the audits in a folder that this run has not written.
+func staleSections(dir string, written []auditSection) []string {
+	paths, err := filepath.Glob(filepath.Join(dir, "audit_*.json"))
+	if err != nil {
+		return nil
+	}
+	var stale []string
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if !slices.ContainsFunc(written, func(s auditSection) bool { return s.file == name }) {
+			stale = append(stale, name)
+		}
+	}
+	return stale
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ type auditFlags struct {
 	out      string
 	seed     string
 	replay   []string
+	masked   bool
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -43,6 +45,8 @@ run two broken mechanisms, without noise and with half of it, have to be found o
 
 Writes one audit_KIND.json each, for tutti report --audits, and beforehand audit_commitments.txt: publish that before
 the run, and nobody can say that the seed was picked to please. --replay runs an audit again from its revealed seed.
+The sums are integer sums of what devices encode; before that, one of them goes through masks and committee, and has to
+come out the same.
 
 Exit codes: 0 pass, 1 fail, 2 wrong use, 4 inconclusive.`,
 		Example: "  tutti audit\n  tutti audit --report demo-out/report.json --out demo-out/audits\n  tutti audit --epsilon 2 --canaries 50000\n  tutti audit --replay audits/audit_gaussian_pair_eps8.json",
@@ -62,6 +66,7 @@ Exit codes: 0 pass, 1 fail, 2 wrong use, 4 inconclusive.`,
 	flags.IntVar(&f.canaries, "canaries", 8000, "canaries for each claim: up to 1000, or whole thousands")
 	flags.IntVar(&f.rounds, "rounds", 1, "rounds that each device takes part in, sharing the claim")
 	flags.StringVar(&f.out, "out", "audits", "folder for the sections")
+	flags.BoolVar(&f.masked, "masked", true, "first put a small canary run through masks and committee, and compare the opened sum")
 	flags.StringVar(&f.seed, "seed", "", "64 hex digits, to repeat a run; default: the system's randomness")
 	flags.StringArrayVar(&f.replay, "replay", nil, "recompute this section, and run its canaries again; may be repeated")
 	return cmd
@@ -82,6 +87,11 @@ func (a *app) audit(ctx context.Context, f auditFlags) error {
 	u := a.newUI()
 	defer u.close()
 	u.say("Canaries: %d for each of %d claims; the commitments are in %s before the first of them runs.", f.canaries, len(claims), commitmentsIn(f.out))
+	if f.masked {
+		if err := checkMasked(ctx, u, claims[0]); err != nil {
+			return fmt.Errorf("through the masks: %w", err)
+		}
+	}
 	outcomes, err := runCanaries(ctx, u, claims)
 	if err != nil {
 		return err
@@ -92,6 +102,9 @@ func (a *app) audit(ctx context.Context, f auditFlags) error {
 	}
 	if err := writeSections(f.out, found); err != nil {
 		return err
+	}
+	if stale := staleSections(f.out, found); len(stale) > 0 {
+		u.say("%s holds sections of another run, too: %s. Remove them if tutti report shall not take them in.", f.out, strings.Join(stale, ", "))
 	}
 	return a.showAudit(u, f.out, found)
 }

@@ -77,8 +77,12 @@ func auditReplays(t *testing.T, dir string, s *audit.Section) {
 }
 
 func TestAuditSaysWhenItIsTooWeak(t *testing.T) {
-	out := wants(t, exitIncomplete, "INCONCLUSIVE", "audit", "--epsilon", "0.5,1", "--canaries", "100", "--seed", testSeed, "--out", t.TempDir())
-	for _, said := range []string{"No gate passes the claim of epsilon 1.0000", "missed", "Power, gaussian pair"} {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "audit_one_run_eps9.json"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := wants(t, exitIncomplete, "INCONCLUSIVE", "audit", "--epsilon", "0.5,1", "--canaries", "100", "--seed", testSeed, "--out", dir)
+	for _, said := range []string{"another run, too: audit_one_run_eps9.json.", "coordinates are those of the integer sum", "No gate passes the claim of epsilon 1.0000", "missed", "Power, gaussian pair"} {
 		if !strings.Contains(out, said) {
 			t.Errorf("%q is not said:\n%s", said, out)
 		}
@@ -138,6 +142,7 @@ func TestAuditWrongUse(t *testing.T) {
 		"want 0.01 to 100":  {"--epsilon", "0"},
 		"want 0.01 to 1000": {"--z", "-1"},
 		"rounds":            {"--rounds", "0"},
+		"twice":             {"--epsilon", "4,4"},
 		"no mechanism":      {"--epsilon", "0.02"},
 	} {
 		wants(t, exitUsage, said, append([]string{"audit", "--out", t.TempDir()}, args...)...)

@@ -154,6 +154,7 @@ type experiment struct {
 	coins  []bool
 	minus  []bool
 	sum    []int64
+	visit  func(values []int32, bound int64) error // nil, or is shown every vector
 }
 
 // Run runs the plan. step is told after each of plan.Steps sums; an error of
@@ -228,6 +229,24 @@ func honestUpdate(seed Seed, device int, plan Plan) []float32 {
 // round runs one round of one batch: the canaries once, then every arm's
 // honest devices.
 func (e *experiment) round(batch, round int, out *Outcome) error {
+	if err := e.canaries(batch, round); err != nil {
+		return err
+	}
+	sum := make([]int64, len(e.sum))
+	for arm := range e.plan.Silent {
+		copy(sum, e.sum)
+		if err := e.honest(batch, round, arm, sum); err != nil {
+			return err
+		}
+		if err := e.judge(sum, arm, batch*e.plan.Batch, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// canaries sets e.sum to the sum of what a batch's canary devices encode.
+func (e *experiment) canaries(batch, round int) error {
 	clear(e.sum)
 	rand := e.seed.stream("canary devices", batch, round)
 	first := batch * e.plan.Batch
@@ -241,24 +260,38 @@ func (e *experiment) round(batch, round int, out *Outcome) error {
 			return err
 		}
 	}
-	arm := make([]int64, len(e.sum))
-	for a, quiet := range e.plan.Silent {
-		copy(arm, e.sum)
-		rand := e.seed.stream("honest devices", batch, round, a)
-		for i, known := range e.known {
-			codec := e.noisy
-			if i < quiet {
-				codec = e.quiet
-			}
-			if err := e.add(codec, known, rand, arm); err != nil {
-				return err
-			}
+	return nil
+}
+
+// honest adds what an arm's honest devices encode.
+func (e *experiment) honest(batch, round, arm int, sum []int64) error {
+	rand := e.seed.stream("honest devices", batch, round, arm)
+	for i, known := range e.known {
+		codec := e.noisy
+		if i < e.plan.Silent[arm] {
+			codec = e.quiet
 		}
-		if err := e.judge(arm, a, first, out); err != nil {
+		if err := e.add(codec, known, rand, sum); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// FirstSum encodes the devices of the first sum of the first arm once more,
+// shows each vector to visit and returns their integer sum: to put it through
+// the secure sum and compare. The values are only lent. The bound is that of
+// every value in the plan.
+func FirstSum(plan Plan, seed Seed, visit func(values []int32, bound int64) error) ([]int64, error) {
+	e, err := newExperiment(plan, seed)
+	if err != nil {
+		return nil, err
+	}
+	e.visit = visit
+	if err := e.canaries(0, 0); err != nil {
+		return nil, err
+	}
+	return e.sum, e.honest(0, 0, 0, e.sum)
 }
 
 // add is what one device does: clip, encode, and its part of the sum.
@@ -269,6 +302,9 @@ func (e *experiment) add(codec *mechanism.Codec, update []float32, rand io.Reade
 	}
 	for i, v := range encoded.Values() {
 		sum[i] += int64(v)
+	}
+	if e.visit != nil {
+		return e.visit(encoded.Values(), e.params.InputBound)
 	}
 	return nil
 }

@@ -314,6 +314,31 @@ func TestSectionForm(t *testing.T) {
 	}
 }
 
+func TestFirstSum(t *testing.T) {
+	test := mustTest(t, 8, 40, 1)
+	devices, want := 0, []int64(nil)
+	sum, err := FirstSum(test.Plan, test.Seed, func(values []int32, bound int64) error {
+		devices++
+		if want == nil {
+			want = make([]int64, len(values))
+		}
+		for i, v := range values {
+			if int64(v) > bound || int64(v) < -bound {
+				t.Fatalf("%d is beyond the bound of %d", v, bound)
+			}
+			want[i] += int64(v)
+		}
+		return nil
+	})
+	if err != nil || devices != 40+test.Plan.Honest || !slices.Equal(sum, want) {
+		t.Errorf("%d devices, %v", devices, err)
+	}
+	stop := errors.New("stop")
+	if _, err := FirstSum(test.Plan, test.Seed, func([]int32, int64) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
 func TestPlansOutOfRange(t *testing.T) {
 	good := mustTest(t, 8, 40, 1)
 	for name, edit := range map[string]func(*Test){
