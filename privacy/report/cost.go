@@ -1,11 +1,12 @@
 package report
 
 import (
-	"fmt"
+	"errors"
 	"math/big"
 	"slices"
 
 	"tutti/privacy/accounting"
+	"tutti/privacy/ledger"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 )
@@ -30,32 +31,23 @@ func (p planFact) costs() (main, metrics cost) {
 }
 
 // charge enters what a round costs. What was opened and never published costs nothing to those who see what is released;
-// a stream of correlated noise costs once, whatever became of its rounds.
+// a stream of correlated noise costs once and as a whole, whatever becomes of its rounds.
 func (f *facts) charge(seq uint64, p planFact, published bool) {
 	main, metrics := p.costs()
-	if f.continues(p.plan.Central) {
+	stream := p.plan.Stream() != ledger.Digest{}
+	switch {
+	case p.paid:
 		main.released, main.rho = new(big.Rat), new(big.Rat)
-	} else if c := p.plan.Central; !published && (c == nil || c.Noise != plan.CentralBLT) && main.released != nil {
+	case !published && !stream && main.released != nil:
 		main.released = new(big.Rat)
 	}
-	f.charges = append(f.charges, charge{seq, p.record.What, main})
+	f.charges = append(f.charges, charge{seq, p.record.What, stream, main})
 	if p.plan.Metrics != nil {
 		if !published && metrics.released != nil {
 			metrics.released = new(big.Rat)
 		}
-		f.charges = append(f.charges, charge{seq, "metrics", metrics})
+		f.charges = append(f.charges, charge{seq, "metrics", false, metrics})
 	}
-}
-
-// continues says whether a round goes on with a stream of correlated noise that was paid for with its first round.
-func (f *facts) continues(c *plan.Central) bool {
-	if c == nil || c.Noise != plan.CentralBLT {
-		return false
-	}
-	key := fmt.Sprintf("%s %q %q %d", c.Z, c.Theta, c.Omega, c.Rounds)
-	last, known := f.streams[key]
-	f.streams[key] = c.Index
-	return known && c.Index > last
 }
 
 // checkRho: the cost of each round follows from its numbers in exact arithmetic; gives their total with telemetry's.
@@ -78,7 +70,12 @@ func (f *facts) checkRho() (*big.Rat, *Failure) {
 			return nil, fail(ReasonRho, "round %d is charged with another rho than B^2/(2 (n_min - t_c) sigma^2)", r.record.Round)
 		}
 		if p.Central != nil {
-			rho = p.Central.Rho()
+			if rho, err = centralRho(p); err != nil {
+				return nil, fail(ReasonRho, "the server's noise of round %d: %v", r.record.Round, err)
+			}
+			if r.plan.paid {
+				rho = new(big.Rat)
+			}
 		}
 		if p.Metrics != nil {
 			more, err := theorem(p.Metrics.Mechanism)
@@ -96,6 +93,19 @@ func (f *facts) checkRho() (*big.Rat, *Failure) {
 		}
 	}
 	return f.total(), nil
+}
+
+// centralRho is the cost by the accountant's theorems on the noise that a server adds.
+func centralRho(p plan.Plan) (*big.Rat, error) {
+	event, err := p.Event()
+	if err != nil {
+		return nil, err
+	}
+	rho, err := accounting.Rho(event)
+	if err == nil && !sameRho(rho, p.Central.Rho()) {
+		err = errors.New("another rho than 1/(2 z^2)")
+	}
+	return rho, err
 }
 
 // rhoOf is the cost by the accountant's theorem on sums of discrete Gaussians; nil when noise is off.

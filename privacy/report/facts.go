@@ -27,7 +27,7 @@ type facts struct {
 	plans     map[uint64]planFact
 	pending   []planFact // planned and not ended: their sums may be open already, so they are charged
 	charges   []charge
-	streams   map[string]uint32 // of correlated noise: the last index seen
+	paid      ledger.Digest // stream of correlated noise that was paid for last
 	first     uint64
 	last      uint64
 	leaves    uint64
@@ -37,6 +37,7 @@ type planFact struct {
 	seq    uint64
 	record *ledger.Plan
 	plan   plan.Plan
+	paid   bool // its stream of correlated noise was paid for by an earlier round
 }
 
 type roundFact struct {
@@ -60,8 +61,9 @@ type telemetryFact struct {
 
 // charge is one entry of the account.
 type charge struct {
-	seq  uint64
-	what string
+	seq   uint64
+	what  string
+	whole bool // counts in full for every device: a statement, or a whole stream of correlated noise
 	cost
 }
 
@@ -84,11 +86,12 @@ var faultReasons = map[ledger.Fault]Reason{
 	ledger.FaultMalformed: ReasonLedgerLine, ledger.FaultSequence: ReasonSequence, ledger.FaultPrev: ReasonPrev,
 	ledger.FaultTime: ReasonTime, ledger.FaultTask: ReasonTask, ledger.FaultPlan: ReasonPlan, ledger.FaultRound: ReasonRound,
 	ledger.FaultCohort: ReasonCohort, ledger.FaultRho: ReasonRho, ledger.FaultBudget: ReasonBudget, ledger.FaultModel: ReasonModelChain,
+	ledger.FaultNote: ReasonNote,
 }
 
 // gather puts the records of one task together. The chain was checked before: every round has its plan.
 func gather(records []ledger.Record, task string) (*facts, *Failure) {
-	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}, streams: map[string]uint32{}}
+	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}}
 	for _, r := range records {
 		if r.Body.TaskName() != task {
 			continue
@@ -133,32 +136,35 @@ func (f *facts) add(r ledger.Record) *Failure {
 	case *ledger.Task:
 		f.task = b
 	case *ledger.Plan:
-		p, bad := openPlan(b, f.task.Operator)
+		p, bad := f.openPlan(b)
 		if bad != nil {
 			return bad
 		}
-		f.plans[b.Round] = planFact{r.Seq, b, p}
+		f.plans[b.Round] = planFact{r.Seq, b, p, p.Stream() != ledger.Digest{} && p.Stream() == f.paid}
 	case *ledger.Round:
 		f.rounds = append(f.rounds, roundFact{r.Seq, r.Time, b, f.plans[b.Round], f.groups[b.Round]})
 		f.charge(r.Seq, f.plans[b.Round], b.Outcome == ledger.Published || b.Meter.Coords > 0 || len(b.Metrics) > 0)
+		if stream := f.plans[b.Round].plan.Stream(); stream != (ledger.Digest{}) {
+			f.paid = stream
+		}
 	case *ledger.Group:
 		f.groups[b.Round] = append(f.groups[b.Round], b)
 	case *ledger.Abandon:
 		f.abandoned = append(f.abandoned, abandonFact{r.Seq, b, f.plans[b.Round]})
 	case *ledger.Telemetry:
 		f.telemetry = append(f.telemetry, telemetryFact{r.Seq, b})
-		f.charges = append(f.charges, charge{r.Seq, "telemetry", cost{b.Rho, b.Rho, b.Rho}})
+		f.charges = append(f.charges, charge{r.Seq, "telemetry", true, cost{b.Rho, b.Rho, b.Rho}})
 	}
 	return nil
 }
 
 // openPlan verifies the signed plan inside a plan record and that the record says the same.
-func openPlan(b *ledger.Plan, operator []byte) (plan.Plan, *Failure) {
-	p, err := plan.Open(plan.Signed{Bytes: b.Bytes, Signature: b.Signature}, ed25519.PublicKey(operator))
+func (f *facts) openPlan(b *ledger.Plan) (plan.Plan, *Failure) {
+	p, err := plan.Open(plan.Signed{Bytes: b.Bytes, Signature: b.Signature}, ed25519.PublicKey(f.task.Operator))
 	if err != nil {
 		return p, fail(ReasonPlan, "the plan of round %d: %v", b.Round, err)
 	}
-	if p.Task != b.Task || p.Round != b.Round || p.Kind.String() != b.What || !sameRho(p.Rho(), b.Rho) {
+	if p.Task != b.Task || p.Round != b.Round || p.Kind.String() != b.What || p.Stream() != b.Stream || !sameRho(p.Cost(f.paid), b.Rho) {
 		return p, fail(ReasonPlan, "the signed plan of round %d says something else than its record", b.Round)
 	}
 	return p, nil

@@ -14,6 +14,7 @@ type visit struct {
 	rho        *big.Rat // what it costs the device
 	most       uint64   // k of the round's plan: the device is in no more rounds than that, this one counted
 	separation uint64   // b of the plan: and in none of the b-1 before it
+	whole      *big.Rat // what it costs whoever is in the task at all, if anything
 }
 
 // mostStates bounds the table of worstDevice; beyond it every round is counted, which is never too little.
@@ -107,20 +108,27 @@ func larger(a, b *big.Int) *big.Int {
 
 // visits are the rounds that were charged, or may be yet, in their order, at the price that one view has.
 func (f *facts) visits(view string) ([]visit, bool) {
-	var out []visit
-	price := map[uint64]*big.Rat{} // by record
+	price, whole := map[uint64]*big.Rat{}, map[uint64]*big.Rat{} // by record
 	for _, c := range f.charges {
-		rho := c.of(view)
+		rho, sums := c.of(view), price
 		if rho == nil {
 			return nil, false
 		}
-		if sum := price[c.seq]; sum != nil {
+		if c.whole {
+			sums = whole
+		}
+		if sum := sums[c.seq]; sum != nil {
 			rho = new(big.Rat).Add(sum, rho)
 		}
-		price[c.seq] = rho
+		sums[c.seq] = rho
 	}
+	out := make([]visit, 0, len(f.rounds)+len(f.pending))
 	add := func(seq uint64, p plan.Plan) {
-		out = append(out, visit{p.Round, price[seq], uint64(p.Participations), uint64(p.Separation)})
+		v := visit{p.Round, price[seq], uint64(p.Participations), uint64(p.Separation), whole[seq]}
+		if v.rho == nil {
+			v.rho = new(big.Rat)
+		}
+		out = append(out, v)
 	}
 	for _, r := range f.rounds {
 		add(r.seq, r.plan.plan)
@@ -143,7 +151,7 @@ func (c charge) of(view string) *big.Rat {
 // account is what the dearest device spent in one view.
 type account struct {
 	rho       *big.Rat            // in all, statements counted in full
-	after     map[uint64]*big.Rat // after each round, without the statements
+	after     map[uint64]*big.Rat // after each round, streams in full, without the statements
 	rounds    uint64
 	most      uint64 // rounds that one device can be in
 	apart     uint64
@@ -161,9 +169,15 @@ func (f *facts) accountOf(view string) account {
 	}
 	after, limited := worstDevice(visits)
 	a.rounds, a.limited, a.apart = uint64(len(visits)), limited, 1
+	streams := new(big.Rat)
 	for i, v := range visits {
-		a.after[v.round] = after[i]
-		a.rho = after[i]
+		if a.rho = after[i]; v.whole != nil {
+			streams = new(big.Rat).Add(streams, v.whole)
+		}
+		if streams.Sign() > 0 {
+			a.rho = new(big.Rat).Add(a.rho, streams)
+		}
+		a.after[v.round] = a.rho
 	}
 	a.most = a.rounds
 	if limited {

@@ -4,6 +4,8 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"testing"
+
+	"tutti/privacy/accounting"
 )
 
 // TestWorstDevice compares the table with every subset of up to ten rounds.
@@ -15,7 +17,7 @@ func TestWorstDevice(t *testing.T) {
 		round := uint64(0)
 		for i := range visits {
 			round += 1 + rng.Uint64N(3)
-			visits[i] = visit{round, big.NewRat(1+rng.Int64N(20), 1+rng.Int64N(9)), 1 + rng.Uint64N(12), 1 + rng.Uint64N(5)}
+			visits[i] = visit{round, big.NewRat(1+rng.Int64N(20), 1+rng.Int64N(9)), 1 + rng.Uint64N(12), 1 + rng.Uint64N(5), nil}
 		}
 		if trial%3 == 0 { // as a task would set them
 			for i := range visits {
@@ -33,6 +35,26 @@ func TestWorstDevice(t *testing.T) {
 			if after[upTo-1].Cmp(want) != 0 {
 				t.Fatalf("trial %d, %+v: after %d rounds %s, want %s (limited %v)", trial, visits, upTo, after[upTo-1], want, limited)
 			}
+		}
+	}
+}
+
+// TestWorstDeviceAgrees: the accountant's own sum, for one k and b over all rounds.
+func TestWorstDeviceAgrees(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 9))
+	for range 100 {
+		k, b := 1+rng.Uint64N(6), 1+rng.Uint64N(6)
+		exposure := accounting.NewExposure(k, b)
+		visits := make([]visit, 40)
+		for i := range visits {
+			visits[i] = visit{uint64(2*i + 1), big.NewRat(1+rng.Int64N(50), 7), k, b, nil}
+			if err := exposure.Add(visits[i].round, visits[i].rho); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after, _ := worstDevice(visits)
+		if after[39].Cmp(exposure.Worst()) != 0 {
+			t.Fatalf("k %d, b %d: %s here, %s by the accountant", k, b, after[39], exposure.Worst())
 		}
 	}
 }
@@ -57,7 +79,7 @@ func allowed(visits []visit, set int) (*big.Rat, bool) {
 func TestWorstDeviceWithoutLimits(t *testing.T) {
 	visits := make([]visit, 4000)
 	for i := range visits {
-		visits[i] = visit{uint64(i + 1), big.NewRat(1, 100), 1 << 32, 1}
+		visits[i] = visit{uint64(i + 1), big.NewRat(1, 100), 1 << 32, 1, nil}
 	}
 	after, limited := worstDevice(visits)
 	if last := after[len(after)-1]; limited || last.Cmp(big.NewRat(40, 1)) != 0 {

@@ -29,6 +29,7 @@ const (
 	ReasonNoiseMeter          // the measured noise is not the promised one
 	ReasonTelemetry           // a statement about participation is not charged, or not the log's
 	ReasonPrivacyState        // a round without noise or masks is not said to be one
+	ReasonNote                // a revealed digest was not committed to
 	ReasonAudit               // an audit does not follow from its scores or its commitment
 	ReasonAuditGate           // an audit found more than the claim allows
 	ReasonReplay              // a model does not follow from the opened sums
@@ -42,7 +43,7 @@ var reasonLabels = [reasonCount]string{
 	ReasonPrev: "prev-hash", ReasonTime: "time", ReasonTask: "task", ReasonPlan: "plan", ReasonRound: "round",
 	ReasonModelChain: "model-chain", ReasonMechanism: "mechanism", ReasonCohort: "cohort", ReasonRho: "rho",
 	ReasonEpsilon: "epsilon", ReasonBudget: "budget", ReasonNoiseMeter: "noise-meter", ReasonTelemetry: "telemetry",
-	ReasonPrivacyState: "privacy-state", ReasonAudit: "audit",
+	ReasonPrivacyState: "privacy-state", ReasonNote: "note", ReasonAudit: "audit",
 	ReasonAuditGate: "audit-gate", ReasonReplay: "replay", ReasonContent: "content",
 }
 

@@ -390,7 +390,7 @@ func TestReasonLabels(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
-	for _, f := range []ledger.Fault{ledger.FaultMalformed, ledger.FaultSequence, ledger.FaultPrev, ledger.FaultTime, ledger.FaultTask, ledger.FaultPlan, ledger.FaultRound, ledger.FaultCohort, ledger.FaultRho, ledger.FaultBudget, ledger.FaultModel} {
+	for _, f := range []ledger.Fault{ledger.FaultMalformed, ledger.FaultSequence, ledger.FaultPrev, ledger.FaultTime, ledger.FaultTask, ledger.FaultPlan, ledger.FaultRound, ledger.FaultCohort, ledger.FaultRho, ledger.FaultBudget, ledger.FaultModel, ledger.FaultNote} {
 		if faultReasons[f] == ReasonNone {
 			t.Errorf("the ledger's fault %s has no reason here", f)
 		}
