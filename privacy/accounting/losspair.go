@@ -67,18 +67,40 @@ func (d *losses) add(loss, p float64) {
 
 // symmetricNoise is a distribution symmetric about 0.
 type symmetricNoise interface {
-	// between returns the mass of (x, y].
-	between(x, y float64) float64
+	// beyond returns the mass above x >= 0.
+	beyond(x float64) float64
 }
 
-// part is a share of a mixture: noise about shift.
-type part struct{ weight, shift float64 }
+// tails are the masses up to a point and above it; the smaller is exact.
+type tails struct{ below, above float64 }
+
+func tailsAt(n symmetricNoise, x float64) tails {
+	small := n.beyond(math.Abs(x))
+	if x > 0 {
+		return tails{1 - small, small}
+	}
+	return tails{small, 1 - small}
+}
+
+// between returns the mass of (x, y] from the tails at both.
+func between(x, y tails) float64 {
+	switch {
+	case x.below > 0.5: // both above 0
+		return x.above - y.above
+	case y.below <= 0.5:
+		return y.below - x.below
+	}
+	return 1 - x.below - y.above
+}
+
+// part is a share of two mixtures: noise about shift, weighing p and q.
+type part struct{ shift, p, q float64 }
 
 // continuousPair is a pair of mixtures of one noise whose loss does not fall
 // in x.
 type continuousPair struct {
 	noise     symmetricNoise
-	p, q      []part
+	parts     []part
 	low, high float64                    // the span
 	at        func(loss float64) float64 // the greatest x whose loss is at most loss
 }
@@ -86,55 +108,44 @@ type continuousPair struct {
 func (c continuousPair) span() (low, high float64) { return c.low, c.high }
 
 func (c continuousPair) fill(d *losses) {
-	mass := func(parts []part, x, y float64) float64 {
-		sum := 0.0
-		for _, m := range parts {
-			sum += m.weight * c.noise.between(x-m.shift, y-m.shift)
+	last := make([]tails, len(c.parts)) // of every part, at -infinity
+	for i := range last {
+		last[i] = tails{0, 1}
+	}
+	upTo := func(x float64) (p, q float64) { // the masses since the last x
+		for i, part := range c.parts {
+			next := tailsAt(c.noise, x-part.shift)
+			mass := between(last[i], next)
+			p, q, last[i] = p+part.p*mass, q+part.q*mass, next
 		}
-		return sum
+		return p, q
 	}
 	x := c.at(float64(d.first) * d.step)
-	d.mass[0] = mass(c.p, math.Inf(-1), x)
+	d.mass[0], _ = upTo(x)
 	for i := 1; i < len(d.mass); i++ {
 		y := c.at(float64(d.first+i) * d.step)
 		if y > x {
-			p := mass(c.p, x, y)
-			scaled := mass(c.q, x, y) * math.Exp(float64(d.first+i-1)*d.step)
+			p, q := upTo(y)
+			scaled := q * math.Exp(float64(d.first+i-1)*d.step)
 			up := min(p, max(0, (p-scaled)/-math.Expm1(-d.step)))
 			d.mass[i-1] += p - up
 			d.mass[i] += up
 			x = y
 		}
 	}
-	d.infinity = mass(c.p, x, math.Inf(1))
+	d.infinity, _ = upTo(math.Inf(1))
 }
 
 type gaussianNoise struct{ sigma float64 }
 
-func (g gaussianNoise) between(x, y float64) float64 {
-	x, y = x/(g.sigma*math.Sqrt2), y/(g.sigma*math.Sqrt2)
-	switch {
-	case x >= 0:
-		return (math.Erfc(x) - math.Erfc(y)) / 2
-	case y <= 0:
-		return (math.Erfc(-y) - math.Erfc(-x)) / 2
-	}
-	return (math.Erf(y) - math.Erf(x)) / 2
-}
+func (g gaussianNoise) beyond(x float64) float64 { return math.Erfc(x/(g.sigma*math.Sqrt2)) / 2 }
+
+// between returns the mass of (x, y].
+func (g gaussianNoise) between(x, y float64) float64 { return between(tailsAt(g, x), tailsAt(g, y)) }
 
 type laplaceNoise struct{ scale float64 }
 
-func (l laplaceNoise) between(x, y float64) float64 {
-	switch {
-	case x == y:
-		return 0
-	case x >= 0:
-		return -math.Exp(-x/l.scale) * math.Expm1((x-y)/l.scale) / 2
-	case y <= 0:
-		return -math.Exp(y/l.scale) * math.Expm1((x-y)/l.scale) / 2
-	}
-	return -(math.Expm1(x/l.scale) + math.Expm1(-y/l.scale)) / 2
-}
+func (l laplaceNoise) beyond(x float64) float64 { return math.Exp(-x/l.scale) / 2 }
 
 // tailSigmas is where a Gaussian is cut: its mass beyond is 3e-20.
 const tailSigmas = 9.2
@@ -146,15 +157,14 @@ const tailSigmas = 9.2
 func gaussianPairs(q, sigma float64) (remove, add lossPair) {
 	inner := func(x float64) float64 { return (2*x - 1) / (2 * sigma * sigma) }
 	back := func(loss float64) float64 { return sigma*sigma*loss + 0.5 }
-	mixed, alone := []part{{1 - q, 0}, {q, 1}}, []part{{1, 0}}
 	far := tailSigmas * sigma
-	removed := continuousPair{noise: gaussianNoise{sigma}, p: mixed, q: alone,
+	removed := continuousPair{noise: gaussianNoise{sigma}, parts: []part{{0, 1 - q, 1}, {1, q, 0}},
 		low: sampledLoss(q, inner(-far)), high: sampledLoss(q, inner(1+far)),
 		at: func(loss float64) float64 { return back(innerLoss(q, loss)) }}
 	if q == 1 {
 		return removed, nil
 	}
-	return removed, continuousPair{noise: gaussianNoise{sigma}, p: alone, q: []part{{1 - q, 0}, {q, -1}},
+	return removed, continuousPair{noise: gaussianNoise{sigma}, parts: []part{{0, 1, 1 - q}, {-1, 0, q}},
 		low: -sampledLoss(q, inner(far)), high: -sampledLoss(q, inner(-far)),
 		at: func(loss float64) float64 { return -back(innerLoss(q, -loss)) }}
 }
@@ -171,14 +181,13 @@ func laplacePairs(q, scale float64) (remove, add lossPair) {
 		}
 		return (loss*scale + 1) / 2
 	}
-	mixed, alone := []part{{1 - q, 0}, {q, 1}}, []part{{1, 0}}
-	removed := continuousPair{noise: laplaceNoise{scale}, p: mixed, q: alone,
+	removed := continuousPair{noise: laplaceNoise{scale}, parts: []part{{0, 1 - q, 1}, {1, q, 0}},
 		low: sampledLoss(q, -most), high: sampledLoss(q, most),
 		at: func(loss float64) float64 { return back(innerLoss(q, loss)) }}
 	if q == 1 {
 		return removed, nil
 	}
-	return removed, continuousPair{noise: laplaceNoise{scale}, p: alone, q: []part{{1 - q, 0}, {q, -1}},
+	return removed, continuousPair{noise: laplaceNoise{scale}, parts: []part{{0, 1, 1 - q}, {-1, 0, q}},
 		low: -sampledLoss(q, most), high: -sampledLoss(q, -most),
 		at: func(loss float64) float64 { return -back(innerLoss(q, -loss)) }}
 }
@@ -193,7 +202,7 @@ func replacedPair(q, sigma float64) lossPair {
 		return logAdd(math.Log1p(-q), logQC+y) - logAdd(math.Log1p(-q), logQC-y)
 	}
 	far := 1 + tailSigmas*sigma
-	return continuousPair{noise: gaussianNoise{sigma}, p: []part{{1 - q, 0}, {q, 1}}, q: []part{{1 - q, 0}, {q, -1}},
+	return continuousPair{noise: gaussianNoise{sigma}, parts: []part{{0, 1 - q, 1 - q}, {1, q, 0}, {-1, 0, q}},
 		low: loss(-far), high: loss(far),
 		at: func(loss float64) float64 {
 			half := math.Abs(loss) / 2
