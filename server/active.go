@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math/big"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type active struct {
 	began  time.Time
 	signed plan.Signed
 	plan   plan.Plan
+	rho    *big.Rat // what the round costs, see cost
 	params *aggregation.Params
 	people *aggregation.Enrolled // the plan's population
 	nodes  []*committee.Client   // in the order of the plan's committee
@@ -195,7 +197,8 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 	if err != nil {
 		return nil, err
 	}
-	a := &active{s: s, key: key, began: began, signed: signed, plan: p, params: params, people: people, mail: newMailbox[letter](),
+	paid := s.Ledger().Totals().Stream
+	a := &active{s: s, key: key, began: began, signed: signed, plan: p, rho: p.Cost(paid), params: params, people: people, mail: newMailbox[letter](),
 		done: make(chan struct{}), opened: make(chan struct{})}
 	for shard := range p.Groups {
 		g := &group{active: a, key: key, batches: map[int]*batch{}, words: map[round.ID][]aggregation.CheckAnswer{}}

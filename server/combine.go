@@ -80,7 +80,7 @@ func (a *active) combine() (*RoundResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &RoundResult{Round: a.key.Round, Plan: a.plan, Rho: a.plan.Rho(), Took: a.s.cfg.Clock().Sub(a.began), Counters: counters}
+	result := &RoundResult{Round: a.key.Round, Plan: a.plan, Rho: a.cost(), Took: a.s.cfg.Clock().Sub(a.began), Counters: counters}
 	var open []*opening
 	var sums []ledger.Digest
 	for _, g := range a.groups {
@@ -161,6 +161,9 @@ func pooled(open []*opening) (m mechanism.NoiseMeter) {
 // NoiseOnSum is the standard deviation, in the units of an update, of the noise on each number of Sum; 0 where noise was
 // off.
 func (r *RoundResult) NoiseOnSum() float64 {
+	if r.Plan.Central != nil {
+		return r.centralNoise() * r.Combined.spread()
+	}
 	return r.Plan.Mechanism.NoiseOnSum(r.N) * r.Combined.spread()
 }
 

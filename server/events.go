@@ -37,6 +37,7 @@ type (
 		Members        int
 		Rho            *big.Rat // nil: noise is off
 		Deadline       time.Time
+		Central        bool // the operator is trusted to add the noise
 	}
 	// Progress: uploads were staged, or accepted by the committee.
 	Progress struct {
@@ -136,15 +137,22 @@ func (Waiting) event()     {}
 func (Failing) event()     {}
 
 func (e Opened) String() string {
-	if e.Groups > 1 {
-		return fmt.Sprintf("Round %d (%s) is open: %d devices wanted, in %d groups of at least %d, %d committee nodes, %s", e.Round, e.Kind, e.Goal, e.Groups, e.Min, e.Members, cost(e.Rho))
+	trust := ""
+	if e.Central {
+		trust = "; " + SeesSums
 	}
-	return fmt.Sprintf("Round %d (%s) is open: %d devices wanted, at least %d, %d committee nodes, %s", e.Round, e.Kind, e.Goal, e.Min, e.Members, cost(e.Rho))
+	if e.Groups > 1 {
+		return fmt.Sprintf("Round %d (%s) is open: %d devices wanted, in %d groups of at least %d, %d committee nodes, %s%s", e.Round, e.Kind, e.Goal, e.Groups, e.Min, e.Members, cost(e.Rho), trust)
+	}
+	return fmt.Sprintf("Round %d (%s) is open: %d devices wanted, at least %d, %d committee nodes, %s%s", e.Round, e.Kind, e.Goal, e.Min, e.Members, cost(e.Rho), trust)
 }
 
 func cost(rho *big.Rat) string {
-	if rho == nil {
+	switch {
+	case rho == nil:
 		return "no noise"
+	case rho.Sign() == 0:
+		return "nothing more: its stream of noise is paid for"
 	}
 	return "rho " + rho.FloatString(6)
 }

@@ -25,6 +25,7 @@ type group struct {
 	cert    *aggregation.Certificate
 	refusal aggregation.Digest // of the certificate of its abandonment; zero: none
 	sum     *opening
+	stream  *store.Stream // of central noise, behind the row drawn last; nil: none was drawn
 	batches map[int]*batch
 	words   map[round.ID][]aggregation.CheckAnswer // of the sharing check, while the collection lasts
 	staged  int                                    // uploads when it was abandoned

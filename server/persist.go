@@ -97,11 +97,18 @@ func (g *group) change(t *round.Transition) (store.Change, error) {
 		}
 		g.cert, c.Certificate = cert, cert.Marshal()
 	case round.Published:
+		if g.sum.canonical != nil {
+			if _, err := g.s.st.PutBlob(g.sum.canonical); err != nil {
+				return c, err
+			}
+		}
+		c.Stream = g.stream
 		if g == g.firstOpen() {
 			c.Log, c.Version = g.finish.records(g.active)
 		}
 		c.Drops = g.drops()
 	case round.Lost:
+		c.Stream = g.stream
 		c.Log = g.lastRecords(t)
 	case round.Abandoned:
 		c.Drops = g.drops()

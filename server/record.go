@@ -58,7 +58,7 @@ func (a *active) roundRecords(outcome string, after ledger.Digest) []ledger.Body
 	r := &ledger.Round{
 		Task: a.key.Task, Round: a.key.Round, What: a.plan.Kind.String(), Plan: a.signed.Digest(), Outcome: outcome,
 		Mechanism: a.plan.Mechanism.AppendCanonical(nil), NMin: uint64(a.params.NMin()), Noise: a.plan.Mechanism.Noise,
-		Rho: a.plan.Rho(), Before: a.s.head(),
+		Rho: a.cost(), Before: a.s.head(),
 	}
 	if c := a.plan.Central; c != nil {
 		r.Central = c.Noise.String()
@@ -117,6 +117,7 @@ type opening struct {
 	devices   int
 	sum       mechanism.Decoded
 	metrics   mechanism.Decoded // empty: none were asked for
-	aggregate [32]byte          // digest of the opened integer sum
+	aggregate [32]byte          // digest of the opened integer sum, the operator's noise included
+	canonical []byte            // of the sum, to be kept when it is published; nil: it is not kept
 	wrong     []string          // nodes whose answers the others corrected
 }

@@ -12,8 +12,11 @@ func (g *group) report(e round.Event) {
 	number := g.key.Round
 	switch e.Kind {
 	case round.RoundOpened:
+		if c := g.plan.Central; c != nil {
+			s.log.Warn(SeesSums, "round", number, "noise", c.Noise.String())
+		}
 		s.observe(Opened{Round: number, Kind: g.plan.Kind, Goal: int(g.plan.Goal), Min: g.params.NMin(), Max: g.params.NMax(), Groups: len(g.groups),
-			Members: g.params.Members(), Rho: g.plan.Rho(), Deadline: time.Unix(g.plan.Deadline, 0)})
+			Members: g.params.Members(), Rho: g.cost(), Deadline: time.Unix(g.plan.Deadline, 0), Central: g.plan.Central != nil})
 	case round.RoundClosing:
 		s.observe(Closing{Round: number, Part: g.which(), Staged: e.Count})
 	case round.RoundFrozen:
@@ -23,7 +26,7 @@ func (g *group) report(e round.Event) {
 		if err != nil {
 			s.log.Warn("budget", "error", err)
 		}
-		s.observe(Certified{Round: number, Part: g.which(), Devices: len(d.Set), Signatures: len(d.Signed), Rho: g.plan.Rho(), Spent: spent, Total: budget})
+		s.observe(Certified{Round: number, Part: g.which(), Devices: len(d.Set), Signatures: len(d.Signed), Rho: g.cost(), Spent: spent, Total: budget})
 	case round.RoundOpenedSum:
 		s.observe(SumOpened{Round: number, Part: g.which(), Devices: len(d.Set), Meter: g.sum.sum.Meter, Took: s.cfg.Clock().Sub(g.began)})
 	case round.RoundAbandoned:

@@ -30,6 +30,9 @@ type RoundSpec struct {
 	Central   *plan.Central    // nil: the devices add the noise; Index is the server's part
 	Metrics   *plan.Metrics    // from plan.DesignMetrics; nil: none
 	Collect   time.Duration    // how long uploads are taken at most
+
+	Participations uint32 // k, rounds of the task that a device may be in; 0: any number
+	Separation     uint32 // b, rounds from one to the next that a device may be in; 0: 1
 }
 
 // rho is what the round will cost every device in it; nil: noise is off.
@@ -317,10 +320,23 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
 		Mechanism: spec.Mechanism, Metrics: spec.Metrics, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.packing(len(members))),
 		Population: people, Threshold: Threshold(s.cfg.Asked, spec.Goal, int(people.Size)), Groups: uint32(s.cfg.Groups), Suite: s.cfg.Suite, CheckNorm: s.cfg.CheckNorm,
-		Enroller: s.Enroller(), Budget: s.cfg.Budget, Participations: plan.AnyParticipations, Separation: 1, Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
+		Enroller: s.Enroller(), Budget: s.cfg.Budget, Participations: plan.AnyParticipations, Separation: max(1, spec.Separation), Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
 	}
 	if v := s.latest(); v != nil {
 		p.BaseNumber, p.Base = v.Number, v.Digest
+	}
+	if spec.Participations > 0 {
+		p.Participations = spec.Participations
+	}
+	if spec.Central != nil {
+		c := *spec.Central
+		p.Central = &c
+		if err := s.placeInStream(ctx, &p); err != nil {
+			return p, err
+		}
+		if err := s.checkCentral(p); err != nil {
+			return p, err
+		}
 	}
 	if spec.Collect < time.Second {
 		return p, fmt.Errorf("server: a collection of %v: at least one second is needed", spec.Collect)

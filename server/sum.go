@@ -56,17 +56,19 @@ func (g *group) openSum(said []round.Said) (opened *opening, wrong []int, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	opened, err = decode(g.plan, sum, g.set.Len())
+	sum, reach, err := g.addNoise(sum)
+	if err != nil {
+		return nil, nil, err
+	}
+	opened, err = decode(g.plan, sum, g.set.Len(), reach)
 	if err != nil {
 		return nil, nil, err
 	}
 	canonical := SumBytes(sum)
-	if g.s.cfg.KeepSums {
-		if _, err := g.s.st.PutBlob(canonical); err != nil {
-			return nil, nil, err
-		}
-	}
 	opened.aggregate = sha256.Sum256(canonical)
+	if g.s.cfg.KeepSums {
+		opened.canonical = canonical
+	}
 	for _, member := range liars {
 		wrong = append(wrong, int(member)-1)
 		opened.wrong = append(opened.wrong, g.nodes[member-1].Address())
@@ -74,8 +76,9 @@ func (g *group) openSum(said []round.Said) (opened *opening, wrong []int, err er
 	return opened, wrong, nil
 }
 
-// decode reads the opened sum of n devices: the main vector and, behind it, the metrics where the plan asks for some.
-func decode(p plan.Plan, sum []int64, n int) (*opening, error) {
+// decode reads the opened sum of n devices: the main vector and, behind it, the metrics where the plan asks for some. The
+// server's noise, if it added any, pushes a coordinate of the main vector by reach at most.
+func decode(p plan.Plan, sum []int64, n int, reach int64) (*opening, error) {
 	if len(sum) != p.Dim() {
 		return nil, fmt.Errorf("%w: a sum of %d numbers, the plan has %d", mechanism.ErrMismatch, len(sum), p.Dim())
 	}
@@ -84,7 +87,7 @@ func decode(p plan.Plan, sum []int64, n int) (*opening, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opened.sum, err = codec.DecodeSum(sum[:p.Mechanism.PaddedDim], n); err != nil || p.Metrics == nil {
+	if opened.sum, err = codec.DecodeNoised(sum[:p.Mechanism.PaddedDim], n, reach); err != nil || p.Metrics == nil {
 		return opened, err
 	}
 	if codec, err = mechanism.NewCodec(p.Metrics.Mechanism); err != nil {

@@ -57,6 +57,7 @@ type Change struct {
 	Result      []byte
 	Log         []ledger.Body
 	Version     *SignedVersion
+	Stream      *Stream        // of central noise, behind the row that this round drew
 	Drops       map[string]int // drop reasons of uploads that never were staged
 	Groups      []Round        // rows of the round's other groups, written with the first one's configuration
 }
@@ -115,6 +116,11 @@ func moveOne(tx *sql.Tx, now time.Time, c Change) error {
 	}
 	for _, r := range c.Groups {
 		if err := insertRound(tx, now, r); err != nil {
+			return err
+		}
+	}
+	if c.Stream != nil {
+		if err := putStream(tx, c.Task, *c.Stream); err != nil {
 			return err
 		}
 	}

@@ -40,6 +40,9 @@ var schema = []string{
 		task TEXT NOT NULL, number INTEGER NOT NULL, digest BLOB NOT NULL, version BLOB NOT NULL, signature BLOB NOT NULL,
 		PRIMARY KEY (task, number)) STRICT, WITHOUT ROWID`,
 
+	// Central noise that is correlated over rounds: the newest stream of a task, written with the round that drew its last row.
+	`CREATE TABLE IF NOT EXISTS streams (task TEXT PRIMARY KEY, stream BLOB NOT NULL, state BLOB NOT NULL) STRICT, WITHOUT ROWID`,
+
 	`CREATE TABLE IF NOT EXISTS tokens (
 		hash BLOB PRIMARY KEY, task TEXT NOT NULL, created INTEGER NOT NULL, device BLOB) STRICT, WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS devices (
