@@ -19,7 +19,10 @@ import (
 	"tutti/privacy/plan"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// What central noise is linked with starts a goroutine of its log when the program starts.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+}
 
 const devices = 20
 
