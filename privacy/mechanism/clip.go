@@ -15,6 +15,7 @@ type Clipped struct {
 type clippedData struct {
 	values []float32 // length d, every value finite
 	clip   float64   // the c that it was clipped to
+	within bool      // the update's norm was at most c
 }
 
 // Clip returns a copy of update scaled to an L2 norm of at most c, in
@@ -30,8 +31,10 @@ func Clip(update []float32, c float64) Clipped {
 	}
 	norm := math.Sqrt(square)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) || norm == 0 || !(c > 0) || math.IsInf(c, 0) {
+		x.data.within = norm == 0 && c > 0
 		return x
 	}
+	x.data.within = norm <= c
 	factor := 1.0
 	if norm > c*clipSlack {
 		factor = c / norm * clipSlack
@@ -50,9 +53,16 @@ func (x Clipped) Len() int {
 	return len(x.data.values)
 }
 
+// Within reports whether the update's norm was at most c, the clip bit of
+// adaptive clipping (arXiv 1905.03871): as private as the update, it may leave
+// the device only in a sum with noise. It is false for an update that held a
+// NaN or an infinity.
+func (x Clipped) Within() bool { return x.data != nil && x.data.within }
+
 // Erase overwrites the vector with zeros, once it has been encoded.
 func (x Clipped) Erase() {
 	if x.data != nil {
 		clear(x.data.values)
+		x.data.within = false
 	}
 }

@@ -41,6 +41,13 @@ func TestClipKeepsWhatIsShortAndTheDirectionOfWhatIsLong(t *testing.T) {
 	if math.Abs(float64(x[0])-0.6) > 1e-6 || math.Abs(float64(x[1])+0.8) > 1e-6 {
 		t.Fatalf("a long update became %v, want about [0.6 -0.8]", x)
 	}
+	if !Clip(short, 1).Within() || Clip([]float32{300, -400}, 499).Within() || (Clipped{}).Within() {
+		t.Error("the clip bit is wrong")
+	}
+	tiny := Clip([]float32{math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32}, 1)
+	if tiny.data.values[0] != math.SmallestNonzeroFloat32 || !tiny.Within() {
+		t.Errorf("denormals became %v", tiny.data.values)
+	}
 	huge := Clip([]float32{math.MaxFloat32, -math.MaxFloat32}, 2).data.values
 	if math.Abs(norm(huge)-2) > 1e-5 {
 		t.Fatalf("the largest floats were clipped to a norm of %g, want 2", norm(huge))
@@ -64,6 +71,9 @@ func TestClipZeroesWhatHasNoUsableNorm(t *testing.T) {
 		"infinite clip": {[]float32{1, 2}, math.Inf(1)},
 	} {
 		x := Clip(test.update, test.c)
+		if want := name == "zero"; x.Within() != want {
+			t.Errorf("%s: within %v", name, x.Within())
+		}
 		if x.Len() != len(test.update) || norm(x.data.values) != 0 {
 			t.Errorf("%s: got %v, want zeros of the same length", name, x.data.values)
 		}

@@ -26,6 +26,8 @@ func realistic() map[string]Literal {
 		"ten thousand":          {Dim: 62907, Clip: 1, NMin: 7000, NMax: 13000, Colluders: 650, Z: 1, Noise: true},
 		"one coordinate":        {Dim: 1, Clip: 1, NMin: 56, NMax: 104, Colluders: 6, Z: 1, Noise: true},
 		"metrics":               {Dim: 16, Clip: 2, NMin: 56, NMax: 104, Colluders: 6, Z: 3, Noise: true, Unmetered: true},
+		"Skellam":               {Dim: 4000, Clip: 0.5, NMin: 56, NMax: 104, Colluders: 6, Z: 2, Noise: true, Kind: Skellam},
+		"Skellam by rho":        {Dim: 4000, Clip: 0.5, NMin: 56, NMax: 104, Colluders: 6, Rho: big.NewRat(1, 6), Noise: true, Kind: Skellam},
 		"one clip bit":          {Dim: 1, Clip: 0.5, NMin: 56, NMax: 104, Colluders: 6, Z: 10, Noise: true, Unmetered: true},
 		"off, small":            {Dim: 10, Clip: 1, NMin: 1, NMax: 40},
 		"off, large":            {Dim: 295611, Clip: 1, NMin: 56, NMax: 104, Colluders: 6},
@@ -68,6 +70,9 @@ func TestDesignKeepsItsPromise(t *testing.T) {
 			Pad:   rapid.IntRange(0, 1<<17).Draw(t, "pad"),
 			Noise: rapid.Bool().Draw(t, "noise"), Unmetered: rapid.Bool().Draw(t, "unmetered"),
 		}
+		if l.Noise {
+			l.Kind = NoiseKind(rapid.IntRange(0, 1).Draw(t, "kind"))
+		}
 		l.NMax = l.NMin + rapid.IntRange(0, l.NMin).Draw(t, "more")
 		l.Colluders = rapid.IntRange(0, l.NMin-1).Draw(t, "colluders")
 		var asked *big.Rat
@@ -97,11 +102,20 @@ func TestDesignKeepsItsPromise(t *testing.T) {
 			return
 		}
 		rho := p.Rho()
+		if p.Kind == Skellam && l.Rho == nil { // a multiplier of Skellam noise costs more
+			if most := new(big.Rat).Mul(asked, big.NewRat(11, 10)); rho.Cmp(asked) <= 0 || rho.Cmp(most) > 0 {
+				t.Fatalf("rho %v for a multiplier that costs a Gaussian %v", rho, asked)
+			}
+			return
+		}
 		if rho.Cmp(asked) > 0 {
 			t.Fatalf("rho %v exceeds what was asked, %v", rho, asked)
 		}
 		if ratio, _ := new(big.Rat).Quo(rho, asked).Float64(); ratio < 1-1e-6 {
 			t.Fatalf("rho is %g of what was asked: noise is wasted", ratio)
+		}
+		if p.Kind == Skellam {
+			return
 		}
 		z2, _ := new(big.Rat).Inv(new(big.Rat).Add(rho, rho)).Float64()
 		if claimed := p.Z / math.Sqrt(z2); claimed > 1 || claimed < 0.9998 {
@@ -131,6 +145,9 @@ func TestDesignRefuses(t *testing.T) {
 		"negative pad":          {func(l *Literal) { l.Noise = false; l.Z = 0; l.Pad = -1 }, RuleDimension},
 		"no clip":               {func(l *Literal) { l.Clip = 0 }, RuleClip},
 		"NaN clip":              {func(l *Literal) { l.Clip = math.NaN() }, RuleClip},
+		"infinite clip":         {func(l *Literal) { l.Clip = math.Inf(1) }, RuleClip},
+		"denormal clip":         {func(l *Literal) { l.Clip = 5e-324 }, RuleClip},
+		"negative clip":         {func(l *Literal) { l.Clip = -1 }, RuleClip},
 		"empty cohort":          {func(l *Literal) { l.NMin = 0 }, RuleCohort},
 		"n_max below n_min":     {func(l *Literal) { l.NMax = 55 }, RuleCohort},
 		"all collude":           {func(l *Literal) { l.Colluders = 56 }, RuleCohort},
@@ -138,6 +155,13 @@ func TestDesignRefuses(t *testing.T) {
 		"both":                  {func(l *Literal) { l.Rho = big.NewRat(1, 2) }, RuleNoise},
 		"negative z":            {func(l *Literal) { l.Z = -1 }, RuleNoise},
 		"NaN z":                 {func(l *Literal) { l.Z = math.NaN() }, RuleNoise},
+		"infinite z":            {func(l *Literal) { l.Z = math.Inf(1) }, RuleNoise},
+		"denormal z":            {func(l *Literal) { l.Z = 5e-324 }, RuleNoise},
+		"negative rho":          {func(l *Literal) { l.Z, l.Rho = 0, big.NewRat(-1, 2) }, RuleNoise},
+		"unknown kind":          {func(l *Literal) { l.Kind = 2 }, RuleNoise},
+		"kind without noise":    {func(l *Literal) { l.Noise, l.Z, l.Kind = false, 0, Skellam }, RuleNoise},
+		"Skellam too wide":      {func(l *Literal) { l.Kind, l.Z = Skellam, 8 }, RuleSigma},
+		"negative sum limit":    {func(l *Literal) { l.SumLimit = -1 }, RuleSumLimit},
 		"zero rho":              {func(l *Literal) { l.Z = 0; l.Rho = new(big.Rat) }, RuleNoise},
 		"off but z":             {func(l *Literal) { l.Noise = false }, RuleNoise},
 		"more than the sampler": {func(l *Literal) { l.Z = 100 }, RuleSigma},
@@ -160,6 +184,7 @@ func TestValidateNamesTheBrokenRule(t *testing.T) {
 	good := mustDesign(t, realistic()["demo model round"])
 	off := mustDesign(t, realistic()["off, large"])
 	small := mustDesign(t, realistic()["metrics"])
+	skellamGood := mustDesign(t, realistic()["Skellam"])
 	for name, test := range map[string]struct {
 		params Params
 		change func(*Params)
@@ -194,6 +219,14 @@ func TestValidateNamesTheBrokenRule(t *testing.T) {
 		"z zero":                  {good, func(p *Params) { p.Z = 0 }, RuleNoise},
 		"z infinite":              {good, func(p *Params) { p.Z = math.Inf(1) }, RuleNoise},
 		"sigma below 4":           {good, func(p *Params) { p.Sigma2 = Rational{15, 1} }, RuleSigma},
+		"unknown kind":            {good, func(p *Params) { p.Kind = 9 }, RuleNoise},
+		"off with a kind":         {off, func(p *Params) { p.Kind = Skellam }, RuleNoise},
+		"Skellam below 16":        {skellamGood, func(p *Params) { p.Sigma2 = Rational{255, 1} }, RuleSigma},
+		"Skellam above 2400":      {skellamGood, func(p *Params) { p.Sigma2 = Rational{2400*2400 + 1, 1} }, RuleSigma},
+		"denormal clip":           {good, func(p *Params) { p.Clip = 5e-324 }, RuleClip},
+		"negative clip":           {good, func(p *Params) { p.Clip = -p.Clip }, RuleClip},
+		"z NaN":                   {good, func(p *Params) { p.Z = math.NaN() }, RuleNoise},
+		"z denormal":              {good, func(p *Params) { p.Z = -5e-324 }, RuleNoise},
 		"sigma above the sampler": {good, func(p *Params) { p.Sigma2 = Rational{1<<32 + 1, 1} }, RuleSigma},
 		"less noise":              {good, func(p *Params) { p.Sigma2 = Rational{p.Sigma2.Num / p.Sigma2.Den, 1} }, RuleNoiseShare},
 		"smaller n_min":           {good, func(p *Params) { p.NMin-- }, RuleNoiseShare},

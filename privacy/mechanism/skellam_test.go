@@ -94,3 +94,67 @@ func TestSkellamWeightsAreBesselFunctions(t *testing.T) {
 		}
 	}
 }
+
+// skellamRDP is the bound of arXiv 2110.04995 (Corollary 4.1, scale 1).
+func skellamRDP(order, b, d, mu float64) float64 {
+	l1 := b * min(math.Sqrt(d), b)
+	return order*b*b/(2*mu) + min(((2*order-1)*b*b+6*l1)/(4*mu*mu), 3*l1/(2*mu))
+}
+
+// Rho covers the published bound at every order that the reference uses, and
+// the convex interpolation of it between them.
+func TestSkellamRhoCoversThePublishedBound(t *testing.T) {
+	for _, test := range []struct {
+		b  int64
+		d  int
+		mu float64
+	}{{32768, 36864, 1e9}, {8200, 1 << 20, 256 * 50}, {8200, 16, 1e6}, {1, 1, 256}, {40, 1 << 20, 256}, {3, 100, 1e7}} {
+		exact := skellamRho(test.b, test.d, new(big.Rat).SetFloat64(test.mu))
+		rho, _ := exact.Float64()
+		at := func(n float64) float64 { return skellamRDP(n, float64(test.b), float64(test.d), test.mu) }
+		tightest := math.Inf(1)
+		for n := 2.0; n <= 256; n++ {
+			for share := 0.0; share < 1; share += 1.0 / 16 {
+				order := n + share
+				bound := ((1-share)*(n-1)*at(n) + share*n*at(n+1)) / (order - 1)
+				tightest = min(tightest, rho*order/bound)
+			}
+		}
+		t.Logf("%+v: rho %.4g, at least %.4f of the bound", test, rho, tightest)
+		if tightest < 1 || tightest > 1.08 {
+			t.Errorf("%+v: rho is %g of the bound", test, tightest)
+		}
+	}
+}
+
+// The exact Renyi divergence of shifted Skellam noise, at integer orders, between them
+// and below 2, stays below what Rho says.
+func TestSkellamRhoCoversTheExactDivergence(t *testing.T) {
+	const variance, reach = 400, 200
+	exact := skellamLaw(big.NewRat(variance, 1))
+	for _, shift := range []int{1, 5, 10} {
+		rho, _ := skellamRho(int64(shift), 1, big.NewRat(variance, 1)).Float64()
+		for _, order := range []float64{1.1, 1.5, 2, 2.4, 3, 7.7} {
+			total := 0.0
+			for x := -reach; x <= reach; x++ { // 10 sigma; the mass is near order times shift
+				total += math.Exp(order*math.Log(exact(x-shift)) + (1-order)*math.Log(exact(x)))
+			}
+			got := math.Log(total) / (order - 1)
+			if limit := rho * order; got > limit || got < limit*0.9 {
+				t.Errorf("shift %d, order %g: divergence %g, claimed %g", shift, order, got, limit)
+			}
+		}
+	}
+}
+
+// A Skellam plan runs from end to end, and its meter is calm.
+func TestSkellamRound(t *testing.T) {
+	p := mustDesign(t, Literal{Dim: 3000, Clip: 1, NMin: 70, NMax: 130, Colluders: 7, Rho: big.NewRat(1, 2), Kind: Skellam, Noise: true})
+	if p.Rho().Cmp(big.NewRat(1, 2)) > 0 {
+		t.Errorf("rho %v", p.Rho())
+	}
+	// false rejection 6e-7, fixed draw
+	if m := meterOf(t, p, 100, 0, 5); math.Abs(m.ZScore) > 5 {
+		t.Errorf("z = %g", m.ZScore)
+	}
+}
