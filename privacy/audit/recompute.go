@@ -135,7 +135,8 @@ func sameNumber(a, b string) bool {
 }
 
 // Replay runs the canary run of a section again from its seed, through this
-// program's mechanism, and compares every score. step is as in Run.
+// program's mechanism, and compares every score. step is as in Run. A
+// version whose sampler uses its randomness in another way has other scores.
 func (s *Section) Replay(step func(done int) error) error {
 	t, err := parseTest(s)
 	if err != nil {

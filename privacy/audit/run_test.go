@@ -96,20 +96,20 @@ func TestOneRunIsHonestAboutItsPower(t *testing.T) {
 }
 
 // A broken mechanism is refuted. Each of these has more leakage than is
-// claimed by 4 standard errors of the Gaussian pair or more, so that another
-// seed would miss it with a probability below 1e-4.
+// claimed, so that another seed would miss it with a probability below 1e-4:
+// the last is 4.2 standard errors of the Gaussian pair beyond its bound.
 func TestBrokenMechanismsFail(t *testing.T) {
 	for name, c := range map[string]struct {
-		eps    float64
-		silent int // of 48
-		meter  bool
+		eps      float64
+		silent   int // of 48
+		canaries int
 	}{
-		"no noise":                  {4, 48, true},
-		"half the noise":            {4, 36, true},
-		"one in three has no noise": {8, 16, true},
+		"no noise":                  {4, 48, 1000},
+		"half the noise":            {4, 36, 1000},
+		"one in three has no noise": {8, 16, 5000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := mustTest(t, c.eps, 6000, 1)
+			test := mustTest(t, c.eps, c.canaries, 1)
 			test.Plan.Silent[armValid] = c.silent
 			all, _ := mustRun(t, test)
 			for _, kind := range []string{KindGaussianPair, KindNoiseMeter} {
@@ -351,6 +351,10 @@ func TestPlansOutOfRange(t *testing.T) {
 		if _, err := Run(test.Plan, test.Seed, func(int) error { return nil }); !errors.Is(err, ErrRange) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	weak := mustTest(t, 1, 40, 25) // much noise in each round: more devices share it
+	if _, err := weak.Plan.Params(weak.Seed); err != nil || weak.Plan.Honest != 192 {
+		t.Errorf("epsilon 1 over 25 rounds: %d honest devices, %v", weak.Plan.Honest, err)
 	}
 	if _, err := NewTest(nil, testDelta, 40, 1, Seed{}); !errors.Is(err, ErrRange) {
 		t.Errorf("no rho: %v", err)

@@ -37,13 +37,23 @@ func NewTest(rho *big.Rat, delta float64, canaries, rounds int, seed Seed) (Test
 	if rounds < 1 || rho == nil {
 		return Test{}, outOfRange("%d rounds", rounds)
 	}
-	const honest = 48
+	each := new(big.Rat).Quo(rho, new(big.Rat).SetInt64(int64(rounds)))
+	honest := honestFor(each)
 	t := Test{Seed: seed, Delta: delta, Alpha: GateAlpha, Plan: Plan{
 		Canaries: canaries, Batch: min(canaries, 1000), Honest: honest, Rounds: rounds, Clip: 1,
-		Rho:    new(big.Rat).Quo(rho, new(big.Rat).SetInt64(int64(rounds))),
-		Silent: []int{0, honest / 4 * 3, honest, honest / 16},
+		Rho: each, Silent: []int{0, honest / 4 * 3, honest, honest / 16},
 	}}
 	return t, t.check()
+}
+
+// honestFor returns how many honest devices share the noise of rho: 48, or
+// more where a share would be more than twice the clip.
+func honestFor(rho *big.Rat) int {
+	f, _ := rho.Float64()
+	honest := 48
+	for ; 1/(2*f) > 4*float64(honest) && honest < 768; honest *= 4 {
+	}
+	return honest
 }
 
 // The arms of NewTest.
