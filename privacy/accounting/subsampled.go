@@ -142,7 +142,8 @@ func (e PoissonSampled) zhuWang(n int) (float64, error) {
 // sampledGaussian returns the divergence at order a > 1 of the Poisson
 // sampled Gaussian, 0 < q < 1 (Mironov, Talwar, Zhang, arXiv 1908.10530):
 // the closed form of section 3.3 at integers, the two series of its
-// fractional case otherwise.
+// fractional case otherwise, and the bound between integers where those
+// converge too slowly.
 func sampledGaussian(q, sigma, a float64) float64 {
 	if a == math.Floor(a) && a <= 1<<16 {
 		return max(0, sampledGaussianAt(q, sigma, int(a))/(a-1))
@@ -237,14 +238,15 @@ func (e SampledWithoutReplacement) rdp(a float64) (float64, error) {
 	if err := e.check(); err != nil {
 		return 0, err
 	}
-	z := e.Event.(Gaussian).Z
-	whole, q := a/(2*z*z), float64(e.Sample)/float64(e.Population)
+	whole, err := divergence(e.Event, a)
+	q := float64(e.Sample) / float64(e.Population)
 	if q == 0 {
-		return 0, nil
+		return 0, err
 	}
-	if q == 1 || a > maxSumOrder {
-		return whole, nil
+	if err != nil || q == 1 || a > maxSumOrder {
+		return whole, err
 	}
+	z := e.Event.(Gaussian).Z
 	sampled, err := betweenOrders(a, func(order int) (float64, error) { return withoutReplacementAt(q, z, order), nil })
 	return min(whole, sampled), err
 }

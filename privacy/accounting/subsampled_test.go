@@ -1,0 +1,153 @@
+package accounting
+
+import (
+	"errors"
+	"math"
+	"testing"
+)
+
+// divergenceByQuadrature is the Renyi divergence of the sampled Gaussian by
+// the trapezoid rule, in the direction that is the larger.
+func divergenceByQuadrature(q, sigma, a float64) float64 {
+	const step = 0.01
+	sum := 0.0
+	for x := -30 * sigma; x <= 30*sigma+a; x += step {
+		ratio := sampledLoss(q, (2*x-1)/(2*sigma*sigma))
+		sum += math.Exp(a*ratio - x*x/(2*sigma*sigma))
+	}
+	return math.Log(sum*step/(sigma*math.Sqrt(2*math.Pi))) / (a - 1)
+}
+
+func TestSampledGaussianAgainstQuadrature(t *testing.T) {
+	for _, test := range []struct{ q, sigma float64 }{{0.1, 1}, {0.01, 0.8}, {0.5, 3}, {0.9, 2}} {
+		for _, a := range []float64{1.1, 1.5, 2, 2.5, 3, 4.7, 8, 10.9, 16, 31.5} {
+			want := divergenceByQuadrature(test.q, test.sigma, a)
+			got, err := PoissonSampled{test.q, Gaussian{test.sigma}}.rdp(a)
+			// exact at integers; between them a bound, not above the next one
+			most := divergenceByQuadrature(test.q, test.sigma, math.Ceil(a))
+			if err != nil || got < want*(1-1e-7) || got > most*(1+1e-9)+1e-9 {
+				t.Errorf("q %g, sigma %g, order %g: %.12g, by quadrature %.12g, %v", test.q, test.sigma, a, got, want, err)
+			}
+		}
+	}
+}
+
+// The bound for any mechanism is never below the exact curve of one, and no
+// sample costs more than the whole.
+func TestSampledBounds(t *testing.T) {
+	for _, q := range []float64{0, 1e-4, 0.01, 0.3, 1} {
+		for _, a := range []float64{1.3, 2, 3.5, 12, 64, 1024, 5000.5} {
+			gaussian := Gaussian{1.7}
+			exact, err := PoissonSampled{q, gaussian}.rdp(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			general, err := PoissonSampled{q, SelfComposed{gaussian, 1}}.rdp(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole, err := gaussian.rdp(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if general < exact*(1-1e-6) || general > whole || q == 0 && general != 0 || q == 1 && exact != whole {
+				t.Errorf("q %g, order %g: exact %.9g, for any mechanism %.9g, unsampled %.9g", q, a, exact, general, whole)
+			}
+			without, err := SampledWithoutReplacement{1_000_000, int(q * 1e6), gaussian}.rdp(a)
+			if err != nil || without > whole || q == 1 && without != whole || q == 0 && without != 0 {
+				t.Errorf("q %g, order %g: without replacement %.9g, whole %.9g, %v", q, a, without, whole, err)
+			}
+		}
+	}
+}
+
+// E (e^(x/z - 1/(2z^2)) - 1)^4 = e^(6/z^2) - 4 e^(3/z^2) + 6 e^(1/z^2) - 3.
+func TestLognormalMoments(t *testing.T) {
+	for _, z := range []float64{0.3, 1, 2, 5} {
+		u := 1 / (z * z)
+		if got, want := lognormalMoment(z, 2), math.Log(math.Expm1(u)); !relative(got, want, 1e-10) {
+			t.Errorf("z %g: second moment %.12g, want %.12g", z, got, want)
+		}
+		fourth := math.Log(math.Exp(6*u) - 4*math.Exp(3*u) + 6*math.Exp(u) - 3)
+		if got := lognormalMoment(z, 4); !relative(got, fourth, 1e-9) {
+			t.Errorf("z %g: fourth moment %.12g, want %.12g", z, got, fourth)
+		}
+	}
+}
+
+// A loss distribution is never above what the Renyi curve gives.
+func TestLossesAgainstRenyi(t *testing.T) {
+	for _, e := range []Event{
+		SelfComposed{PoissonSampled{0.02, Gaussian{1.3}}, 300},
+		SelfComposed{PoissonSampled{0.1, Laplace{3}}, 40},
+		SelfComposed{PoissonSampled{0.1, DiscreteGaussian{6, 3}}, 40},
+		Composed{[]Event{TreeSingleEpoch{9, 63}, SelfComposed{DiscreteLaplace{0.1, 1}, 10}, PoissonSampled{0.2, Gaussian{2}}}},
+	} {
+		for _, delta := range []float64{1e-5, 1e-8} {
+			renyi, err := EpsilonByRDP(e, delta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if losses, err := EpsilonByPLD(e, delta); err != nil || losses > renyi || losses < renyi/4 {
+				t.Errorf("%v at %g: %.6g by losses, %.6g by Renyi, %v", e, delta, losses, renyi, err)
+			}
+		}
+	}
+}
+
+func TestSampledEventsRefuse(t *testing.T) {
+	nan := math.NaN()
+	for _, e := range []Event{
+		PoissonSampled{}, PoissonSampled{0.1, nil}, PoissonSampled{-0.1, Gaussian{1}}, PoissonSampled{nan, Gaussian{1}},
+		PoissonSampled{0.1, Gaussian{}},
+		PoissonSampled{0.1, PoissonSampled{0.1, Gaussian{1}}},
+		PoissonSampled{0.1, TreeSingleEpoch{1, 4}},
+		PoissonSampled{0.1, SelfComposed{BLTMF{BLT{}, 1, 1, 1, 1}, 1}},
+		PoissonSampled{0.1, Composed{[]Event{Gaussian{1}, nil}}},
+		PoissonSampled{0.1, EpsilonDelta{1, 1e-6}},
+		SampledWithoutReplacement{}, SampledWithoutReplacement{10, 11, Gaussian{1}}, SampledWithoutReplacement{10, 5, Laplace{1}},
+		SampledWithoutReplacement{10, -1, Gaussian{1}},
+		PoissonReplaced{2, 1}, PoissonReplaced{0.5, 0}, TruncatedPoisson{0.5, 10, 11, 1}, TruncatedPoisson{0.5, 0, 0, 1},
+		EpsilonDelta{-1, 0.1}, EpsilonDelta{1, 1}, EpsilonDelta{1, nan},
+		DiscreteLaplace{0, 1}, DiscreteLaplace{1, -1}, SkellamSum{},
+		BLTMF{BLT{[]float64{0.5}, nil}, 10, 1, 1, 1}, BLTMF{BLT{}, 10, 1, 1, nan}, BLTMF{BLT{}, 0, 1, 1, 1},
+		ToeplitzMF{[]float64{1, 0.5, 0.6}, 3, 1, 1, 1}, ToeplitzMF{[]float64{1, -0.5}, 3, 1, 1, 1}, ToeplitzMF{nil, 3, 1, 1, 1},
+		ToeplitzMF{[]float64{1}, 3, 4, 1, 1}, ToeplitzMF{[]float64{1}, 3, 1, 0, 1},
+	} {
+		for name, account := range accountants {
+			if eps, err := account(e, 1e-6); !errors.Is(err, ErrEvent) {
+				t.Errorf("%s: %#v: epsilon %g, %v", name, e, eps, err)
+			}
+		}
+		if raw, err := EncodeEvent(e); err == nil {
+			if read, err := DecodeEvent(raw); !errors.Is(err, ErrEvent) {
+				t.Errorf("%s is read as %#v, %v", raw, read, err)
+			}
+		}
+	}
+}
+
+func TestReplaceOne(t *testing.T) {
+	for _, test := range []struct{ e, want Event }{
+		{Gaussian{2}, Gaussian{1}},
+		{SelfComposed{Laplace{2}, 3}, SelfComposed{Laplace{1}, 3}},
+		{DiscreteGaussian{5, 2}, DiscreteGaussian{5, 4}},
+		{DiscreteLaplace{0.5, 2}, DiscreteLaplace{0.5, 4}},
+		{TreeSingleEpoch{8, 100}, TreeSingleEpoch{4, 100}},
+	} {
+		got, err := ReplaceOne(Composed{[]Event{test.e}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, errA := EpsilonByPLD(got, 1e-6)
+		b, errB := EpsilonByPLD(test.want, 1e-6)
+		if err := errors.Join(errA, errB); err != nil || a != b {
+			t.Errorf("%#v: %g, want %g, %v", test.e, a, b, err)
+		}
+	}
+	for _, e := range []Event{nil, PureDP{1}, PoissonSampled{0.1, Laplace{1}}, Composed{[]Event{sumOf(1)}}, TruncatedPoisson{0.5, 10, 5, 1}} {
+		if got, err := ReplaceOne(e); !errors.Is(err, ErrEvent) {
+			t.Errorf("%#v becomes %#v, %v", e, got, err)
+		}
+	}
+}
