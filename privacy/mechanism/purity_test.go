@@ -96,3 +96,50 @@ func TestLintSeesItsControls(t *testing.T) {
 		}
 	}
 }
+
+// What draws the noise in constant time has no loop, no index that is not a
+// constant, no short-circuit, and only the two branches that are documented
+// as rare.
+func TestTrialsHaveNoBranchOnADrawnValue(t *testing.T) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), "gauss.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	branches := map[string]int{"trial": 2, "expFixed": 0, "high": 0}
+	seen := 0
+	for _, decl := range parsed.Decls {
+		f, ok := decl.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		allowed, ours := branches[f.Name.Name]
+		if !ours {
+			continue
+		}
+		seen++
+		found := 0
+		ast.Inspect(f.Body, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.IfStmt:
+				found++
+			case *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt:
+				t.Errorf("%s has a loop or a switch", f.Name.Name)
+			case *ast.BinaryExpr:
+				if n.Op == token.LAND || n.Op == token.LOR || n.Op == token.QUO || n.Op == token.REM {
+					t.Errorf("%s has the operator %v", f.Name.Name, n.Op)
+				}
+			case *ast.IndexExpr:
+				if _, constant := n.Index.(*ast.BasicLit); !constant {
+					t.Errorf("%s has an address that depends on a value", f.Name.Name)
+				}
+			}
+			return true
+		})
+		if found != allowed {
+			t.Errorf("%s has %d branches, want %d", f.Name.Name, found, allowed)
+		}
+	}
+	if seen != len(branches) {
+		t.Errorf("%d of %d functions were found", seen, len(branches))
+	}
+}
