@@ -94,7 +94,7 @@ type wantedClaim struct {
 func (f auditFlags) wanted() ([]wantedClaim, error) {
 	var all []wantedClaim
 	for _, z := range f.zs {
-		// the decimal that was typed, exactly, as far as the search for a round fraction goes
+		// 1/(2 z^2) of the decimal that was typed, exactly
 		square, ok := new(big.Rat).SetString(strconv.FormatFloat(z, 'f', -1, 64))
 		if !ok || z < 0.01 || z > 1000 {
 			return nil, usageError("--z %g: want 0.01 to 1000", z)
@@ -134,7 +134,11 @@ func (f auditFlags) mainSeed() (audit.Seed, error) {
 	return seed, nil
 }
 
-// readReported takes the claims and the noise meter out of a report. It does not verify it: tutti verify does.
+// serverView names the claim that canaries among devices can attack: about who sees every opened sum, whose noise is the
+// devices' own.
+const serverView = "server"
+
+// readReported takes the claim and the noise meter out of a report. It does not verify it: tutti verify does.
 func readReported(path string) ([]wantedClaim, *audit.Readings, error) {
 	data, err := readUpTo(path, report.MaxBytes)
 	if err != nil {
@@ -146,9 +150,9 @@ func readReported(path string) ([]wantedClaim, *audit.Readings, error) {
 	}
 	var all []wantedClaim
 	seen := map[string]bool{}
-	for _, c := range r.Claims {
+	for i, c := range r.Claims {
 		rho, ok := new(big.Rat).SetString(c.Rho)
-		if !ok || rho.Sign() <= 0 || len(c.Epsilons) == 0 || seen[c.Rho] {
+		if c.View != serverView || !ok || rho.Sign() <= 0 || len(c.Epsilons) == 0 || seen[c.Rho] {
 			continue
 		}
 		seen[c.Rho] = true
@@ -156,10 +160,10 @@ func readReported(path string) ([]wantedClaim, *audit.Readings, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: a delta of %q", path, c.Epsilons[0].Delta)
 		}
-		all = append(all, wantedClaim{strings.ReplaceAll(c.View, "_model", ""), rho, delta})
+		all = append(all, wantedClaim{fmt.Sprintf("claim%d", i+1), rho, delta})
 	}
 	if len(all) == 0 {
-		return nil, nil, fmt.Errorf("%s claims nothing, so there is nothing to audit (add --epsilon to audit a claim of your own)", path)
+		return nil, nil, fmt.Errorf("%s claims nothing about what the server sees, so there is nothing to audit (without --report, --epsilon audits a claim of your own)", path)
 	}
 	readings := audit.Readings{Setup: fmt.Sprintf("The noise meter of the rounds of task %s, as its log has them.", r.Task.Name)}
 	for _, round := range r.Rounds {

@@ -97,7 +97,7 @@ func TestAuditOfAReport(t *testing.T) {
 	}
 	write := func(readings ...string) string {
 		r := &report.Report{Schema: report.Schema, Task: report.Task{Name: "films"}}
-		r.Claims = []report.Claim{{View: "server", Rho: "6/5", Epsilons: []report.Epsilon{{Delta: "1e-06"}}}}
+		r.Claims = []report.Claim{{View: "released_model", Rho: "7", Epsilons: []report.Epsilon{{Delta: "1e-06"}}}, {View: serverView, Rho: "6/5", Epsilons: []report.Epsilon{{Delta: "1e-06"}}}}
 		for i, z := range readings {
 			r.Rounds = append(r.Rounds, report.Round{Round: uint64(i), MeterZ: z})
 		}
