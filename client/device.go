@@ -158,7 +158,7 @@ func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, pro
 		return true, nil
 	}
 	seen := s.witness(operator, pl.Checkpoint, proof)
-	st := plan.State{Now: now, Spent: s.spent, Sealed: s.sealed, LastRound: s.lastRound, Log: seen}
+	st := plan.State{Now: now, Spent: s.spent, Sealed: s.sealed, LastRound: s.lastRound, Stream: s.stream.id, StreamFirst: s.stream.first, Log: seen}
 	if v := s.newest(); v != nil {
 		st.BaseNumber, st.Base = v.number, v.digest
 	}
@@ -185,7 +185,7 @@ func describe(o *opened) offered {
 		numbers += o.plan.Metrics.Mechanism.Dim
 	}
 	return offered{kind: o.plan.Kind, numbers: uint32(numbers), padded: uint32(o.plan.Dim()),
-		bytes: uint64(p.VectorLen() + envelopes + p.StatementLen() + headerBytes), rho: o.plan.Rho(), cohort: uint32(m.NMin)}
+		bytes: uint64(p.VectorLen() + envelopes + p.StatementLen() + headerBytes), rho: o.plan.Rho(), cohort: uint32(m.NMin), central: o.plan.Central != nil}
 }
 
 // headerBytes is about what an upload's header has besides its envelopes: id,

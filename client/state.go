@@ -27,7 +27,8 @@ type state struct {
 	sealed    bool     // a round was charged and perhaps sealed
 	lastRound uint64   // the newest such round
 	charges   []charge // rounds whose end is not known, oldest first
-	counted   uint64   // contributions known to be in a set
+	stream    paidStream
+	counted   uint64 // contributions known to be in a set
 
 	log        ledger.Checkpoint // newest state of the operator's log that extended the one before
 	checkpoint []byte            // the signed note that says so; nil before the first
@@ -45,8 +46,9 @@ type state struct {
 type charge struct {
 	round  uint64
 	phase  phase
-	rho    *big.Rat // 0 when noise was off
-	config []byte   // canonical aggregation.Config, to verify an abandon certificate
+	rho    *big.Rat // 0 when noise was off; without the cost of its stream
+	stream plan.Digest
+	config []byte // canonical aggregation.Config, to verify an abandon certificate
 }
 
 // phase of a charge.
@@ -73,6 +75,7 @@ type offered struct {
 	bytes   uint64    // of the whole upload
 	rho     *big.Rat  // nil: noise off
 	cohort  uint32    // smallest sum that would be opened
+	central bool      // the operator adds the noise, and sees the sum without
 }
 
 type lastOutcome struct {
@@ -197,6 +200,7 @@ func (s *state) close(round uint64) {
 func (s *state) refund(round uint64) {
 	if c := s.charge(round); c != nil {
 		s.spent = new(big.Rat).Sub(s.spent, c.rho)
+		s.leave(c.stream)
 		s.close(round)
 	}
 }

@@ -23,10 +23,11 @@ func fullState(t testing.TB) state {
 	s := state{task: "films", seed: [32]byte{1, 2, 3}, enrolment: bytes.Repeat([]byte{4}, 64), spent: big.NewRat(7, 3), unnoised: 2,
 		sealed: true, lastRound: 9, counted: 5, log: ledger.Checkpoint{Origin: "films.example", Size: 12, Root: [32]byte{5}},
 		checkpoint: []byte("note"), fork: []byte("other note"), records: 77, delta: "1e-06",
-		offered:  offered{kind: plan.Transitions, numbers: 6, padded: 33792, bytes: 200000, rho: big.NewRat(1, 9), cohort: 70},
+		offered:  offered{kind: plan.Transitions, numbers: 6, padded: 33792, bytes: 200000, rho: big.NewRat(1, 9), cohort: 70, central: true},
+		stream:   paidStream{id: plan.Digest{3}, first: 7, rho: big.NewRat(1, 3), rounds: 2},
 		last:     lastOutcome{kind: Refused, reason: ReasonPolicy, policy: plan.ReasonBudget, round: 9, time: 1234},
 		refusals: []refusalCount{{ReasonPolicy, plan.ReasonBudget, 3}, {ReasonServer, 0, 1}},
-		charges:  []charge{{round: 8, phase: staged, rho: big.NewRat(1, 2), config: []byte("cfg")}, {round: 9, rho: new(big.Rat)}}}
+		charges:  []charge{{round: 8, phase: staged, rho: big.NewRat(1, 2), config: []byte("cfg"), stream: plan.Digest{3}}, {round: 9, rho: new(big.Rat)}}}
 	for number := uint64(2); number > 0; number-- {
 		v := model.Version{Number: number, Items: model.Digest{6}, Blend: "0.5"}
 		b, err := v.Marshal()
@@ -66,7 +67,7 @@ func TestStateRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compare := cmp.Options{cmp.AllowUnexported(state{}, charge{}, accepted{}, offered{}, lastOutcome{}, refusalCount{}),
+		compare := cmp.Options{cmp.AllowUnexported(state{}, paidStream{}, charge{}, accepted{}, offered{}, lastOutcome{}, refusalCount{}),
 			cmp.Comparer(func(a, b *big.Rat) bool { return a == b || a != nil && b != nil && a.Cmp(b) == 0 })}
 		if diff := cmp.Diff(want, got, compare); diff != "" {
 			t.Fatal(diff)
@@ -105,18 +106,22 @@ func TestStateDecoderIsStrict(t *testing.T) {
 		t.Error("a byte after the end was accepted")
 	}
 	for name, spoil := range map[string]func(*state){
-		"negative spending":     func(s *state) { s.spent = big.NewRat(-1, 2) },
-		"no spending":           func(s *state) { s.spent = nil },
-		"charge of the future":  func(s *state) { s.charges[0].round = 10 },
-		"charge without a cost": func(s *state) { s.charges[0].rho = nil },
-		"unknown phase":         func(s *state) { s.charges[0].phase = 7 },
-		"too many charges":      func(s *state) { s.charges = make([]charge, maxCharges+1) },
-		"two equal versions":    func(s *state) { s.versions[1] = s.versions[0] },
-		"a version's digest":    func(s *state) { s.versions[0].digest[0] ^= 1 },
-		"a garbled version":     func(s *state) { s.versions[0].version = []byte("x") },
-		"charges, never sealed": func(s *state) { s.sealed = false },
-		"no task":               func(s *state) { s.task = "" },
-		"a long task":           func(s *state) { s.task = strings.Repeat("x", maxTask+1) },
+		"negative spending":          func(s *state) { s.spent = big.NewRat(-1, 2) },
+		"no spending":                func(s *state) { s.spent = nil },
+		"charge of the future":       func(s *state) { s.charges[0].round = 10 },
+		"charge without a cost":      func(s *state) { s.charges[0].rho = nil },
+		"unknown phase":              func(s *state) { s.charges[0].phase = 7 },
+		"too many charges":           func(s *state) { s.charges = make([]charge, maxCharges+1) },
+		"two equal versions":         func(s *state) { s.versions[1] = s.versions[0] },
+		"a version's digest":         func(s *state) { s.versions[0].digest[0] ^= 1 },
+		"a garbled version":          func(s *state) { s.versions[0].version = []byte("x") },
+		"a stream that was not paid": func(s *state) { s.stream.rho = big.NewRat(8, 3) },
+		"a stream of no round":       func(s *state) { s.stream.rounds = 0 },
+		"a nameless stream":          func(s *state) { s.stream.id = plan.Digest{} },
+		"a stream of the future":     func(s *state) { s.stream.first = 10 },
+		"charges, never sealed":      func(s *state) { s.sealed = false },
+		"no task":                    func(s *state) { s.task = "" },
+		"a long task":                func(s *state) { s.task = strings.Repeat("x", maxTask+1) },
 	} {
 		s := fullState(t)
 		spoil(&s)

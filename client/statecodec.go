@@ -115,6 +115,7 @@ func (s *state) encode() []byte {
 		w.u8(byte(r.policy))
 		w.u32(r.count)
 	}
+	w.streams(s)
 	return w.b
 }
 
@@ -157,6 +158,7 @@ func decodeState(b []byte) (state, error) {
 	for range r.count(maxRefusals) {
 		s.refusals = append(s.refusals, refusalCount{Reason(r.u8()), plan.Reason(r.u8()), r.u32()})
 	}
+	r.streams(&s)
 	if r.err == nil && len(r.rest) > 0 {
 		r.fail("bytes after the end")
 	}
@@ -185,7 +187,7 @@ func (s *state) check() error {
 	if s.spent == nil || s.spent.Sign() < 0 || s.task == "" || !s.sealed && (s.lastRound != 0 || len(s.charges) > 0) {
 		return fmt.Errorf("%w: the books", errState)
 	}
-	return nil
+	return s.checkStreams()
 }
 
 type stateWriter struct{ b []byte }

@@ -52,6 +52,7 @@ type Leaving struct {
 	Bytes   int64    // of the upload, about
 	Rho     *big.Rat // what it costs; nil: noise is off
 	Cohort  int      // fewest devices in a sum that may be opened
+	Central bool     // the operator adds the noise: it sees the sum without
 }
 
 // LastOutcome is what came of the last call of Contribute.
@@ -120,7 +121,7 @@ func (o offered) leaving() Leaving {
 	if o.kind == 0 {
 		return Leaving{}
 	}
-	return Leaving{Kind: o.kind.String(), Numbers: int(o.numbers), Sent: int(o.padded), Bytes: int64(o.bytes), Rho: o.rho, Cohort: int(o.cohort)}
+	return Leaving{Kind: o.kind.String(), Numbers: int(o.numbers), Sent: int(o.padded), Bytes: int64(o.bytes), Rho: o.rho, Cohort: int(o.cohort), Central: o.central}
 }
 
 // String puts the description into words.
@@ -131,6 +132,10 @@ func (l Leaving) String() string {
 	cost := "without noise"
 	if l.Rho != nil {
 		cost = "at a cost of rho " + l.Rho.FloatString(4)
+	}
+	if l.Central {
+		return fmt.Sprintf("%s: %d numbers, clipped and masked among %d, about %d kB, %s; only a sum over %d devices or more can be opened, and the operator, who sees that sum without noise, adds it before it is used",
+			l.Kind, l.Numbers, l.Sent, (l.Bytes+500)/1000, cost, l.Cohort)
 	}
 	return fmt.Sprintf("%s: %d numbers, clipped, noised and masked among %d, about %d kB, %s; only a sum over %d devices or more can be opened",
 		l.Kind, l.Numbers, l.Sent, (l.Bytes+500)/1000, cost, l.Cohort)

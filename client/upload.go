@@ -128,14 +128,16 @@ func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, err er
 // chargeFor saves the charge of a round, and with it what following the offer
 // has taught. Nothing of the round is sealed before it returns.
 func (d *Device) chargeFor(followed *state, o *opened) error {
-	rho := o.plan.Rho()
+	stream := o.plan.Stream()
+	rho := o.plan.Cost(stream) // the stream's own cost is booked by join
 	noise := rho != nil
 	if !noise {
 		rho = new(big.Rat)
 	}
 	return d.change(func(s *state) {
 		s.adopt(followed)
-		s.addCharge(charge{round: o.plan.Round, phase: charged, rho: rho, config: o.configured}, noise)
+		s.addCharge(charge{round: o.plan.Round, phase: charged, rho: rho, stream: stream, config: o.configured}, noise)
+		s.join(o.plan)
 	})
 }
 
@@ -280,7 +282,9 @@ func (d *Device) askReceipts(ctx context.Context) {
 		}
 	}
 	if len(next.charges) != len(st.charges) {
-		_ = d.change(func(s *state) { s.charges, s.spent, s.counted = next.charges, next.spent, next.counted })
+		_ = d.change(func(s *state) {
+			s.charges, s.spent, s.counted, s.stream = next.charges, next.spent, next.counted, next.stream
+		})
 	}
 }
 
