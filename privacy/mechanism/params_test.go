@@ -358,6 +358,13 @@ func TestCanonicalRoundTrip(t *testing.T) {
 		if _, err := ParseParams(append(b, 0)); err == nil {
 			t.Errorf("%s: a trailing byte is accepted", name)
 		}
+		for at, bad := range map[int]byte{len(b) - 1: 2, len(b) - 2: 3, 4 + len(paramsDomain): 1} { // unmetered, noise, version
+			wrong := bytes.Clone(b)
+			wrong[at] = bad
+			if _, err := ParseParams(wrong); err == nil {
+				t.Errorf("%s: byte %d = %d is accepted", name, at, bad)
+			}
+		}
 	}
 }
 
