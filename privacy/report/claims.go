@@ -247,6 +247,9 @@ func (f *facts) pld(a account, d float64) *PLD {
 		}
 		parts = append(parts, accounting.SelfComposed{Event: accounting.Laplace{B: 1 / eps}, Count: spoken[text]})
 	}
+	if len(parts) == 0 {
+		return nil
+	}
 	eps, step, ok := lossEpsilon(accounting.Composed{Events: parts}, d)
 	if !ok {
 		return nil

@@ -24,7 +24,7 @@ func up(x float64, places int) string {
 		return unbounded
 	}
 	scale := math.Pow10(places)
-	return fixed(math.Ceil(x*scale-1e-9)/scale, places)
+	return fixed(max(0, math.Ceil(x*scale-1e-9)/scale), places)
 }
 
 func decimal(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
