@@ -39,7 +39,7 @@ func Clones(ctx context.Context, o Options, system io.Reader) (audit.Section, er
 		return s, err
 	}
 	half := 1.96 / math.Sqrt(float64(p.PaddedDim))
-	s.Values = []audit.Value{value("correlation, each from the system", estimate{fresh, fresh - half, fresh + half})}
+	s.Values = []audit.Value{value("correlation, each from the system", estimate{value: fresh, low: fresh - half, high: fresh + half})}
 	s.PositiveControl = &audit.Control{Setup: "generator state copied: correlation", Value: fixed(copied), Detected: copied > .99}
 	judge(&s, math.Abs(fresh) < 3.89/math.Sqrt(float64(p.PaddedDim)), "Copies of a device share no noise.", "Copies of a device share noise.")
 	return s, nil

@@ -54,7 +54,7 @@ func BadDevices(ctx context.Context, o Options) (audit.Section, error) {
 	work.add(1)
 	s.MoreControls = []audit.Control{
 		{Setup: "masked vector changed, no norm check: the sum opens, error in bounds", Value: fixed(poisoned.error), Detected: poisoned.error > 1 && poisoned.refused == ""},
-		{Setup: "the same ten vectors in 16 bits instead of exact sums: error in bounds", Value: fixed(wrapped()), Detected: wrapped() > 1},
+		{Setup: "ten full coordinates summed in 16 bits: error in bounds", Value: fixed(wrapped()), Detected: wrapped() > 1},
 	}
 	s.Values = append(s.Values,
 		audit.Value{Name: "masked vector changed, norm check: error", Value: fixed(clean.error)},

@@ -9,8 +9,8 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// estimate is a figure and its 95 % interval.
-type estimate struct{ value, low, high float64 }
+// estimate is a figure and its 95 % interval. floor, of a mean, is what it exceeds at the strict level.
+type estimate struct{ value, low, high, floor float64 }
 
 // strict is the level at which a protection is found to fail: one in a thousand sound ones would be.
 const strict = 0.001
@@ -59,13 +59,13 @@ func aucOf(cases []scored) estimate {
 	}
 	a := auc(cases)
 	half := 1.96 * aucError(a, in, len(cases)-in)
-	return estimate{a, max(0, a-half), min(1, a+half)}
+	return estimate{value: a, low: max(0, a-half), high: min(1, a+half)}
 }
 
 // mean estimates the mean of independent figures, with Student's interval.
 func mean(x []float64) estimate {
 	if len(x) == 0 {
-		return estimate{math.NaN(), math.NaN(), math.NaN()}
+		return estimate{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
 	}
 	sum, squares := 0.0, 0.0
 	for _, v := range x {
@@ -73,19 +73,20 @@ func mean(x []float64) estimate {
 	}
 	m := sum / float64(len(x))
 	if len(x) == 1 {
-		return estimate{m, m, m}
+		return estimate{m, m, m, m}
 	}
 	for _, v := range x {
 		squares += (v - m) * (v - m)
 	}
 	n := float64(len(x))
-	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(.975) * math.Sqrt(squares/(n-1)/n)
-	return estimate{m, m - half, m + half}
+	law, sd := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}, math.Sqrt(squares/(n-1)/n)
+	half := law.Quantile(.975) * sd
+	return estimate{m, m - half, m + half, m - law.Quantile(1-strict)*sd}
 }
 
 // proportion estimates a probability from k successes in n trials: Clopper and Pearson, Biometrika 26, 1934.
 func proportion(k, n int, alpha float64) estimate {
-	e := estimate{float64(k) / float64(n), 0, 1}
+	e := estimate{value: float64(k) / float64(n), high: 1}
 	if k > 0 {
 		e.low = mathext.InvRegIncBeta(float64(k), float64(n-k+1), alpha/2)
 	}
