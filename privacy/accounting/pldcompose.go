@@ -181,10 +181,7 @@ func compose(kinds []kind, step float64) (*losses, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := 2
-	for size < last-first+1 {
-		size *= 2
-	}
+	size := circleSize(last - first + 1)
 	if size > maxPoints {
 		return nil, errPoints
 	}
@@ -194,8 +191,10 @@ func compose(kinds []kind, step float64) (*losses, error) {
 	base, logFinite, lost := 0, 0.0, 2*tailMass
 	for i, k := range kinds {
 		clear(circle)
-		for j, p := range k.remove.mass {
-			circle[j&(size-1)] += p
+		for mass := k.remove.mass; len(mass) > 0; mass = mass[min(size, len(mass)):] {
+			for j, p := range mass[:min(size, len(mass))] {
+				circle[j] += p
+			}
 		}
 		factor = transform.Coefficients(factor, circle)
 		for j, c := range factor {
@@ -212,10 +211,27 @@ func compose(kinds []kind, step float64) (*losses, error) {
 	}
 	circle = transform.Sequence(circle, product)
 	sum := &losses{step: step, first: first, mass: make([]float64, last-first+1), infinity: lost - math.Expm1(logFinite)}
+	at := ((first-base)%size + size) % size
 	for i := range sum.mass {
-		sum.mass[i] = circle[(first+i-base)&(size-1)] / float64(size)
+		sum.mass[i] = circle[at] / float64(size)
+		if at++; at == size {
+			at = 0
+		}
 	}
 	return sum, nil
+}
+
+// circleSize returns the least 2^i, 3 2^i or 5 2^i that is not below n, for
+// which transforms are fast.
+func circleSize(n int) int {
+	least := math.MaxInt
+	for _, size := range []int{2, 6, 10} {
+		for size < n {
+			size *= 2
+		}
+		least = min(least, size)
+	}
+	return least
 }
 
 // complexPower returns c^n for n >= 1 by squaring.
