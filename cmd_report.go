@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tutti/privacy/audit"
 	"tutti/privacy/ledger"
 	"tutti/privacy/report"
 	"tutti/server"
@@ -21,6 +23,7 @@ type statement struct {
 	setting   report.Setting
 	utility   []report.Utility
 	extra     []string // limitations
+	sections  []audit.Section
 	directory string
 }
 
@@ -45,7 +48,7 @@ func writeReport(ctx context.Context, s *server.Server, keys server.Keys, st sta
 			ID: fmt.Sprintf("%s-%d", st.task, len(records)), Created: time.Now().UTC().Format(time.RFC3339), Operator: "the operator of this server",
 			Version: v.Version + " " + v.Revision, Go: runtime.Version(),
 		},
-		Setting: st.setting, Utility: st.utility, Limitations: st.extra,
+		Setting: st.setting, Utility: st.utility, Sections: st.sections, Limitations: st.extra,
 	})
 	if err != nil {
 		return report.Result{}, err
@@ -90,22 +93,70 @@ func writeFiles(ctx context.Context, dir string, s *server.Server, r *report.Rep
 	return page.Close()
 }
 
+// readSections reads the audits and attacks that tutti audit and tutti attack wrote into a folder, in the order of their
+// names.
+func readSections(dir string) ([]audit.Section, error) {
+	var out []audit.Section
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if filepath.Ext(name) != ".json" || !strings.HasPrefix(name, "audit_") && !strings.HasPrefix(name, "attack_") {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		s, err := audit.ParseSection(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, *s)
+	}
+	if len(out) == 0 {
+		return nil, usageError("%s holds no audit_*.json and no attack_*.json: tutti audit and tutti attack write them", dir)
+	}
+	return out, nil
+}
+
 func (a *app) reportCommand() *cobra.Command {
-	var dir, out string
+	var dir, out, audits string
+	var schema bool
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Write the privacy report of a stopped server's data directory, and verify it",
 		Long: `Writes report.json (signed), report.html (the same for people), ledger.jsonl (the log) and checkpoint.txt (what devices
-keep of it). Anybody can check them with tutti verify.`,
-		Example: "  tutti report --dir server-data --out report",
+keep of it). Anybody can check them with tutti verify.
+
+  --audits  takes the results of tutti audit and tutti attack into the report; verify recomputes them
+  --schema  prints the JSON Schema of report.json, and does nothing else
+
+Exit codes: 0 written and VERIFIED, 1 FAILED, 2 wrong use, 4 INCOMPLETE.`,
+		Example: "  tutti report --dir server-data --out report\n  tutti audit --out audits && tutti attack --out audits && tutti report --dir server-data --audits audits\n  tutti report --schema > report.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if schema {
+				_, err := cmd.OutOrStdout().Write(report.JSONSchema())
+				return err
+			}
+			var sections []audit.Section
+			if audits != "" {
+				var err error
+				if sections, err = readSections(audits); err != nil {
+					return err
+				}
+			}
 			o, err := openOffline(a, dir)
 			if err != nil {
 				return err
 			}
 			defer o.server.Close()
-			result, err := writeReport(cmd.Context(), o.server, o.keys, o.statement(out))
+			st := o.statement(out)
+			st.sections = sections
+			result, err := writeReport(cmd.Context(), o.server, o.keys, st)
 			if err != nil {
 				return err
 			}
@@ -114,5 +165,7 @@ keep of it). Anybody can check them with tutti verify.`,
 	}
 	cmd.Flags().StringVar(&dir, "dir", "server-data", "the server's data directory")
 	cmd.Flags().StringVar(&out, "out", "report", "folder to write to")
+	cmd.Flags().StringVar(&audits, "audits", "", "folder with the results of tutti audit and tutti attack")
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of report.json")
 	return cmd
 }
