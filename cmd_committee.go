@@ -93,7 +93,7 @@ func (a *app) openNode(t taskFile, dir string, floor int) (*committee.Node, erro
 	}
 	return committee.Open(committee.Config{
 		Dir: dir, Operator: policy.Operator, Enroller: policy.Enroller, Roster: policy.Committee, Tasks: []string{t.Task},
-		MinMembers: policy.MinMembers, MinCorrupt: policy.MinCorrupt, Floor: floor, AllowNoiseOff: policy.AllowNoiseOff,
+		MinMembers: policy.MinMembers, MinCorrupt: policy.MinCorrupt, Floor: floor, AllowNoiseOff: policy.AllowNoiseOff, AllowCentral: policy.AllowCentral,
 		MinPopulation: policy.MinPopulation, PostQuantum: policy.PostQuantum,
 		Log: a.logger("committee"),
 	})

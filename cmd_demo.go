@@ -50,6 +50,8 @@ All nodes run in one place here, which protects nobody from the person who runs 
 	flags.Uint64Var(&f.Seed, "seed", 1, "of data, initial weights and who is asked; never of noise, masks or keys")
 	flags.StringVar(&f.Size, "model", sizeSmall, "the Transformer: small (a few thousand numbers over public features) or table (a learned row per item)")
 	flags.BoolVar(&f.privacyOff, "privacy-off", false, "no noise: shows that the loop learns; the report says so in red and claims nothing")
+	flags.StringVar(&f.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")
+	flags.IntVar(&f.Apart, "apart", 0, "model rounds from one that a device is in to its next (default with central-mf: as many as the devices allow; else 1)")
 	flags.DurationVar(&f.Collect, "collect", 30*time.Minute, "how long a round takes uploads at most")
 	flags.StringVar(&f.out, "out", "demo-out", "folder for the report")
 	flags.IntVar(&f.user, "user", 0, "whose recommendations to show, by position")

@@ -40,6 +40,7 @@ type deploymentSpec struct {
 	minimum  int // n_min
 	budget   *big.Rat
 	delta    string
+	trust    string // who adds the noise, see taskFile
 	observer func(server.Event)
 }
 
@@ -60,7 +61,7 @@ func (a *app) deploy(spec deploymentSpec) (d *deployment, err error) {
 	}
 	d.task = taskFile{
 		Task: spec.task, Operator: hex.EncodeToString(publicOf(own.Operator)), Enroller: hex.EncodeToString(publicOf(own.Enroller)),
-		Corrupt: spec.corrupt, MinCohort: spec.minimum, Devices: spec.goal, Delta: spec.delta, NoiseOff: spec.budget == nil,
+		Corrupt: spec.corrupt, MinCohort: spec.minimum, Devices: spec.goal, Delta: spec.delta, NoiseOff: spec.budget == nil, Trust: spec.trust,
 	}
 	if spec.budget != nil {
 		d.task.Budget = accounting.FormatRho(spec.budget)

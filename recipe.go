@@ -27,7 +27,9 @@ type recipe struct {
 	Rounds  int           `json:"rounds"`            // model rounds; automatic: as the planner advises
 	Size    string        `json:"size"`              // "small" or "table"
 	Noise   bool          `json:"noise"`
-	Seed    uint64        `json:"seed"` // data, initial weights, who is asked; never noise, masks or keys
+	Trust   string        `json:"trust,omitempty"` // who adds it: "" or distributed, central, central-mf
+	Apart   int           `json:"apart,omitempty"` // model rounds from one that a device is in to its next; 0: as many as the devices allow, with central-mf
+	Seed    uint64        `json:"seed"`            // data, initial weights, who is asked; never noise, masks or keys
 	Collect time.Duration `json:"collect"`
 }
 
@@ -66,6 +68,13 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 	if r.People > 0 {
 		wish.Population, wish.Threshold = r.People, server.Threshold(server.DefaultAsked, r.Goal, r.People)
 	}
+	var err error
+	if wish.Trust, err = plan.ParseTrust(r.Trust); err != nil {
+		return plan.Split{}, usageError("--trust %q: want distributed, central or central-mf", r.Trust)
+	}
+	if wish.Separation = r.Apart; wish.Separation == 0 && wish.Trust == plan.TrustCentralMF {
+		wish.Separation = r.apart()
+	}
 	switch {
 	case r.Rounds == 0:
 		wish.Model = plan.ModelOff
@@ -77,6 +86,22 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 		return s, &exitError{exitUsage, fmt.Errorf("%w (more devices or a larger --epsilon may help)", err)}
 	}
 	return s, nil
+}
+
+// apart is how many model rounds a device may rest from one to its next, so that enough others are still drawn and free: of
+// all that the lot draws, one and a quarter of what a round wants.
+func (r recipe) apart() int {
+	perRound := float64(max(r.People, r.Goal)) / float64(r.Goal)
+	drawn := min(server.DefaultAsked, perRound)
+	return 1 + int(max(0, perRound*(1-1.25/drawn)))
+}
+
+// trusted is who adds the noise as a task file says it.
+func (r recipe) trusted() string {
+	if t, err := plan.ParseTrust(r.Trust); err == nil && t != plan.TrustDevices {
+		return t.String()
+	}
+	return ""
 }
 
 // trainable is the number of weights that a model round sums.

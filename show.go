@@ -97,7 +97,7 @@ func (s *show) run(ctx context.Context, dir string) error {
 	s.introduce()
 	spec := deploymentSpec{
 		dir: dir, task: demoTask, purpose: "demonstration: recommend from behaviour that stays on devices",
-		members: 5, corrupt: 1, goal: s.flags.Goal, minimum: s.budget.NMin, delta: s.budget.Delta, observer: s.words.server,
+		members: 5, corrupt: 1, goal: s.flags.Goal, minimum: s.budget.NMin, delta: s.budget.Delta, trust: s.flags.trusted(), observer: s.words.server,
 	}
 	if s.flags.Noise {
 		spec.budget = s.budget.Rho
@@ -129,6 +129,9 @@ func (s *show) introduce() {
 	if s.flags.Noise {
 		for _, sentence := range s.budget.Sentences {
 			s.ui.say("  %s", sentence)
+		}
+		if s.budget.Trust != plan.TrustDevices {
+			s.ui.say("%s", s.ui.red("TRUSTED OPERATOR: "+server.SeesSums+"."))
 		}
 	} else {
 		s.ui.say("%s", s.ui.red("PRIVACY IS OFF: no noise is added, nothing is claimed. Masks are on."))

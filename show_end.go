@@ -12,7 +12,9 @@ import (
 	"tutti/model/dataset"
 	"tutti/model/metric"
 	"tutti/privacy/accounting"
+	"tutti/privacy/plan"
 	"tutti/privacy/report"
+	"tutti/server"
 )
 
 // Rows of the table that the words beneath it speak of.
@@ -213,7 +215,10 @@ func (s *show) print() {
 	for i, r := range s.result.Recommendations {
 		u.say("  %d. %s: %s", i+1, r.Title, r.Reason)
 	}
-	if s.flags.Noise {
+	if s.flags.Noise && s.budget.Trust != plan.TrustDevices {
+		u.say("\nPrivacy, towards those who see what is released: epsilon %.3f of %g at delta %s is spent (unit: a device).", s.result.Epsilon, s.flags.Epsilon, s.result.Delta)
+		u.say("%s", u.red("TRUSTED OPERATOR: "+server.SeesSums+"; nothing is claimed towards it."))
+	} else if s.flags.Noise {
 		u.say("\nPrivacy: epsilon %.3f of %g at delta %s is spent (unit: a device; honest-but-curious server, no sybils).", s.result.Epsilon, s.flags.Epsilon, s.result.Delta)
 	} else {
 		u.say("\n%s", u.red("PRIVACY WAS OFF: this run protects nobody and claims nothing."))

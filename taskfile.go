@@ -16,6 +16,7 @@ import (
 	"tutti/privacy/accounting"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
+	"tutti/server"
 )
 
 // taskFile is what the operator hands to devices and committee nodes by a way other than the server: the keys they pin
@@ -31,6 +32,7 @@ type taskFile struct {
 	Devices   int        `json:"devices"` // that the task is planned for
 	Budget    string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
 	Delta     string     `json:"delta"`
+	Trust     string     `json:"trust,omitempty"`      // who adds the noise: "" (every device), central or central-mf (the operator, who sees sums without)
 	NoiseOff  bool       `json:"noise_off,omitempty"`  // tests and comparisons only
 	CheckNorm bool       `json:"check_norm,omitempty"` // devices refuse rounds in which nobody's input is checked
 	Classical bool       `json:"classical,omitempty"`  // envelopes without the post-quantum half: smaller, and a recording may be opened one day
@@ -77,9 +79,18 @@ func (t taskFile) write(path string) error {
 
 // warn says aloud that a task is one without privacy: nobody should learn that from the report alone.
 func (t taskFile) warn(w io.Writer) {
+	if t.central() {
+		fmt.Fprintf(w, "TRUSTED OPERATOR in task %s: %s\n", t.Task, server.SeesSums)
+	}
 	if t.NoiseOff {
 		fmt.Fprintf(w, "PRIVACY IS OFF in task %s: no noise is added and nothing is claimed; for tests and comparisons only\n", t.Task)
 	}
+}
+
+// central says that the operator adds the noise.
+func (t taskFile) central() bool {
+	trust, err := plan.ParseTrust(t.Trust)
+	return err == nil && trust != plan.TrustDevices
 }
 
 func parseKey(what, s string) (ed25519.PublicKey, error) {
@@ -126,10 +137,13 @@ func (t taskFile) policy() (plan.Policy, error) {
 	if err != nil {
 		return plan.Policy{}, err
 	}
+	if _, err := plan.ParseTrust(t.Trust); err != nil {
+		return plan.Policy{}, err
+	}
 	p := plan.Policy{
 		Task: t.Task, Operator: operator, Enroller: enroller, Committee: roster,
 		MinMembers: (len(roster)+t.Corrupt)/2 + 1, MinCorrupt: t.Corrupt, MinCohort: t.MinCohort,
-		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff,
+		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff, AllowCentral: t.central(),
 		MinPopulation: t.Devices, PostQuantum: !t.Classical, CheckNorm: t.CheckNorm,
 	}
 	if t.Budget == "" && !t.NoiseOff {

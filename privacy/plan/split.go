@@ -75,6 +75,10 @@ type Wish struct {
 	Threshold  uint64 // of the lot; 0: aggregation.EveryDevice
 	Groups     int    // sums that a round is split into; 0: one
 	Model      Choice
+
+	Trust          Trust // who adds the noise
+	Participations int   // k: rounds of the task that one device may be in; 0: any number
+	Separation     int   // b: rounds from one that a device is in to the next, for model rounds; 0: 1
 }
 
 // Advice is the planner's expectation. The set is closed.
@@ -116,7 +120,7 @@ type Split struct {
 	Popularity  *big.Rat
 	Transitions *big.Rat // zero: no transitions round
 	Model       *big.Rat // of all model rounds together; zero: none
-	Round       *big.Rat // of one model round; zero: none
+	Round       *big.Rat // of one model round, on average; zero: none
 	Rounds      int      // model rounds
 	Block       int      // k, items in the transitions block; 0: none
 
@@ -124,6 +128,11 @@ type Split struct {
 	Effective float64 // mu of a central release with the noise that really arrives when Goal devices take part
 	Strength  float64 // Goal * Effective: what decides quality
 	Threshold float64 // strength from which model rounds are expected to help; 0 when nothing is trainable
+
+	Trust          Trust
+	Participations uint32   // of the plans of all rounds
+	Separation     uint32   // of the plans of model rounds
+	Stream         *Central // noise of the model rounds where it is one stream: all of it costs Model; nil: it is not
 
 	Advice    Advice
 	Sentences []string // what is expected, and why
@@ -171,7 +180,13 @@ func Colluders(nMax, population int, share float64, threshold uint64, groups int
 // on transitions; where the model's trainable part is small enough for so many devices and so much budget that its
 // rounds are expected to help, they get what 65 % for transitions leave.
 func PlanSplit(w Wish) (Split, error) {
-	s := Split{Goal: w.Goal, Delta: w.Delta, Groups: max(1, w.Groups)}
+	s := Split{Goal: w.Goal, Delta: w.Delta, Groups: max(1, w.Groups), Trust: w.Trust, Participations: AnyParticipations, Separation: uint32(max(1, w.Separation))}
+	if w.Participations > 0 {
+		s.Participations = uint32(w.Participations)
+	}
+	if w.Trust > TrustCentralMF || w.Participations < 0 || w.Separation < 0 || w.Trust == TrustCentralMF && w.Groups > 1 {
+		return Split{}, fmt.Errorf("%w: %s noise, %d participations %d apart, %d groups: a stream of noise needs rounds that are not split", ErrSplit, w.Trust, w.Participations, w.Separation, w.Groups)
+	}
 	if w.Goal < 1 || w.Goal > 1<<20 || w.Population < 0 || w.Population > aggregation.MaxPopulation || w.Groups < 0 || w.Groups > aggregation.MaxGroups || w.Items < 1 || w.Dim < 0 || w.Rounds < 0 || !(w.Epsilon > 0 && w.Epsilon <= 100) {
 		return Split{}, fmt.Errorf("%w: goal %d, epsilon %g, %d items, %d numbers, %d rounds", ErrSplit, w.Goal, w.Epsilon, w.Items, w.Dim, w.Rounds)
 	}
@@ -193,6 +208,12 @@ func PlanSplit(w Wish) (Split, error) {
 	s.Strength = float64(w.Goal) * s.Effective
 	s.advise(w)
 	s.divide(w)
+	if s.Trust == TrustCentralMF && s.Rounds > 0 {
+		rows := s.Rounds + 1 + s.Rounds/10 // rounds that are abandoned or lost take rows too
+		if s.Stream, err = StreamFor(s.Model, rows, int(min(s.Participations, 1<<20)), int(s.Separation)); err != nil {
+			return Split{}, err
+		}
+	}
 	s.explain(w)
 	return s, nil
 }
@@ -226,6 +247,9 @@ func muOf(rho *big.Rat) float64 {
 // effective is the mu of a central Gaussian release whose noise equals what arrives when goal devices take part: their
 // shares are sized for n_min - t_c, so more of them bring more noise.
 func (s Split) effective(rho *big.Rat) float64 {
+	if s.Trust != TrustDevices { // the operator adds as much as is claimed
+		return muOf(rho) / math.Sqrt(float64(s.Groups))
+	}
 	return muOf(rho) * math.Sqrt(float64(s.NMin-s.Colluders)/float64(s.Goal))
 }
 
@@ -328,8 +352,12 @@ func (s *Split) explain(w Wish) {
 	say := func(format string, args ...any) { s.Sentences = append(s.Sentences, fmt.Sprintf(format, args...)) }
 	rho, _ := s.Rho.Float64()
 	say("Epsilon %g at delta %s is a budget of rho %.4f in all; every release is charged to it.", w.Epsilon, s.Delta, rho)
-	say("Noise is sized for the %d honest devices that the smallest opened sum of %d holds; when all %d come, it is as in a central release of mu %.3f instead of %.3f.",
-		s.NMin-s.Colluders, s.NMin, s.Goal, s.Effective, s.Mu)
+	if s.Trust != TrustDevices {
+		say("The operator is trusted to add the noise: it sees sums without noise, though no single upload. The budget bounds what those learn who see the released models, and nothing bounds what the operator learns.")
+	} else {
+		say("Noise is sized for the %d honest devices that the smallest opened sum of %d holds; when all %d come, it is as in a central release of mu %.3f instead of %.3f.",
+			s.NMin-s.Colluders, s.NMin, s.Goal, s.Effective, s.Mu)
+	}
 	if w.Population > s.NMax {
 		say("Of %d enrolled devices, up to %d may be in one sum and hide their noise from it; with no more enrolled than a sum takes it would be %d.",
 			w.Population, s.Colluders, Colluders(s.NMax, 0, CorruptShare, aggregation.EveryDevice, 1))
@@ -351,6 +379,9 @@ func (s *Split) explain(w Wish) {
 	if s.Block > 0 {
 		say("The transitions release covers the %d most popular items: with more, each cell would drown in noise.", s.Block)
 	}
+	if s.Stream != nil {
+		s.explainStream(say)
+	}
 	if s.Rounds > 0 {
 		say("%d model rounds share %.0f %% of rho; more rounds would mean more noise in each.", s.Rounds, 100*ratio(s.Model, s.Rho))
 		if s.Advice != AdviceAll {
@@ -360,4 +391,20 @@ func (s *Split) explain(w Wish) {
 	if w.Model == ModelOff && s.Advice == AdviceAll {
 		say("They are switched off, so their share goes to the transitions.")
 	}
+}
+
+// explainStream says what correlated noise earns.
+func (s *Split) explainStream(say func(string, ...any)) {
+	p := Plan{Central: s.Stream, Participations: s.Participations, Separation: s.Separation}
+	e, err := p.Event()
+	if err != nil {
+		return
+	}
+	f := e.(accounting.BLTMF)
+	loss, err := f.BLT.MaxLoss(f.Rounds, f.Participations, f.Separation)
+	if err != nil {
+		return
+	}
+	say("The noise of the model rounds is one stream over %d rounds, of which a device is in at most %d, %d apart: their sum carries %.1f times the noise of one release, independent noise would leave %.1f times.",
+		f.Rounds, f.Participations, f.Separation, loss, math.Sqrt(float64(f.Rounds*f.Participations)))
 }

@@ -25,6 +25,8 @@ type Campaign struct {
 	optimiser *optim.Server
 	counters  []server.Counters // of the rounds that this process saw, until something is said about them
 	last      uint64            // number of the last of them
+
+	streamEnded bool // no row of the stream of noise is left for another model round
 }
 
 // New reads where the task stands.
@@ -84,7 +86,13 @@ func (c *Campaign) Run(ctx context.Context) error {
 			break
 		}
 		c.cfg.Observer(Progress{Stage: stage, Step: c.rounds, Steps: c.cfg.Split.Rounds})
-		if err := c.run(ctx, stage); err != nil {
+		err := c.run(ctx, stage)
+		var ended *server.StreamEndedError
+		if errors.As(err, &ended) { // rounds were abandoned or lost, and took its rows
+			c.streamEnded = true
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("campaign: %s: %w", stage, err)
 		}
 	}
@@ -105,7 +113,7 @@ func (c *Campaign) next() Stage {
 		return StageTransitions
 	case c.parts.Model == nil && s.Rounds > 0:
 		return StageDistil
-	case c.parts.Model != nil && c.rounds < s.Rounds:
+	case c.parts.Model != nil && c.rounds < s.Rounds && !c.streamEnded:
 		return StageModel
 	}
 	return StageTelemetry

@@ -43,17 +43,41 @@ func (c *Campaign) spec(stage Stage) (server.RoundSpec, error) {
 	default:
 		return s, fmt.Errorf("no round belongs to this stage")
 	}
+	s.Participations = c.cfg.Split.Participations
+	if stage == StageModel {
+		s.Separation = c.cfg.Split.Separation
+	}
+	s.Central = c.central(stage, rho)
 	var err error
-	s.Mechanism, err = c.mechanism(dim, clip, rho)
+	if s.Mechanism, err = c.mechanism(dim, clip, rho); err == nil && s.Central != nil && s.Central.Noise == plan.CentralBLT {
+		s.Mechanism.Signs = streamSigns(c.cfg.Task)
+	}
 	return s, err
+}
+
+// central is the noise that the operator adds to the rounds of a stage; nil: the devices add it, or nobody does.
+func (c *Campaign) central(stage Stage, rho *big.Rat) *plan.Central {
+	switch split := c.cfg.Split; {
+	case !c.cfg.Noise || split.Trust == plan.TrustDevices:
+		return nil
+	case stage == StageModel && split.Stream != nil:
+		return split.Stream
+	}
+	return plan.CentralFor(rho)
+}
+
+// streamSigns are the rotation's signs of all rounds of a stream: its noise cancels out between rounds only where all are
+// rotated alike. They are public in any case.
+func streamSigns(task string) [32]byte {
+	return sha256.Sum256([]byte("tutti/stream/signs/v1\x00" + task))
 }
 
 // mechanism designs clip and noise of one round, with fresh public signs.
 func (c *Campaign) mechanism(dim int, clip float64, rho *big.Rat) (mechanism.Params, error) {
 	l := mechanism.Literal{
-		Dim: dim, Clip: clip, NMin: c.cfg.Split.NMin, NMax: c.cfg.Split.NMax, Colluders: c.cfg.Split.Colluders, Noise: c.cfg.Noise,
+		Dim: dim, Clip: clip, NMin: c.cfg.Split.NMin, NMax: c.cfg.Split.NMax, Colluders: c.cfg.Split.Colluders, Noise: c.cfg.Noise && c.cfg.Split.Trust == plan.TrustDevices,
 	}
-	if c.cfg.Noise {
+	if l.Noise {
 		l.Rho = rho
 	}
 	if _, err := io.ReadFull(rand.Reader, l.Signs[:]); err != nil {
@@ -64,7 +88,7 @@ func (c *Campaign) mechanism(dim int, clip float64, rho *big.Rat) (mechanism.Par
 
 // noiseOnSum is the standard deviation of the noise in a result's sum; without privacy there is none to remove.
 func noiseOnSum(r *server.RoundResult) float64 {
-	if !r.Plan.Mechanism.Noise {
+	if !r.Plan.Mechanism.Noise && r.Plan.Central == nil {
 		return 0
 	}
 	return r.NoiseOnSum()

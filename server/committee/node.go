@@ -40,6 +40,7 @@ type Config struct {
 	MinPopulation int      // fewest devices that the enroller must have vouched for before a round; 0: Floor
 	PostQuantum   bool     // refuse rounds whose envelopes a quantum computer could open later
 	AllowNoiseOff bool     // tests and comparisons: open sums without noise
+	AllowCentral  bool     // the operator is trusted to add the noise: open sums without, for it
 	Random        io.Reader
 	Log           hclog.Logger
 }
@@ -194,6 +195,8 @@ func (n *Node) check(p plan.Plan) error {
 		return refuse(aggregation.RefusePlan, "this node makes no keys of suite %v", p.Suite)
 	case !p.Mechanism.Noise && p.Central == nil && !c.AllowNoiseOff:
 		return refuse(aggregation.RefusePlan, "the plan adds no noise")
+	case p.Central != nil && !c.AllowCentral:
+		return refuse(aggregation.RefusePlan, "the plan leaves the noise to the operator")
 	}
 	own := 0
 	for i, k := range p.Committee {
