@@ -493,8 +493,8 @@ type Offer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          []byte                 `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"` // canonical privacy/plan.Plan
 	PlanSignature []byte                 `protobuf:"bytes,2,opt,name=plan_signature,json=planSignature,proto3" json:"plan_signature,omitempty"`
-	Config        []byte                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`           // canonical aggregation.Config
-	Consistency   [][]byte               `protobuf:"bytes,4,rep,name=consistency,proto3" json:"consistency,omitempty"` // RFC 6962 proof from the device's log size to the plan's checkpoint
+	Config        []byte                 `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"` // canonical aggregation.Config
+	Logged        *Logged                `protobuf:"bytes,4,opt,name=logged,proto3" json:"logged,omitempty"` // that the plan stands in the log
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -550,9 +550,103 @@ func (x *Offer) GetConfig() []byte {
 	return nil
 }
 
-func (x *Offer) GetConsistency() [][]byte {
+func (x *Offer) GetLogged() *Logged {
+	if x != nil {
+		return x.Logged
+	}
+	return nil
+}
+
+// Logged proves that a plan stands in the log: what its canonical record has beside the signed plan, and RFC 6962 proofs
+// that lead to one checkpoint.
+type Logged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checkpoint    []byte                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // signed note, of a log that holds the plan
+	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`              // of the plan's record
+	TimeUnix      int64                  `protobuf:"varint,3,opt,name=time_unix,json=timeUnix,proto3" json:"time_unix,omitempty"`
+	Prev          []byte                 `protobuf:"bytes,4,opt,name=prev,proto3" json:"prev,omitempty"`               // leaf hash of the record before it
+	Inclusion     [][]byte               `protobuf:"bytes,5,rep,name=inclusion,proto3" json:"inclusion,omitempty"`     // of the record
+	Consistency   [][]byte               `protobuf:"bytes,6,rep,name=consistency,proto3" json:"consistency,omitempty"` // from the log size that the reader keeps
+	Extension     [][]byte               `protobuf:"bytes,7,rep,name=extension,proto3" json:"extension,omitempty"`     // from the checkpoint in the plan
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Logged) Reset() {
+	*x = Logged{}
+	mi := &file_tutti_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Logged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Logged) ProtoMessage() {}
+
+func (x *Logged) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Logged.ProtoReflect.Descriptor instead.
+func (*Logged) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Logged) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Logged) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Logged) GetTimeUnix() int64 {
+	if x != nil {
+		return x.TimeUnix
+	}
+	return 0
+}
+
+func (x *Logged) GetPrev() []byte {
+	if x != nil {
+		return x.Prev
+	}
+	return nil
+}
+
+func (x *Logged) GetInclusion() [][]byte {
+	if x != nil {
+		return x.Inclusion
+	}
+	return nil
+}
+
+func (x *Logged) GetConsistency() [][]byte {
 	if x != nil {
 		return x.Consistency
+	}
+	return nil
+}
+
+func (x *Logged) GetExtension() [][]byte {
+	if x != nil {
+		return x.Extension
 	}
 	return nil
 }
@@ -567,7 +661,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_tutti_proto_msgTypes[5]
+	mi := &file_tutti_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +673,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[5]
+	mi := &file_tutti_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +686,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{5}
+	return file_tutti_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Wait) GetRetryAfterMs() int64 {
@@ -619,7 +713,7 @@ type SignedVersion struct {
 
 func (x *SignedVersion) Reset() {
 	*x = SignedVersion{}
-	mi := &file_tutti_proto_msgTypes[6]
+	mi := &file_tutti_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +725,7 @@ func (x *SignedVersion) String() string {
 func (*SignedVersion) ProtoMessage() {}
 
 func (x *SignedVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[6]
+	mi := &file_tutti_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +738,7 @@ func (x *SignedVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedVersion.ProtoReflect.Descriptor instead.
 func (*SignedVersion) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{6}
+	return file_tutti_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SignedVersion) GetVersion() []byte {
@@ -671,7 +765,7 @@ type GetBlobRequest struct {
 
 func (x *GetBlobRequest) Reset() {
 	*x = GetBlobRequest{}
-	mi := &file_tutti_proto_msgTypes[7]
+	mi := &file_tutti_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +777,7 @@ func (x *GetBlobRequest) String() string {
 func (*GetBlobRequest) ProtoMessage() {}
 
 func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[7]
+	mi := &file_tutti_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +790,7 @@ func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobRequest.ProtoReflect.Descriptor instead.
 func (*GetBlobRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{7}
+	return file_tutti_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetBlobRequest) GetDigest() []byte {
@@ -724,7 +818,7 @@ type GetBlobResponse struct {
 
 func (x *GetBlobResponse) Reset() {
 	*x = GetBlobResponse{}
-	mi := &file_tutti_proto_msgTypes[8]
+	mi := &file_tutti_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +830,7 @@ func (x *GetBlobResponse) String() string {
 func (*GetBlobResponse) ProtoMessage() {}
 
 func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[8]
+	mi := &file_tutti_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +843,7 @@ func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobResponse.ProtoReflect.Descriptor instead.
 func (*GetBlobResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{8}
+	return file_tutti_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetBlobResponse) GetOffset() uint64 {
@@ -786,7 +880,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_tutti_proto_msgTypes[9]
+	mi := &file_tutti_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +892,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[9]
+	mi := &file_tutti_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +905,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{9}
+	return file_tutti_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UploadRequest) GetPart() isUploadRequest_Part {
@@ -867,7 +961,7 @@ type UploadHeader struct {
 
 func (x *UploadHeader) Reset() {
 	*x = UploadHeader{}
-	mi := &file_tutti_proto_msgTypes[10]
+	mi := &file_tutti_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +973,7 @@ func (x *UploadHeader) String() string {
 func (*UploadHeader) ProtoMessage() {}
 
 func (x *UploadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[10]
+	mi := &file_tutti_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +986,7 @@ func (x *UploadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadHeader.ProtoReflect.Descriptor instead.
 func (*UploadHeader) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{10}
+	return file_tutti_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UploadHeader) GetTask() string {
@@ -933,7 +1027,7 @@ type VectorChunk struct {
 
 func (x *VectorChunk) Reset() {
 	*x = VectorChunk{}
-	mi := &file_tutti_proto_msgTypes[11]
+	mi := &file_tutti_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1039,7 @@ func (x *VectorChunk) String() string {
 func (*VectorChunk) ProtoMessage() {}
 
 func (x *VectorChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[11]
+	mi := &file_tutti_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1052,7 @@ func (x *VectorChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VectorChunk.ProtoReflect.Descriptor instead.
 func (*VectorChunk) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{11}
+	return file_tutti_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VectorChunk) GetOffset() uint64 {
@@ -986,7 +1080,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_tutti_proto_msgTypes[12]
+	mi := &file_tutti_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1092,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[12]
+	mi := &file_tutti_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1105,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{12}
+	return file_tutti_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UploadResponse) GetState() UploadState {
@@ -1040,13 +1134,14 @@ type ReceiptRequest struct {
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
 	DeviceId      []byte                 `protobuf:"bytes,3,opt,name=device_id,json=deviceId,proto3" json:"device_id,omitempty"` // 16 bytes
+	LogSize       uint64                 `protobuf:"varint,4,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"`   // size of the last checkpoint the device keeps
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_tutti_proto_msgTypes[13]
+	mi := &file_tutti_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1153,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[13]
+	mi := &file_tutti_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1166,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{13}
+	return file_tutti_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReceiptRequest) GetTask() string {
@@ -1095,18 +1190,27 @@ func (x *ReceiptRequest) GetDeviceId() []byte {
 	return nil
 }
 
+func (x *ReceiptRequest) GetLogSize() uint64 {
+	if x != nil {
+		return x.LogSize
+	}
+	return 0
+}
+
 type ReceiptResponse struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	State              UploadState            `protobuf:"varint,1,opt,name=state,proto3,enum=tutti.v1.UploadState" json:"state,omitempty"`
 	Reason             RejectReason           `protobuf:"varint,2,opt,name=reason,proto3,enum=tutti.v1.RejectReason" json:"reason,omitempty"`
 	AbandonCertificate []byte                 `protobuf:"bytes,3,opt,name=abandon_certificate,json=abandonCertificate,proto3" json:"abandon_certificate,omitempty"` // canonical aggregation abandon certificate, when ABANDONED
+	Receipt            []byte                 `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`                                                 // canonical ledger.Receipt, when COUNTED and the round's record is in the log
+	Consistency        [][]byte               `protobuf:"bytes,5,rep,name=consistency,proto3" json:"consistency,omitempty"`                                         // from the device's log size to the receipt's checkpoint
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_tutti_proto_msgTypes[14]
+	mi := &file_tutti_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1222,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[14]
+	mi := &file_tutti_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1235,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{14}
+	return file_tutti_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReceiptResponse) GetState() UploadState {
@@ -1155,15 +1259,30 @@ func (x *ReceiptResponse) GetAbandonCertificate() []byte {
 	return nil
 }
 
+func (x *ReceiptResponse) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *ReceiptResponse) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
 type IdentityRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"` // whose log size is asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IdentityRequest) Reset() {
 	*x = IdentityRequest{}
-	mi := &file_tutti_proto_msgTypes[15]
+	mi := &file_tutti_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1294,7 @@ func (x *IdentityRequest) String() string {
 func (*IdentityRequest) ProtoMessage() {}
 
 func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[15]
+	mi := &file_tutti_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,19 +1307,27 @@ func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityRequest.ProtoReflect.Descriptor instead.
 func (*IdentityRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{15}
+	return file_tutti_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *IdentityRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
 }
 
 type IdentityResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PublicKey     []byte                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	LogSize       uint64                 `protobuf:"varint,2,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"` // size of the last checkpoint of the task's log that the node keeps
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IdentityResponse) Reset() {
 	*x = IdentityResponse{}
-	mi := &file_tutti_proto_msgTypes[16]
+	mi := &file_tutti_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1339,7 @@ func (x *IdentityResponse) String() string {
 func (*IdentityResponse) ProtoMessage() {}
 
 func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[16]
+	mi := &file_tutti_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1352,7 @@ func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityResponse.ProtoReflect.Descriptor instead.
 func (*IdentityResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{16}
+	return file_tutti_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *IdentityResponse) GetPublicKey() []byte {
@@ -1235,17 +1362,25 @@ func (x *IdentityResponse) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *IdentityResponse) GetLogSize() uint64 {
+	if x != nil {
+		return x.LogSize
+	}
+	return 0
+}
+
 type OpenRoundRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          []byte                 `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
 	PlanSignature []byte                 `protobuf:"bytes,2,opt,name=plan_signature,json=planSignature,proto3" json:"plan_signature,omitempty"`
+	Logged        *Logged                `protobuf:"bytes,3,opt,name=logged,proto3" json:"logged,omitempty"` // that the plan stands in the log
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRoundRequest) Reset() {
 	*x = OpenRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[17]
+	mi := &file_tutti_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1392,7 @@ func (x *OpenRoundRequest) String() string {
 func (*OpenRoundRequest) ProtoMessage() {}
 
 func (x *OpenRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[17]
+	mi := &file_tutti_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1405,7 @@ func (x *OpenRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoundRequest.ProtoReflect.Descriptor instead.
 func (*OpenRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{17}
+	return file_tutti_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OpenRoundRequest) GetPlan() []byte {
@@ -1287,6 +1422,13 @@ func (x *OpenRoundRequest) GetPlanSignature() []byte {
 	return nil
 }
 
+func (x *OpenRoundRequest) GetLogged() *Logged {
+	if x != nil {
+		return x.Logged
+	}
+	return nil
+}
+
 type OpenRoundResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RoundKey      []byte                 `protobuf:"bytes,1,opt,name=round_key,json=roundKey,proto3" json:"round_key,omitempty"` // suite, public key, commitment to the node's coin, signature
@@ -1298,7 +1440,7 @@ type OpenRoundResponse struct {
 
 func (x *OpenRoundResponse) Reset() {
 	*x = OpenRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[18]
+	mi := &file_tutti_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1452,7 @@ func (x *OpenRoundResponse) String() string {
 func (*OpenRoundResponse) ProtoMessage() {}
 
 func (x *OpenRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[18]
+	mi := &file_tutti_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1465,7 @@ func (x *OpenRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoundResponse.ProtoReflect.Descriptor instead.
 func (*OpenRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{18}
+	return file_tutti_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OpenRoundResponse) GetRoundKey() []byte {
@@ -1358,7 +1500,7 @@ type RevealRequest struct {
 
 func (x *RevealRequest) Reset() {
 	*x = RevealRequest{}
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1512,7 @@ func (x *RevealRequest) String() string {
 func (*RevealRequest) ProtoMessage() {}
 
 func (x *RevealRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1525,7 @@ func (x *RevealRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealRequest.ProtoReflect.Descriptor instead.
 func (*RevealRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{19}
+	return file_tutti_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevealRequest) GetTask() string {
@@ -1418,7 +1560,7 @@ type RevealResponse struct {
 
 func (x *RevealResponse) Reset() {
 	*x = RevealResponse{}
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1572,7 @@ func (x *RevealResponse) String() string {
 func (*RevealResponse) ProtoMessage() {}
 
 func (x *RevealResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1585,7 @@ func (x *RevealResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealResponse.ProtoReflect.Descriptor instead.
 func (*RevealResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{20}
+	return file_tutti_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevealResponse) GetCoin() []byte {
@@ -1479,7 +1621,7 @@ type BeginRoundRequest struct {
 
 func (x *BeginRoundRequest) Reset() {
 	*x = BeginRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1633,7 @@ func (x *BeginRoundRequest) String() string {
 func (*BeginRoundRequest) ProtoMessage() {}
 
 func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1646,7 @@ func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundRequest.ProtoReflect.Descriptor instead.
 func (*BeginRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{21}
+	return file_tutti_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BeginRoundRequest) GetTask() string {
@@ -1545,7 +1687,7 @@ type BeginRoundResponse struct {
 
 func (x *BeginRoundResponse) Reset() {
 	*x = BeginRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1699,7 @@ func (x *BeginRoundResponse) String() string {
 func (*BeginRoundResponse) ProtoMessage() {}
 
 func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1712,7 @@ func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundResponse.ProtoReflect.Descriptor instead.
 func (*BeginRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{22}
+	return file_tutti_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BeginRoundResponse) GetRefusal() uint32 {
@@ -1599,7 +1741,7 @@ type SubmitSharesRequest struct {
 
 func (x *SubmitSharesRequest) Reset() {
 	*x = SubmitSharesRequest{}
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1753,7 @@ func (x *SubmitSharesRequest) String() string {
 func (*SubmitSharesRequest) ProtoMessage() {}
 
 func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1766,7 @@ func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesRequest.ProtoReflect.Descriptor instead.
 func (*SubmitSharesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{23}
+	return file_tutti_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SubmitSharesRequest) GetTask() string {
@@ -1667,7 +1809,7 @@ type SubmitSharesResponse struct {
 
 func (x *SubmitSharesResponse) Reset() {
 	*x = SubmitSharesResponse{}
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1821,7 @@ func (x *SubmitSharesResponse) String() string {
 func (*SubmitSharesResponse) ProtoMessage() {}
 
 func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1834,7 @@ func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesResponse.ProtoReflect.Descriptor instead.
 func (*SubmitSharesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{24}
+	return file_tutti_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SubmitSharesResponse) GetVerdicts() []uint32 {
@@ -1735,7 +1877,7 @@ type SignSetRequest struct {
 
 func (x *SignSetRequest) Reset() {
 	*x = SignSetRequest{}
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1889,7 @@ func (x *SignSetRequest) String() string {
 func (*SignSetRequest) ProtoMessage() {}
 
 func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1902,7 @@ func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetRequest.ProtoReflect.Descriptor instead.
 func (*SignSetRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{25}
+	return file_tutti_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SignSetRequest) GetTask() string {
@@ -1802,7 +1944,7 @@ type SignSetResponse struct {
 
 func (x *SignSetResponse) Reset() {
 	*x = SignSetResponse{}
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +1956,7 @@ func (x *SignSetResponse) String() string {
 func (*SignSetResponse) ProtoMessage() {}
 
 func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +1969,7 @@ func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetResponse.ProtoReflect.Descriptor instead.
 func (*SignSetResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{26}
+	return file_tutti_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SignSetResponse) GetSignature() []byte {
@@ -1862,7 +2004,7 @@ type SignAbandonRequest struct {
 
 func (x *SignAbandonRequest) Reset() {
 	*x = SignAbandonRequest{}
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2016,7 @@ func (x *SignAbandonRequest) String() string {
 func (*SignAbandonRequest) ProtoMessage() {}
 
 func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2029,7 @@ func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonRequest.ProtoReflect.Descriptor instead.
 func (*SignAbandonRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{27}
+	return file_tutti_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SignAbandonRequest) GetTask() string {
@@ -1922,7 +2064,7 @@ type SignAbandonResponse struct {
 
 func (x *SignAbandonResponse) Reset() {
 	*x = SignAbandonResponse{}
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2076,7 @@ func (x *SignAbandonResponse) String() string {
 func (*SignAbandonResponse) ProtoMessage() {}
 
 func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2089,7 @@ func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonResponse.ProtoReflect.Descriptor instead.
 func (*SignAbandonResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{28}
+	return file_tutti_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SignAbandonResponse) GetSignature() []byte {
@@ -1983,7 +2125,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2137,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2150,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{29}
+	return file_tutti_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReleaseRequest) GetTask() string {
@@ -2050,7 +2192,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2204,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2217,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{30}
+	return file_tutti_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReleaseResponse) GetAnswer() []byte {
@@ -2107,7 +2249,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2261,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2274,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{31}
+	return file_tutti_proto_rawDescGZIP(), []int{32}
 }
 
 type CheckpointResponse struct {
@@ -2144,7 +2286,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2298,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2311,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{32}
+	return file_tutti_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckpointResponse) GetCheckpoint() []byte {
@@ -2189,7 +2331,7 @@ type ConsistencyRequest struct {
 
 func (x *ConsistencyRequest) Reset() {
 	*x = ConsistencyRequest{}
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2343,7 @@ func (x *ConsistencyRequest) String() string {
 func (*ConsistencyRequest) ProtoMessage() {}
 
 func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2356,7 @@ func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{33}
+	return file_tutti_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConsistencyRequest) GetFrom() uint64 {
@@ -2240,7 +2382,7 @@ type ConsistencyResponse struct {
 
 func (x *ConsistencyResponse) Reset() {
 	*x = ConsistencyResponse{}
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2394,7 @@ func (x *ConsistencyResponse) String() string {
 func (*ConsistencyResponse) ProtoMessage() {}
 
 func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2407,7 @@ func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
 func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{34}
+	return file_tutti_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ConsistencyResponse) GetProof() [][]byte {
@@ -2284,7 +2426,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_tutti_proto_msgTypes[35]
+	mi := &file_tutti_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2438,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[35]
+	mi := &file_tutti_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2451,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{35}
+	return file_tutti_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EntriesRequest) GetFrom() uint64 {
@@ -2329,7 +2471,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_tutti_proto_msgTypes[36]
+	mi := &file_tutti_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2483,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[36]
+	mi := &file_tutti_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2496,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{36}
+	return file_tutti_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *EntriesResponse) GetSeq() uint64 {
@@ -2396,12 +2538,22 @@ const file_tutti_proto_rawDesc = "" +
 	"\x0fCheckInResponse\x12%\n" +
 	"\x05offer\x18\x01 \x01(\v2\x0f.tutti.v1.OfferR\x05offer\x12\"\n" +
 	"\x04wait\x18\x02 \x01(\v2\x0e.tutti.v1.WaitR\x04wait\x121\n" +
-	"\aversion\x18\x03 \x01(\v2\x17.tutti.v1.SignedVersionR\aversion\"|\n" +
+	"\aversion\x18\x03 \x01(\v2\x17.tutti.v1.SignedVersionR\aversion\"\x84\x01\n" +
 	"\x05Offer\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\fR\x04plan\x12%\n" +
 	"\x0eplan_signature\x18\x02 \x01(\fR\rplanSignature\x12\x16\n" +
-	"\x06config\x18\x03 \x01(\fR\x06config\x12 \n" +
-	"\vconsistency\x18\x04 \x03(\fR\vconsistency\"Z\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\x12(\n" +
+	"\x06logged\x18\x04 \x01(\v2\x10.tutti.v1.LoggedR\x06logged\"\xc9\x01\n" +
+	"\x06Logged\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\fR\n" +
+	"checkpoint\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x1b\n" +
+	"\ttime_unix\x18\x03 \x01(\x03R\btimeUnix\x12\x12\n" +
+	"\x04prev\x18\x04 \x01(\fR\x04prev\x12\x1c\n" +
+	"\tinclusion\x18\x05 \x03(\fR\tinclusion\x12 \n" +
+	"\vconsistency\x18\x06 \x03(\fR\vconsistency\x12\x1c\n" +
+	"\textension\x18\a \x03(\fR\textension\"Z\n" +
 	"\x04Wait\x12$\n" +
 	"\x0eretry_after_ms\x18\x01 \x01(\x03R\fretryAfterMs\x12,\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x14.tutti.v1.WaitReasonR\x06reason\"G\n" +
@@ -2430,22 +2582,28 @@ const file_tutti_proto_rawDesc = "" +
 	"\x0eUploadResponse\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.tutti.v1.UploadStateR\x05state\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.tutti.v1.RejectReasonR\x06reason\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\x03R\fretryAfterMs\"W\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\x03R\fretryAfterMs\"r\n" +
 	"\x0eReceiptRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x1b\n" +
-	"\tdevice_id\x18\x03 \x01(\fR\bdeviceId\"\x9f\x01\n" +
+	"\tdevice_id\x18\x03 \x01(\fR\bdeviceId\x12\x19\n" +
+	"\blog_size\x18\x04 \x01(\x04R\alogSize\"\xdb\x01\n" +
 	"\x0fReceiptResponse\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.tutti.v1.UploadStateR\x05state\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.tutti.v1.RejectReasonR\x06reason\x12/\n" +
-	"\x13abandon_certificate\x18\x03 \x01(\fR\x12abandonCertificate\"\x11\n" +
-	"\x0fIdentityRequest\"1\n" +
+	"\x13abandon_certificate\x18\x03 \x01(\fR\x12abandonCertificate\x12\x18\n" +
+	"\areceipt\x18\x04 \x01(\fR\areceipt\x12 \n" +
+	"\vconsistency\x18\x05 \x03(\fR\vconsistency\"%\n" +
+	"\x0fIdentityRequest\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\"L\n" +
 	"\x10IdentityResponse\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x01 \x01(\fR\tpublicKey\"M\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x19\n" +
+	"\blog_size\x18\x02 \x01(\x04R\alogSize\"w\n" +
 	"\x10OpenRoundRequest\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\fR\x04plan\x12%\n" +
-	"\x0eplan_signature\x18\x02 \x01(\fR\rplanSignature\"b\n" +
+	"\x0eplan_signature\x18\x02 \x01(\fR\rplanSignature\x12(\n" +
+	"\x06logged\x18\x03 \x01(\v2\x10.tutti.v1.LoggedR\x06logged\"b\n" +
 	"\x11OpenRoundResponse\x12\x1b\n" +
 	"\tround_key\x18\x01 \x01(\fR\broundKey\x12\x18\n" +
 	"\arefusal\x18\x02 \x01(\rR\arefusal\x12\x16\n" +
@@ -2585,7 +2743,7 @@ func file_tutti_proto_rawDescGZIP() []byte {
 }
 
 var file_tutti_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_tutti_proto_goTypes = []any{
 	(WaitReason)(0),              // 0: tutti.v1.WaitReason
 	(UploadState)(0),             // 1: tutti.v1.UploadState
@@ -2595,87 +2753,90 @@ var file_tutti_proto_goTypes = []any{
 	(*CheckInRequest)(nil),       // 5: tutti.v1.CheckInRequest
 	(*CheckInResponse)(nil),      // 6: tutti.v1.CheckInResponse
 	(*Offer)(nil),                // 7: tutti.v1.Offer
-	(*Wait)(nil),                 // 8: tutti.v1.Wait
-	(*SignedVersion)(nil),        // 9: tutti.v1.SignedVersion
-	(*GetBlobRequest)(nil),       // 10: tutti.v1.GetBlobRequest
-	(*GetBlobResponse)(nil),      // 11: tutti.v1.GetBlobResponse
-	(*UploadRequest)(nil),        // 12: tutti.v1.UploadRequest
-	(*UploadHeader)(nil),         // 13: tutti.v1.UploadHeader
-	(*VectorChunk)(nil),          // 14: tutti.v1.VectorChunk
-	(*UploadResponse)(nil),       // 15: tutti.v1.UploadResponse
-	(*ReceiptRequest)(nil),       // 16: tutti.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),      // 17: tutti.v1.ReceiptResponse
-	(*IdentityRequest)(nil),      // 18: tutti.v1.IdentityRequest
-	(*IdentityResponse)(nil),     // 19: tutti.v1.IdentityResponse
-	(*OpenRoundRequest)(nil),     // 20: tutti.v1.OpenRoundRequest
-	(*OpenRoundResponse)(nil),    // 21: tutti.v1.OpenRoundResponse
-	(*RevealRequest)(nil),        // 22: tutti.v1.RevealRequest
-	(*RevealResponse)(nil),       // 23: tutti.v1.RevealResponse
-	(*BeginRoundRequest)(nil),    // 24: tutti.v1.BeginRoundRequest
-	(*BeginRoundResponse)(nil),   // 25: tutti.v1.BeginRoundResponse
-	(*SubmitSharesRequest)(nil),  // 26: tutti.v1.SubmitSharesRequest
-	(*SubmitSharesResponse)(nil), // 27: tutti.v1.SubmitSharesResponse
-	(*SignSetRequest)(nil),       // 28: tutti.v1.SignSetRequest
-	(*SignSetResponse)(nil),      // 29: tutti.v1.SignSetResponse
-	(*SignAbandonRequest)(nil),   // 30: tutti.v1.SignAbandonRequest
-	(*SignAbandonResponse)(nil),  // 31: tutti.v1.SignAbandonResponse
-	(*ReleaseRequest)(nil),       // 32: tutti.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),      // 33: tutti.v1.ReleaseResponse
-	(*CheckpointRequest)(nil),    // 34: tutti.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),   // 35: tutti.v1.CheckpointResponse
-	(*ConsistencyRequest)(nil),   // 36: tutti.v1.ConsistencyRequest
-	(*ConsistencyResponse)(nil),  // 37: tutti.v1.ConsistencyResponse
-	(*EntriesRequest)(nil),       // 38: tutti.v1.EntriesRequest
-	(*EntriesResponse)(nil),      // 39: tutti.v1.EntriesResponse
+	(*Logged)(nil),               // 8: tutti.v1.Logged
+	(*Wait)(nil),                 // 9: tutti.v1.Wait
+	(*SignedVersion)(nil),        // 10: tutti.v1.SignedVersion
+	(*GetBlobRequest)(nil),       // 11: tutti.v1.GetBlobRequest
+	(*GetBlobResponse)(nil),      // 12: tutti.v1.GetBlobResponse
+	(*UploadRequest)(nil),        // 13: tutti.v1.UploadRequest
+	(*UploadHeader)(nil),         // 14: tutti.v1.UploadHeader
+	(*VectorChunk)(nil),          // 15: tutti.v1.VectorChunk
+	(*UploadResponse)(nil),       // 16: tutti.v1.UploadResponse
+	(*ReceiptRequest)(nil),       // 17: tutti.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),      // 18: tutti.v1.ReceiptResponse
+	(*IdentityRequest)(nil),      // 19: tutti.v1.IdentityRequest
+	(*IdentityResponse)(nil),     // 20: tutti.v1.IdentityResponse
+	(*OpenRoundRequest)(nil),     // 21: tutti.v1.OpenRoundRequest
+	(*OpenRoundResponse)(nil),    // 22: tutti.v1.OpenRoundResponse
+	(*RevealRequest)(nil),        // 23: tutti.v1.RevealRequest
+	(*RevealResponse)(nil),       // 24: tutti.v1.RevealResponse
+	(*BeginRoundRequest)(nil),    // 25: tutti.v1.BeginRoundRequest
+	(*BeginRoundResponse)(nil),   // 26: tutti.v1.BeginRoundResponse
+	(*SubmitSharesRequest)(nil),  // 27: tutti.v1.SubmitSharesRequest
+	(*SubmitSharesResponse)(nil), // 28: tutti.v1.SubmitSharesResponse
+	(*SignSetRequest)(nil),       // 29: tutti.v1.SignSetRequest
+	(*SignSetResponse)(nil),      // 30: tutti.v1.SignSetResponse
+	(*SignAbandonRequest)(nil),   // 31: tutti.v1.SignAbandonRequest
+	(*SignAbandonResponse)(nil),  // 32: tutti.v1.SignAbandonResponse
+	(*ReleaseRequest)(nil),       // 33: tutti.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),      // 34: tutti.v1.ReleaseResponse
+	(*CheckpointRequest)(nil),    // 35: tutti.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),   // 36: tutti.v1.CheckpointResponse
+	(*ConsistencyRequest)(nil),   // 37: tutti.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),  // 38: tutti.v1.ConsistencyResponse
+	(*EntriesRequest)(nil),       // 39: tutti.v1.EntriesRequest
+	(*EntriesResponse)(nil),      // 40: tutti.v1.EntriesResponse
 }
 var file_tutti_proto_depIdxs = []int32{
 	7,  // 0: tutti.v1.CheckInResponse.offer:type_name -> tutti.v1.Offer
-	8,  // 1: tutti.v1.CheckInResponse.wait:type_name -> tutti.v1.Wait
-	9,  // 2: tutti.v1.CheckInResponse.version:type_name -> tutti.v1.SignedVersion
-	0,  // 3: tutti.v1.Wait.reason:type_name -> tutti.v1.WaitReason
-	13, // 4: tutti.v1.UploadRequest.header:type_name -> tutti.v1.UploadHeader
-	14, // 5: tutti.v1.UploadRequest.chunk:type_name -> tutti.v1.VectorChunk
-	1,  // 6: tutti.v1.UploadResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 7: tutti.v1.UploadResponse.reason:type_name -> tutti.v1.RejectReason
-	1,  // 8: tutti.v1.ReceiptResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 9: tutti.v1.ReceiptResponse.reason:type_name -> tutti.v1.RejectReason
-	3,  // 10: tutti.v1.Devices.Enroll:input_type -> tutti.v1.EnrollRequest
-	5,  // 11: tutti.v1.Devices.CheckIn:input_type -> tutti.v1.CheckInRequest
-	10, // 12: tutti.v1.Devices.GetBlob:input_type -> tutti.v1.GetBlobRequest
-	12, // 13: tutti.v1.Devices.Upload:input_type -> tutti.v1.UploadRequest
-	16, // 14: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
-	18, // 15: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
-	20, // 16: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
-	22, // 17: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
-	24, // 18: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
-	26, // 19: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
-	28, // 20: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
-	30, // 21: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
-	32, // 22: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
-	34, // 23: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
-	36, // 24: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
-	38, // 25: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
-	4,  // 26: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
-	6,  // 27: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
-	11, // 28: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
-	15, // 29: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
-	17, // 30: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
-	19, // 31: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
-	21, // 32: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
-	23, // 33: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
-	25, // 34: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
-	27, // 35: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
-	29, // 36: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
-	31, // 37: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
-	33, // 38: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
-	35, // 39: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
-	37, // 40: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
-	39, // 41: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
-	26, // [26:42] is the sub-list for method output_type
-	10, // [10:26] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	9,  // 1: tutti.v1.CheckInResponse.wait:type_name -> tutti.v1.Wait
+	10, // 2: tutti.v1.CheckInResponse.version:type_name -> tutti.v1.SignedVersion
+	8,  // 3: tutti.v1.Offer.logged:type_name -> tutti.v1.Logged
+	0,  // 4: tutti.v1.Wait.reason:type_name -> tutti.v1.WaitReason
+	14, // 5: tutti.v1.UploadRequest.header:type_name -> tutti.v1.UploadHeader
+	15, // 6: tutti.v1.UploadRequest.chunk:type_name -> tutti.v1.VectorChunk
+	1,  // 7: tutti.v1.UploadResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 8: tutti.v1.UploadResponse.reason:type_name -> tutti.v1.RejectReason
+	1,  // 9: tutti.v1.ReceiptResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 10: tutti.v1.ReceiptResponse.reason:type_name -> tutti.v1.RejectReason
+	8,  // 11: tutti.v1.OpenRoundRequest.logged:type_name -> tutti.v1.Logged
+	3,  // 12: tutti.v1.Devices.Enroll:input_type -> tutti.v1.EnrollRequest
+	5,  // 13: tutti.v1.Devices.CheckIn:input_type -> tutti.v1.CheckInRequest
+	11, // 14: tutti.v1.Devices.GetBlob:input_type -> tutti.v1.GetBlobRequest
+	13, // 15: tutti.v1.Devices.Upload:input_type -> tutti.v1.UploadRequest
+	17, // 16: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
+	19, // 17: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
+	21, // 18: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
+	23, // 19: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
+	25, // 20: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
+	27, // 21: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
+	29, // 22: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
+	31, // 23: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
+	33, // 24: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
+	35, // 25: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
+	37, // 26: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
+	39, // 27: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
+	4,  // 28: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
+	6,  // 29: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
+	12, // 30: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
+	16, // 31: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
+	18, // 32: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
+	20, // 33: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
+	22, // 34: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
+	24, // 35: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
+	26, // 36: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
+	28, // 37: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
+	30, // 38: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
+	32, // 39: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
+	34, // 40: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
+	36, // 41: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
+	38, // 42: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
+	40, // 43: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
+	28, // [28:44] is the sub-list for method output_type
+	12, // [12:28] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tutti_proto_init() }
@@ -2683,7 +2844,7 @@ func file_tutti_proto_init() {
 	if File_tutti_proto != nil {
 		return
 	}
-	file_tutti_proto_msgTypes[9].OneofWrappers = []any{
+	file_tutti_proto_msgTypes[10].OneofWrappers = []any{
 		(*UploadRequest_Header)(nil),
 		(*UploadRequest_Chunk)(nil),
 	}
@@ -2693,7 +2854,7 @@ func file_tutti_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tutti_proto_rawDesc), len(file_tutti_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   3,
 		},
