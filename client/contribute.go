@@ -46,7 +46,7 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 		if o, done := d.resume(ctx); done {
 			return o
 		}
-		d.askReceipts(ctx)
+		d.askReceipts(ctx, false)
 	} else if o, ok := d.enroll(ctx); !ok {
 		return o
 	}
@@ -61,6 +61,9 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 	}
 	switch {
 	case answer.Offer == nil:
+		if answer.Wait.Reason == WaitTaskFinished {
+			d.askReceipts(ctx, true)
+		}
 		return waiting(answer.Wait)
 	case d.opts.OptOut:
 		return Outcome{Kind: NothingToDo, Sentence: "You have opted out: this device fetches models and sends nothing.", RetryAfter: retryDays}
@@ -183,7 +186,7 @@ func (d *Device) checkIn(ctx context.Context) (CheckIn, error) {
 		return CheckIn{}, err
 	}
 	r := CheckInRequest{Task: st.task, PublicKey: d.public(), Enrolment: st.enrolment,
-		Time: d.opts.Now().Unix(), LogSize: st.log.Size, Protocol: Protocol}
+		Time: d.opts.Now().Unix(), LogSize: st.log.Last.Size, Protocol: Protocol}
 	r.Signature = ed25519.Sign(d.key, CheckInMessage(r.Task, r.PublicKey, r.Time, r.LogSize))
 	return d.opts.Transport.CheckIn(ctx, r)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"tutti/aggregation"
@@ -68,6 +67,7 @@ func refusePlan(err error) *refusal {
 // says nothing yet about whether the device may follow it.
 type opened struct {
 	plan       plan.Plan
+	signed     plan.Signed
 	config     *aggregation.Config
 	configured []byte // canonical bytes of config
 }
@@ -89,7 +89,7 @@ func openOffer(policy plan.Policy, o *Offer) (*opened, *refusal) {
 	if err := matches(cfg, signed, pl); err != nil {
 		return nil, refuse(ReasonConfig, err)
 	}
-	return &opened{plan: pl, config: cfg, configured: o.Config}, nil
+	return &opened{plan: pl, signed: signed, config: cfg, configured: o.Config}, nil
 }
 
 func matches(cfg *aggregation.Config, signed plan.Signed, pl plan.Plan) error {
@@ -152,13 +152,13 @@ func invited(cfg *aggregation.Config, id aggregation.DeviceID) *refusal {
 // and of what was offered, also when it refuses; the caller saves that. taken
 // means that this device has already sealed for the round. check is the policy's
 // verdict.
-func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, proof [][32]byte, now int64, items model.Digest) (taken bool, r *refusal) {
+func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, l ledger.Logged, now int64, items model.Digest) (taken bool, r *refusal) {
 	pl := o.plan
 	if s.sealed && pl.Task == s.task && pl.Round == s.lastRound {
 		return true, nil
 	}
-	seen := s.witness(operator, pl.Checkpoint, proof)
-	st := plan.State{Now: now, Spent: s.spent, Sealed: s.sealed, LastRound: s.lastRound, Stream: s.stream.id, StreamFirst: s.stream.first, Log: seen}
+	found := s.witness(operator, o, l)
+	st := plan.State{Now: now, Seen: s.clock(now), Spent: s.spent, Sealed: s.sealed, LastRound: s.lastRound, Rounds: s.rounds, Stream: s.stream.id, StreamFirst: s.stream.first, Log: found}
 	if v := s.newest(); v != nil {
 		st.BaseNumber, st.Base = v.number, v.digest
 	}
@@ -192,37 +192,6 @@ func describe(o *opened) offered {
 // key, nonce, three digests, signature.
 const headerBytes = 16 + 32 + 16 + 3*32 + 64
 
-// witness compares a plan's checkpoint with the newest one that the device
-// keeps, and keeps the newer. A contradiction under the operator's signature is
-// kept as evidence.
-func (s *state) witness(operator ed25519.PublicKey, note []byte, proof [][32]byte) plan.LogCheck {
-	newer, err := ledger.OpenCheckpoint(note, origin(note), operator)
-	if err != nil {
-		return plan.LogMissing
-	}
-	if s.checkpoint == nil {
-		s.log, s.checkpoint = newer, bytes.Clone(note)
-		return plan.LogConsistent
-	}
-	hashes := make([][]byte, len(proof))
-	for i := range proof {
-		hashes[i] = proof[i][:]
-	}
-	if err := ledger.CheckConsistency(s.log, newer, hashes); err != nil {
-		s.fork = bytes.Clone(note)
-		return plan.LogForked
-	}
-	s.log, s.checkpoint = newer, bytes.Clone(note)
-	return plan.LogConsistent
-}
-
-// origin is the first line of a note, the log's name. The operator's signature
-// covers it, and CheckConsistency holds a device to the first one it saw.
-func origin(note []byte) string {
-	name, _, _ := strings.Cut(string(note), "\n")
-	return name
-}
-
 // judge decides on a version that the server calls the newest: nil if the
 // device has it already, the version if it may be fetched, or a refusal.
 func (s *state) judge(operator ed25519.PublicKey, sv *SignedVersion, items model.Digest) (*model.Version, *refusal) {
@@ -252,22 +221,29 @@ func (s *state) judge(operator ed25519.PublicKey, sv *SignedVersion, items model
 }
 
 // settled books what the server says of an upload: done says that the charge
-// needs no more asking. A refund needs a certificate that verifies.
-func (s *state) settled(round uint64, r Receipt) (done bool, err error) {
+// needs no more asking. A refund needs a certificate that verifies; that the
+// device is in a sum needs a proof, which over says is overdue.
+func (s *state) settled(operator ed25519.PublicKey, round uint64, r Receipt, over bool) (done bool, err error) {
 	c := s.charge(round)
 	if c == nil {
 		return true, nil
+	}
+	if c.phase >= counted && r.State != UploadCounted && r.State != UploadAbandoned { // it said otherwise before: what it says now takes nothing back
+		r = Receipt{State: UploadCounted}
 	}
 	switch r.State {
 	case UploadStaged:
 		c.phase = staged
 		return false, nil
 	case UploadCounted:
-		s.counted++
+		return s.prove(operator, c, r, over)
 	case UploadAbandoned:
 		if err := verifyAbandon(c.config, r.Abandoned); err != nil {
-			c.phase = staged
+			c.phase = max(c.phase, staged)
 			return false, err
+		}
+		if c.phase >= counted {
+			s.counted--
 		}
 		s.refund(round)
 		return true, nil

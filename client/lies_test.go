@@ -11,6 +11,7 @@ import (
 	"tutti/client"
 	"tutti/client/transport/testserver"
 	"tutti/model"
+	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
 	"tutti/server/api"
 )
@@ -81,8 +82,19 @@ func TestLies(t *testing.T) {
 		"a round that is over":   {spec: edit(func(p *plan.Plan) { p.Deadline = 1000 }), reason: client.ReasonPolicy, policy: plan.ReasonDeadline},
 		"no checkpoint":          {spec: edit(func(p *plan.Plan) { p.Checkpoint = nil }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
 		"a damaged checkpoint":   {spec: edit(func(p *plan.Plan) { p.Checkpoint = flip(p.Checkpoint, -5) }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
-		"another catalogue":      {spec: edit(func(p *plan.Plan) { p.Items[0] ^= 1 }), reason: client.ReasonModel},
-		"a vector too long":      {spec: testserver.Spec{Kind: plan.Popularity, Dim: items + 1, Rho: big.NewRat(1, 2)}, reason: client.ReasonModel},
+
+		"a plan that is not logged":        {spec: withLog(func(*ledger.Plan) bool { return false }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"a plan that is logged otherwise":  {spec: withLog(func(p *ledger.Plan) bool { p.Bytes = append([]byte{1}, p.Bytes...); return true }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"a plan logged at another cost":    {spec: withLog(func(p *ledger.Plan) bool { p.Rho = big.NewRat(1, 3); return true }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"no proof of the plan":             {lie: onOffer(func(o *api.Offer) { o.Logged.Inclusion = nil }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"the proof of another record":      {lie: onOffer(func(o *api.Offer) { o.Logged.Seq = 0 }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"a record at another time":         {lie: onOffer(func(o *api.Offer) { o.Logged.TimeUnix++ }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"a checkpoint before the plan":     {lie: onOffer(func(o *api.Offer) { o.Logged.Checkpoint, o.Logged.Extension = checkpointOf(o), nil }), reason: client.ReasonPolicy, policy: plan.ReasonNotLogged},
+		"no word of the log":               {lie: onOffer(func(o *api.Offer) { o.Logged = nil }), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
+		"a plan of a log that goes not on": {lie: onOffer(func(o *api.Offer) { o.Logged.Extension = nil }), reason: client.ReasonPolicy, policy: plan.ReasonLogForked},
+		"another task's log":               {lie: otherLog("tutti/shoes"), reason: client.ReasonPolicy, policy: plan.ReasonLogMissing},
+		"another catalogue":                {spec: edit(func(p *plan.Plan) { p.Items[0] ^= 1 }), reason: client.ReasonModel},
+		"a vector too long":                {spec: testserver.Spec{Kind: plan.Popularity, Dim: items + 1, Rho: big.NewRat(1, 2)}, reason: client.ReasonModel},
 		"a block nobody has": {spec: testserver.Spec{Kind: plan.Transitions, Dim: items, Rho: big.NewRat(1, 2), Block: model.Digest{7}},
 			reason: client.ReasonBlob},
 		"training without a model": {spec: testserver.Spec{Kind: plan.Model, Dim: items, Rho: big.NewRat(1, 2),
@@ -222,6 +234,67 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+func withLog(change func(*ledger.Plan) bool) testserver.Spec {
+	s := popularityRound(3)
+	s.Log = change
+	return s
+}
+
+// checkpointOf is the checkpoint in an offered plan.
+func checkpointOf(o *api.Offer) []byte {
+	p, err := plan.Parse(o.Plan)
+	if err != nil {
+		panic(err)
+	}
+	return p.Checkpoint
+}
+
+// otherLog shows the same records as the log of another name, under the operator's own signature.
+func otherLog(origin string) func(*world) {
+	return func(w *world) {
+		w.Lie(testserver.Lies{CheckIn: func(r *api.CheckInResponse) {
+			if r.Offer != nil {
+				r.Offer.Logged.Checkpoint = w.Renamed(r.Offer.Logged.Checkpoint, origin)
+			}
+		}})
+	}
+}
+
+// TestOlderLog: the server goes back to a state of its log that the device has left behind, or cuts it short.
+func TestOlderLog(t *testing.T) {
+	w := newWorld(t)
+	d := w.device(1)
+	var old *api.Logged
+	w.Open(popularityRound(3))
+	w.Lie(testserver.Lies{CheckIn: func(r *api.CheckInResponse) { old = r.Offer.GetLogged() }})
+	w.want(d, client.Contributed)
+	for range 3 {
+		w.Open(popularityRound(3))
+	}
+	w.Lie(testserver.Lies{})
+	w.want(d, client.Contributed)
+	seen := d.Privacy().LogSize
+	r := w.Open(popularityRound(3))
+	w.Lie(testserver.Lies{CheckIn: func(r *api.CheckInResponse) {
+		if r.Offer != nil {
+			r.Offer.Logged.Checkpoint, r.Offer.Logged.Consistency = old.Checkpoint, old.Consistency
+		}
+	}})
+	w.refuses(d, client.ReasonPolicy, plan.ReasonLogForked)
+	if s := d.Privacy(); s.LogSize != seen || !s.Forked || w.Count(r) != 0 {
+		t.Fatalf("%+v", s)
+	}
+	fork, err := ledger.ParseFork(d.Evidence())
+	if err == nil {
+		err = fork.Verify(w.Policy().Operator, testserver.LogOrigin)
+	}
+	if !errors.Is(err, ledger.ErrUnproven) { // an old state is no contradiction by itself, and the device says no more than it knows
+		t.Errorf("an old state convicts: %v", err)
+	}
+	w.Lie(testserver.Lies{})
+	w.want(d, client.Contributed)
+}
+
 // TestTwoPlansForOneRound: the operator signs two plans of one round, shows the
 // committee the one and devices the other.
 func TestTwoPlansForOneRound(t *testing.T) {
@@ -255,9 +328,15 @@ func TestLogForkIsRefusedAndKept(t *testing.T) {
 	w.Open(popularityRound(3))
 	w.Open(popularityRound(3))
 	w.refuses(d, client.ReasonPolicy, plan.ReasonLogForked)
-	s := d.Privacy()
-	if len(s.Evidence) != 2 || len(s.Evidence[0]) == 0 || len(s.Evidence[1]) == 0 || s.LogSize != seen {
-		t.Fatalf("evidence %q, log size %d", s.Evidence, s.LogSize)
+	if s := d.Privacy(); !s.Forked || s.LogSize != seen {
+		t.Fatalf("forked: %v, log size %d", s.Forked, s.LogSize)
+	}
+	fork, err := ledger.ParseFork(d.Evidence())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fork.Verify(w.Policy().Operator, testserver.LogOrigin); err != nil {
+		t.Errorf("what the device keeps convicts nobody: %v", err)
 	}
 	// A device that never saw the first branch has nothing to compare with.
 	w.want(other, client.Contributed)

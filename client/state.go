@@ -26,15 +26,20 @@ type state struct {
 	unnoised  uint32   // rounds without noise taken part in: no finite claim
 	sealed    bool     // a round was charged and perhaps sealed
 	lastRound uint64   // the newest such round
-	charges   []charge // rounds whose end is not known, oldest first
+	rounds    uint32   // rounds that were charged and not given back
+	seen      int64    // time of the newest charge: a clock before it is not believed
 	stream    paidStream
-	counted   uint64 // contributions known to be in a set
+	charges   []charge // rounds that are not done with, oldest first
+	counted   uint64   // contributions that the server says are in a set
+	proven    uint64   // those of them that are proven to be in the log
+	unproven  uint32   // those whose proof was given up on, beside charges
+	receipts  [][]byte // newest proofs, oldest first, each a canonical ledger.Receipt
 
-	log        ledger.Checkpoint // newest state of the operator's log that extended the one before
-	checkpoint []byte            // the signed note that says so; nil before the first
-	fork       []byte            // signed note that contradicts it; evidence
-	versions   []accepted        // accepted models, newest first, at most two
-	records    uint64            // history records up to here existed when the state was saved
+	log      ledger.Witness // of the operator's log
+	logged   uint64         // newest round whose plan was proven to stand in it
+	fork     *ledger.Fork   // notes that contradict each other; evidence
+	versions []accepted     // accepted models, newest first, at most two
+	records  uint64         // history records up to here existed when the state was saved
 
 	offered  offered // of the newest plan that was verified
 	delta    string  // of that plan
@@ -42,7 +47,7 @@ type state struct {
 	refusals []refusalCount
 }
 
-// charge is a round that was paid for and whose end is not known.
+// charge is a round that was paid for and is not done with.
 type charge struct {
 	round  uint64
 	phase  phase
@@ -55,8 +60,11 @@ type charge struct {
 type phase uint8
 
 const (
-	charged phase = iota // perhaps sealed; if a pending upload exists it may be sent
-	staged               // the server has it, or answered for good
+	charged  phase = iota // perhaps sealed; if a pending upload exists it may be sent
+	staged                // the server has it, or answered for good
+	counted               // the server says that it is in a set, and the proof is to come
+	unproven              // it should have come, or does not hold; evidence, and the charge stays
+	phases
 )
 
 // accepted is a version that was verified, with all its parts.
@@ -97,6 +105,7 @@ const (
 	maxCharges  = 8
 	maxVersions = 2
 	maxRefusals = 64
+	maxReceipts = 8
 )
 
 // newState is a device that has done nothing; random gives its identity.
@@ -126,6 +135,7 @@ func (s state) clone() state {
 	s.charges = slices.Clone(s.charges)
 	s.versions = slices.Clone(s.versions)
 	s.refusals = slices.Clone(s.refusals)
+	s.receipts = slices.Clone(s.receipts)
 	return s
 }
 
@@ -160,10 +170,16 @@ func (s *state) accept(v accepted) {
 func (s *state) addCharge(c charge, noise bool) {
 	s.spent = bounded(new(big.Rat).Add(s.spent, c.rho))
 	s.sealed, s.lastRound = true, c.round
+	if s.rounds++; s.rounds == 0 {
+		s.rounds--
+	}
 	if !noise {
 		s.unnoised++
 	}
 	if len(s.charges) == maxCharges {
+		if s.charges[0].phase == unproven {
+			s.unproven++
+		}
 		s.charges = slices.Delete(s.charges, 0, 1)
 	}
 	s.charges = append(s.charges, c)
@@ -201,6 +217,7 @@ func (s *state) refund(round uint64) {
 	if c := s.charge(round); c != nil {
 		s.spent = new(big.Rat).Sub(s.spent, c.rho)
 		s.leave(c.stream)
+		s.rounds -= min(s.rounds, 1)
 		s.close(round)
 	}
 }

@@ -21,13 +21,14 @@ import (
 func fullState(t testing.TB) state {
 	t.Helper()
 	s := state{task: "films", seed: [32]byte{1, 2, 3}, enrolment: bytes.Repeat([]byte{4}, 64), spent: big.NewRat(7, 3), unnoised: 2,
-		sealed: true, lastRound: 9, counted: 5, log: ledger.Checkpoint{Origin: "films.example", Size: 12, Root: [32]byte{5}},
-		checkpoint: []byte("note"), fork: []byte("other note"), records: 77, delta: "1e-06",
+		sealed: true, lastRound: 9, rounds: 4, seen: 1200, counted: 5, proven: 3, unproven: 1, receipts: [][]byte{{1}, {2, 3}},
+		log: ledger.Witness{Last: ledger.Checkpoint{Origin: "tutti/films", Size: 12, Root: [32]byte{5}}, Note: []byte("note")}, logged: 8,
+		fork: &ledger.Fork{A: []byte("note"), B: []byte("other note"), Proof: [][]byte{bytes.Repeat([]byte{1}, 32)}}, records: 77, delta: "1e-06",
 		offered:  offered{kind: plan.Transitions, numbers: 6, padded: 33792, bytes: 200000, rho: big.NewRat(1, 9), cohort: 70, central: true},
 		stream:   paidStream{id: plan.Digest{3}, first: 7, rho: big.NewRat(1, 3), rounds: 2},
 		last:     lastOutcome{kind: Refused, reason: ReasonPolicy, policy: plan.ReasonBudget, round: 9, time: 1234},
 		refusals: []refusalCount{{ReasonPolicy, plan.ReasonBudget, 3}, {ReasonServer, 0, 1}},
-		charges:  []charge{{round: 8, phase: staged, rho: big.NewRat(1, 2), config: []byte("cfg"), stream: plan.Digest{3}}, {round: 9, rho: new(big.Rat)}}}
+		charges:  []charge{{round: 8, phase: unproven, rho: big.NewRat(1, 2), config: []byte("cfg"), stream: plan.Digest{3}}, {round: 9, rho: new(big.Rat)}}}
 	for number := uint64(2); number > 0; number-- {
 		v := model.Version{Number: number, Items: model.Digest{6}, Blend: "0.5"}
 		b, err := v.Marshal()
@@ -115,13 +116,17 @@ func TestStateDecoderIsStrict(t *testing.T) {
 		"two equal versions":         func(s *state) { s.versions[1] = s.versions[0] },
 		"a version's digest":         func(s *state) { s.versions[0].digest[0] ^= 1 },
 		"a garbled version":          func(s *state) { s.versions[0].version = []byte("x") },
+		"charges, never sealed":      func(s *state) { s.sealed = false },
+		"rounds, never sealed":       func(s *state) { s.sealed, s.lastRound, s.charges = false, 0, nil },
+		"a time before all":          func(s *state) { s.seen = -1 },
+		"a log without a note":       func(s *state) { s.log.Note = nil },
+		"too many receipts":          func(s *state) { s.receipts = make([][]byte, maxReceipts+1) },
+		"no task":                    func(s *state) { s.task = "" },
+		"a long task":                func(s *state) { s.task = strings.Repeat("x", maxTask+1) },
 		"a stream that was not paid": func(s *state) { s.stream.rho = big.NewRat(8, 3) },
 		"a stream of no round":       func(s *state) { s.stream.rounds = 0 },
 		"a nameless stream":          func(s *state) { s.stream.id = plan.Digest{} },
 		"a stream of the future":     func(s *state) { s.stream.first = 10 },
-		"charges, never sealed":      func(s *state) { s.sealed = false },
-		"no task":                    func(s *state) { s.task = "" },
-		"a long task":                func(s *state) { s.task = strings.Repeat("x", maxTask+1) },
 	} {
 		s := fullState(t)
 		spoil(&s)

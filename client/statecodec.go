@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"strings"
 
 	"tutti/client/history"
 	"tutti/model"
+	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
 )
 
@@ -20,13 +22,14 @@ import (
 
 const (
 	stateDomain  = "tutti/client/state"
-	stateVersion = 1
+	stateVersion = 2 // 1 had no counter of rounds, no time, no receipts, no streams, and one note of a fork
 	statePurpose = "tutti/state/v1"
 
 	maxState      = 40 << 20
 	maxTask       = 64
 	maxRational   = 16 << 10
 	maxNote       = 8 << 10
+	maxFork       = 32 << 10
 	maxVersionLen = 4 << 10
 	maxConfig     = 4 << 20
 	maxDelta      = 32
@@ -81,6 +84,8 @@ func (s *state) encode() []byte {
 	w.u32(s.unnoised)
 	w.flag(s.sealed)
 	w.u64(s.lastRound)
+	w.u32(s.rounds)
+	w.u64(uint64(s.seen))
 	w.u8(byte(len(s.charges)))
 	for _, c := range s.charges {
 		w.u64(c.round)
@@ -89,11 +94,18 @@ func (s *state) encode() []byte {
 		w.bytes(c.config)
 	}
 	w.u64(s.counted)
-	w.bytes([]byte(s.log.Origin))
-	w.u64(s.log.Size)
-	w.b = append(w.b, s.log.Root[:]...)
-	w.bytes(s.checkpoint)
-	w.bytes(s.fork)
+	w.u64(s.proven)
+	w.u32(s.unproven)
+	w.u8(byte(len(s.receipts)))
+	for _, r := range s.receipts {
+		w.bytes(r)
+	}
+	w.bytes([]byte(s.log.Last.Origin))
+	w.u64(s.log.Last.Size)
+	w.b = append(w.b, s.log.Last.Root[:]...)
+	w.bytes(s.log.Note)
+	w.u64(s.logged)
+	w.bytes(s.evidence())
 	w.u8(byte(len(s.versions)))
 	for _, v := range s.versions {
 		w.u64(v.number)
@@ -126,8 +138,9 @@ func decodeState(b []byte) (state, error) {
 	if string(r.bytes(len(stateDomain))) != stateDomain {
 		return state{}, fmt.Errorf("%w: not a state", errState)
 	}
-	if v := r.u8(); r.err == nil && v != stateVersion {
-		return state{}, fmt.Errorf("%w: version %d, this program reads %d", errState, v, stateVersion)
+	version := r.u8()
+	if r.err == nil && (version < 1 || version > stateVersion) {
+		return state{}, fmt.Errorf("%w: version %d, this program reads up to %d", errState, version, stateVersion)
 	}
 	var s state
 	s.task = string(r.bytes(maxTask))
@@ -137,14 +150,29 @@ func decodeState(b []byte) (state, error) {
 	s.unnoised = r.u32()
 	s.sealed = r.flag()
 	s.lastRound = r.u64()
+	s.rounds = uint32(min(s.lastRound, math.MaxUint32)) // version 1 did not count: any round up to the last may be one
+	if version > 1 {
+		s.rounds, s.seen = r.u32(), int64(r.u64())
+	}
 	for range r.count(maxCharges) {
 		s.charges = append(s.charges, charge{round: r.u64(), phase: phase(r.u8()), rho: r.rational(), config: r.bytes(maxConfig)})
 	}
 	s.counted = r.u64()
-	s.log.Origin, s.log.Size = string(r.bytes(maxNote)), r.u64()
-	copy(s.log.Root[:], r.take(len(s.log.Root)))
-	s.checkpoint = r.bytes(maxNote)
-	s.fork = r.bytes(maxNote)
+	if version > 1 {
+		s.proven, s.unproven = r.u64(), r.u32()
+		for range r.count(maxReceipts) {
+			s.receipts = append(s.receipts, r.bytes(ledger.MaxReceipt))
+		}
+	}
+	s.log.Last.Origin, s.log.Last.Size = string(r.bytes(maxNote)), r.u64()
+	copy(s.log.Last.Root[:], r.take(len(s.log.Last.Root)))
+	s.log.Note = r.bytes(maxNote)
+	if version > 1 {
+		s.logged = r.u64()
+		s.fork = r.fork()
+	} else if note := r.bytes(maxNote); note != nil {
+		s.fork = &ledger.Fork{A: s.log.Note, B: note}
+	}
 	for range r.count(maxVersions) {
 		v := accepted{number: r.u64()}
 		copy(v.digest[:], r.take(len(v.digest)))
@@ -158,7 +186,9 @@ func decodeState(b []byte) (state, error) {
 	for range r.count(maxRefusals) {
 		s.refusals = append(s.refusals, refusalCount{Reason(r.u8()), plan.Reason(r.u8()), r.u32()})
 	}
-	r.streams(&s)
+	if version > 1 {
+		r.streams(&s)
+	}
 	if r.err == nil && len(r.rest) > 0 {
 		r.fail("bytes after the end")
 	}
@@ -171,7 +201,7 @@ func decodeState(b []byte) (state, error) {
 // check holds what every state satisfies that this package has written.
 func (s *state) check() error {
 	for _, c := range s.charges {
-		if c.phase > staged || c.rho == nil || c.rho.Sign() < 0 || c.round > s.lastRound {
+		if c.phase >= phases || c.rho == nil || c.rho.Sign() < 0 || c.round > s.lastRound {
 			return fmt.Errorf("%w: a charge", errState)
 		}
 	}
@@ -184,10 +214,38 @@ func (s *state) check() error {
 			return fmt.Errorf("%w: versions out of order", errState)
 		}
 	}
+	if s.seen < 0 || !s.sealed && (s.rounds > 0 || s.seen > 0) || s.log.Note == nil && s.log.Last != (ledger.Checkpoint{}) {
+		return fmt.Errorf("%w: counters or log", errState)
+	}
 	if s.spent == nil || s.spent.Sign() < 0 || s.task == "" || !s.sealed && (s.lastRound != 0 || len(s.charges) > 0) {
 		return fmt.Errorf("%w: the books", errState)
 	}
 	return s.checkStreams()
+}
+
+// evidence is the fork as its file; nil without one.
+func (s *state) evidence() []byte {
+	if s.fork == nil {
+		return nil
+	}
+	b, err := s.fork.Encode()
+	if err != nil {
+		panic("client: " + err.Error()) // made by ledger, or read from its file
+	}
+	return b
+}
+
+// fork reads the file of a fork.
+func (r *stateReader) fork() *ledger.Fork {
+	b := r.bytes(maxFork)
+	if b == nil {
+		return nil
+	}
+	f, err := ledger.ParseFork(b)
+	if err != nil {
+		r.fail("the evidence of a fork")
+	}
+	return f
 }
 
 type stateWriter struct{ b []byte }

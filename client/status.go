@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"fmt"
 	"math/big"
 	"slices"
@@ -29,15 +28,18 @@ type Status struct {
 	Delta    float64
 	Unnoised int // rounds without noise taken part in: no finite claim covers them
 
-	Counted uint64 // contributions known to be in a sum
-	Open    int    // rounds charged whose end is not known
+	Rounds   int    // rounds charged and not given back
+	Counted  uint64 // contributions that the server says are in a sum
+	Proven   uint64 // those of them that are proven to stand in the log; see Device.Receipts
+	Unproven int    // those that the server should have proven and did not: evidence, and the charge stays
+	Open     int    // rounds charged whose end is not known
 
 	Leaving Leaving // what the newest plan would have leave the device; zero before the first
 
 	Model       uint64 // number of the model that ranks; 0 before the first
 	ModelDigest model.Digest
-	LogSize     uint64   // records of the operator's log that the device has seen
-	Evidence    [][]byte // two signed checkpoints that contradict each other; nil while there is no such thing
+	LogSize     uint64 // records of the operator's log that the device has seen
+	Forked      bool   // two signed states of it do not go together; see Device.Evidence
 
 	Last     LastOutcome
 	Refusals []RefusalCount
@@ -86,7 +88,8 @@ func (d *Device) Privacy() Status {
 	s := Status{
 		Task: st.task, Device: aggregation.IDOf(d.public()), Enrolled: len(st.enrolment) > 0, Events: len(d.events),
 		Spent: new(big.Rat).Set(st.spent), Left: new(big.Rat), Delta: defaultDelta, Unnoised: int(st.unnoised),
-		Counted: st.counted, Open: len(st.charges), Leaving: st.offered.leaving(), LogSize: st.log.Size,
+		Rounds: int(st.rounds), Counted: st.counted, Proven: st.proven, Unproven: int(st.unproven),
+		Leaving: st.offered.leaving(), LogSize: st.log.Last.Size, Forked: st.fork != nil,
 		Last: LastOutcome{Kind: st.last.kind, Reason: st.last.reason, Policy: st.last.policy, Round: st.last.round},
 	}
 	if total := d.opts.Policy.MaxRhoTotal; total != nil {
@@ -104,8 +107,13 @@ func (d *Device) Privacy() Status {
 	if v := st.newest(); v != nil {
 		s.Model, s.ModelDigest = v.number, v.digest
 	}
-	if st.fork != nil {
-		s.Evidence = [][]byte{bytes.Clone(st.checkpoint), bytes.Clone(st.fork)}
+	for _, c := range st.charges {
+		switch {
+		case c.phase < counted:
+			s.Open++
+		case c.phase == unproven:
+			s.Unproven++
+		}
 	}
 	if st.last.time != 0 {
 		s.Last.Time = time.Unix(st.last.time, 0)

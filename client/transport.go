@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 	"time"
+
+	"tutti/privacy/ledger"
 )
 
 // Transport is the way to the server. Nothing that comes back is believed
@@ -56,8 +58,8 @@ type CheckIn struct {
 type Offer struct {
 	Plan          []byte // canonical plan
 	PlanSignature []byte
-	Config        []byte     // canonical configuration of the aggregation
-	Consistency   [][32]byte // proof from the device's log size to the plan's checkpoint
+	Config        []byte // canonical configuration of the aggregation
+	Logged        ledger.Logged
 }
 
 // Wait is a server's answer that there is nothing to do.
@@ -85,6 +87,8 @@ type ReceiptRequest struct {
 	Task   string
 	Round  uint64
 	Device [16]byte
+	// LogSize is how much of the log the device has seen.
+	LogSize uint64
 }
 
 // Receipt says what the server did with an upload.
@@ -93,6 +97,9 @@ type Receipt struct {
 	Reason     RejectReason
 	RetryAfter time.Duration
 	Abandoned  []byte // certificate of the committee, with UploadAbandoned only
+
+	Proof       []byte   // canonical ledger.Receipt, with UploadCounted once the round's record is in the log
+	Consistency [][]byte // from the device's log size to the proof's checkpoint
 }
 
 // What a device must tell apart among the errors of a Transport.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"tutti/aggregation"
 	"tutti/client/history"
@@ -63,12 +64,12 @@ func (d *Device) commit(ctx context.Context, st *state, o *opened, encoded []int
 // follow is state.follow with what this device knows.
 func (d *Device) follow(st *state, o *opened, offer *Offer) (taken bool, r *refusal) {
 	check := func(o *opened, s plan.State) error { return d.opts.Shared.check(d.opts.Policy, o, s) }
-	return st.follow(d.opts.Policy.Operator, check, o, offer.Consistency, d.opts.Now().Unix(), d.opts.Shared.items)
+	return st.follow(d.opts.Policy.Operator, check, o, offer.Logged, d.opts.Now().Unix(), d.opts.Shared.items)
 }
 
 // adopt takes over what following an offer has taught.
 func (s *state) adopt(from *state) {
-	s.log, s.checkpoint, s.fork = from.log, from.checkpoint, from.fork
+	s.log, s.logged, s.fork = from.log, from.logged, from.fork
 	s.offered, s.delta = from.offered, from.delta
 }
 
@@ -134,8 +135,10 @@ func (d *Device) chargeFor(followed *state, o *opened) error {
 	if !noise {
 		rho = new(big.Rat)
 	}
+	now := d.opts.Now().Unix()
 	return d.change(func(s *state) {
 		s.adopt(followed)
+		s.seen = max(s.seen, now)
 		s.addCharge(charge{round: o.plan.Round, phase: charged, rho: rho, stream: stream, config: o.configured}, noise)
 		s.join(o.plan)
 	})
@@ -187,7 +190,7 @@ func (d *Device) send(ctx context.Context, u Upload) Outcome {
 // book saves what a receipt says and puts it into words.
 func (d *Device) book(round uint64, r Receipt) Outcome {
 	var wrong error
-	err := d.change(func(s *state) { _, wrong = s.settled(round, r) })
+	err := d.change(func(s *state) { _, wrong = s.settled(d.opts.Policy.Operator, round, r, false) })
 	if err != nil {
 		return failed(err)
 	}
@@ -266,9 +269,9 @@ func (d *Device) pending() (*Upload, error) {
 	return nil, d.opts.Store.DropPending()
 }
 
-// askReceipts asks what became of the rounds whose end is not known. What
-// cannot be learned now is asked again next time.
-func (d *Device) askReceipts(ctx context.Context) {
+// askReceipts asks what became of the rounds that are not done with. What cannot
+// be learned now is asked again next time; over says that there is no next round.
+func (d *Device) askReceipts(ctx context.Context, over bool) {
 	st, err := d.snapshot()
 	if err != nil {
 		return
@@ -276,16 +279,18 @@ func (d *Device) askReceipts(ctx context.Context) {
 	id := aggregation.IDOf(d.public())
 	next := st.clone()
 	for _, c := range st.charges {
-		r, err := d.opts.Transport.Receipt(ctx, ReceiptRequest{Task: st.task, Round: c.round, Device: id})
+		r, err := d.opts.Transport.Receipt(ctx, ReceiptRequest{Task: st.task, Round: c.round, Device: id, LogSize: next.log.Last.Size})
 		if err == nil {
-			_, _ = next.settled(c.round, r)
+			_, _ = next.settled(d.opts.Policy.Operator, c.round, r, over)
 		}
 	}
-	if len(next.charges) != len(st.charges) {
-		_ = d.change(func(s *state) {
-			s.charges, s.spent, s.counted, s.stream = next.charges, next.spent, next.counted, next.stream
-		})
+	if slices.EqualFunc(next.charges, st.charges, func(a, b charge) bool { return a.round == b.round && a.phase == b.phase }) && next.fork == st.fork {
+		return
 	}
+	_ = d.change(func(s *state) {
+		s.charges, s.spent, s.rounds, s.counted, s.stream = next.charges, next.spent, next.rounds, next.counted, next.stream
+		s.proven, s.receipts, s.log, s.fork = next.proven, next.receipts, next.log, next.fork
+	})
 }
 
 // sequence is the history as models read it.

@@ -37,6 +37,7 @@ type active struct {
 
 	done   chan struct{} // closed when run has returned
 	opened chan struct{} // closed when every sum that can be is open, or none ever will be
+	place  planPlace     // of the plan in the log
 	once   sync.Once
 
 	// owned by run, and by others after done or opened is closed
@@ -62,8 +63,7 @@ type letter struct {
 
 // offer is what devices are shown.
 type offer struct {
-	config     []byte
-	checkpoint uint64 // records in the plan's checkpoint
+	config []byte
 }
 
 func (a *active) tell(in round.Input) { a.mail.put(letter{in: in}) }

@@ -115,11 +115,11 @@ func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now
 	case !ok:
 		return s.wait(answer, wire.WaitFull, s.cfg.Pace.Full), nil
 	}
-	proof, err := s.proof(min(logSize, o.checkpoint), o.checkpoint)
+	proof, err := a.logged(logSize)
 	if err != nil {
 		return answer, err
 	}
-	answer.Offer = &wire.Offer{Plan: a.signed.Bytes, PlanSignature: a.signed.Signature, Config: o.config, Consistency: proof}
+	answer.Offer = &wire.Offer{Plan: a.signed.Bytes, PlanSignature: a.signed.Signature, Config: o.config, Logged: proof}
 	return answer, nil
 }
 
@@ -216,14 +216,14 @@ func (b backend) past(ctx context.Context, number uint64, header []byte) (wire.U
 	if err != nil {
 		return nil, wire.Receipt{State: wire.Rejected, Reason: round.DropHeader}, nil
 	}
-	receipt, err := b.Receipt(ctx, b.s.cfg.Task, number, h.ID)
+	receipt, err := b.Receipt(ctx, b.s.cfg.Task, number, h.ID, 0)
 	if receipt.State == wire.Unknown {
 		receipt = wire.Receipt{State: wire.Late, Reason: round.DropClosed}
 	}
 	return nil, receipt, err
 }
 
-func (b backend) Receipt(ctx context.Context, task string, number uint64, device round.ID) (wire.Receipt, error) {
+func (b backend) Receipt(ctx context.Context, task string, number uint64, device round.ID, logSize uint64) (wire.Receipt, error) {
 	k := store.Key{Task: task, Round: number}
 	u, known, err := b.s.st.Upload(ctx, k, device)
 	if err != nil {
@@ -249,7 +249,7 @@ func (b backend) Receipt(ctx context.Context, task string, number uint64, device
 	}
 	switch u.State {
 	case store.CountedUpload:
-		return wire.Receipt{State: wire.Counted}, nil
+		return b.proven(ctx, k, device, logSize)
 	case store.LateUpload:
 		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
 	case store.RefusedUpload:

@@ -322,7 +322,7 @@ func TestLogExtends(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := devices[0].offer.GetConsistency(); len(got) != 0 { // the device had seen nothing
+		if got := devices[0].offer.GetLogged().GetConsistency(); len(got) != 0 { // the device had seen nothing
 			t.Errorf("a proof of %d hashes from the empty log", len(got))
 		}
 		last = next

@@ -48,15 +48,10 @@ func (g *group) openIntake(staged []store.Staged) error {
 	if err != nil {
 		return err
 	}
-	checkpoint, err := g.checkpointSize()
-	if err != nil {
-		in.staging.Close()
-		return err
-	}
 	f := newFolder(g, in)
 	g.mu.Lock()
 	g.intake, g.folder = in, f
-	g.offer = &offer{config: g.cfg.Marshal(), checkpoint: checkpoint}
+	g.offer = &offer{config: g.cfg.Marshal()}
 	g.lot = g.cfg
 	g.mu.Unlock()
 	g.spawn(in.group)

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"tutti/aggregation"
 	"tutti/privacy/ledger"
 	"tutti/server/committee"
@@ -214,23 +212,5 @@ func abandonSignatures(said []round.Said) []aggregation.AbandonSignature {
 
 // participants is the RFC 6962 tree hash over the ids of the set.
 func participants(set []round.Upload) ledger.Digest {
-	hashes := make([]tlog.Hash, len(set))
-	for i, u := range set {
-		hashes[i] = tlog.RecordHash(u.ID[:])
-	}
-	return ledger.Digest(treeHash(hashes))
-}
-
-func treeHash(h []tlog.Hash) tlog.Hash {
-	if len(h) == 0 {
-		return tlog.Hash(sha256.Sum256(nil))
-	}
-	if len(h) == 1 {
-		return h[0]
-	}
-	k := 1
-	for 2*k < len(h) {
-		k *= 2
-	}
-	return tlog.NodeHash(treeHash(h[:k]), treeHash(h[k:]))
+	return ledger.Participants(idsOf(set))
 }

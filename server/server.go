@@ -64,6 +64,8 @@ type Server struct {
 	finished bool
 	closed   bool
 	proofs   map[[2]uint64][][]byte
+	setKey   store.Key  // of set
+	set      [][16]byte // of a group that was counted, which devices ask about
 	wires    []*wire.Server
 
 	turn      sync.Mutex // one opening or publication at a time

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/client"
+	"tutti/privacy/ledger"
 	"tutti/server/api"
 )
 
@@ -16,7 +17,7 @@ import (
 // in one message of a blob.
 const ChunkBytes = 256 << 10
 
-const maxProof = 64 // hashes in a consistency proof: a log has fewer than 2^63 records
+const maxProof = 64 // hashes in a proof: a log has fewer than 2^63 records
 
 var _ client.Transport = (*Conn)(nil)
 
@@ -46,11 +47,11 @@ func (t *Conn) CheckIn(ctx context.Context, r client.CheckInRequest) (client.Che
 	}
 	var c client.CheckIn
 	if o := answer.GetOffer(); o != nil {
-		proof, err := hashes(o.GetConsistency())
+		logged, err := loggedOf(o.GetLogged())
 		if err != nil {
 			return client.CheckIn{}, fmt.Errorf("checking in: %w", err)
 		}
-		c.Offer = &client.Offer{Plan: o.GetPlan(), PlanSignature: o.GetPlanSignature(), Config: o.GetConfig(), Consistency: proof}
+		c.Offer = &client.Offer{Plan: o.GetPlan(), PlanSignature: o.GetPlanSignature(), Config: o.GetConfig(), Logged: logged}
 	}
 	if w := answer.GetWait(); w != nil {
 		c.Wait = client.Wait{RetryAfter: milliseconds(w.GetRetryAfterMs()), Reason: waitReason(w.GetReason())}
@@ -61,16 +62,27 @@ func (t *Conn) CheckIn(ctx context.Context, r client.CheckInRequest) (client.Che
 	return c, nil
 }
 
-func hashes(raw [][]byte) ([][32]byte, error) {
-	if len(raw) > maxProof {
-		return nil, fmt.Errorf("the server sent a consistency proof of %d hashes", len(raw))
+// loggedOf bounds what the server says of the plan's place in its log.
+func loggedOf(l *api.Logged) (ledger.Logged, error) {
+	out := ledger.Logged{Checkpoint: l.GetCheckpoint(), Seq: l.GetSeq(), Time: l.GetTimeUnix()}
+	if len(l.GetPrev()) == len(out.Prev) {
+		out.Prev = ledger.Digest(l.GetPrev())
 	}
-	proof := make([][32]byte, len(raw))
-	for i, h := range raw {
-		if len(h) != len(proof[i]) {
+	var errs [3]error
+	out.Inclusion, errs[0] = hashes(l.GetInclusion())
+	out.Consistency, errs[1] = hashes(l.GetConsistency())
+	out.Extension, errs[2] = hashes(l.GetExtension())
+	return out, errors.Join(errs[:]...)
+}
+
+func hashes(proof [][]byte) ([][]byte, error) {
+	if len(proof) > maxProof {
+		return nil, fmt.Errorf("the server sent a proof of %d hashes", len(proof))
+	}
+	for _, h := range proof {
+		if len(h) != sha256.Size {
 			return nil, fmt.Errorf("the server sent a hash of %d bytes", len(h))
 		}
-		proof[i] = [32]byte(h)
 	}
 	return proof, nil
 }
@@ -167,12 +179,16 @@ func (t *Conn) begin(ctx context.Context, u client.Upload, n int, progress func(
 func (t *Conn) Receipt(ctx context.Context, r client.ReceiptRequest) (client.Receipt, error) {
 	ctx, _, stop := t.watch(ctx)
 	defer stop()
-	answer, err := t.devices.Receipt(ctx, &api.ReceiptRequest{Task: r.Task, Round: r.Round, DeviceId: r.Device[:]})
+	answer, err := t.devices.Receipt(ctx, &api.ReceiptRequest{Task: r.Task, Round: r.Round, DeviceId: r.Device[:], LogSize: r.LogSize})
 	if err != nil {
 		return client.Receipt{}, t.explain(ctx, "asking for a receipt", err)
 	}
+	proof, err := hashes(answer.GetConsistency())
+	if err != nil {
+		return client.Receipt{}, fmt.Errorf("asking for a receipt: %w", err)
+	}
 	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
-		Abandoned: answer.GetAbandonCertificate()}, nil
+		Abandoned: answer.GetAbandonCertificate(), Proof: answer.GetReceipt(), Consistency: proof}, nil
 }
 
 const maxRetry = 30 * 24 * time.Hour

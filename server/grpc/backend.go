@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"tutti/privacy/ledger"
 	"tutti/server/round"
 )
 
@@ -23,8 +24,9 @@ type Backend interface {
 	// BeginUpload judges a header. With a nil Upload the Receipt is the whole answer; otherwise exactly vectorBytes are
 	// written and then Finish is called, or Abort.
 	BeginUpload(ctx context.Context, task string, number uint64, header []byte, vectorBytes uint64) (Upload, Receipt, error)
-	// Receipt says what became of an upload.
-	Receipt(ctx context.Context, task string, number uint64, device round.ID) (Receipt, error)
+	// Receipt says what became of an upload. Of one that was counted it is proven to a device that has seen logSize records,
+	// once the log tells of it.
+	Receipt(ctx context.Context, task string, number uint64, device round.ID, logSize uint64) (Receipt, error)
 
 	Checkpoint(ctx context.Context) ([]byte, error)
 	Consistency(ctx context.Context, from, to uint64) ([][]byte, error)
@@ -71,7 +73,7 @@ type Answer struct {
 // Offer is an open round.
 type Offer struct {
 	Plan, PlanSignature, Config []byte
-	Consistency                 [][]byte
+	Logged                      ledger.Logged
 }
 
 // SignedVersion is a published model version.
@@ -94,6 +96,9 @@ type Receipt struct {
 	Reason  round.DropReason // with Rejected
 	After   time.Duration
 	Abandon []byte // certificate, with Abandoned
+
+	Proof       []byte   // canonical ledger.Receipt, with Counted
+	Consistency [][]byte // from the device's log to that of the proof
 }
 
 // State of an upload, as a device is told.

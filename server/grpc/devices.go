@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"tutti/privacy/ledger"
 	"tutti/server/api"
 	"tutti/server/round"
 )
@@ -52,7 +53,7 @@ func (d devices) CheckIn(ctx context.Context, r *api.CheckInRequest) (*api.Check
 	}
 	out := new(api.CheckInResponse)
 	if o := a.Offer; o != nil {
-		out.Offer = &api.Offer{Plan: o.Plan, PlanSignature: o.PlanSignature, Config: o.Config, Consistency: o.Consistency}
+		out.Offer = &api.Offer{Plan: o.Plan, PlanSignature: o.PlanSignature, Config: o.Config, Logged: loggedTo(o.Logged)}
 	} else {
 		out.Wait = &api.Wait{RetryAfterMs: a.After.Milliseconds(), Reason: waits[a.Wait]}
 	}
@@ -60,6 +61,12 @@ func (d devices) CheckIn(ctx context.Context, r *api.CheckInRequest) (*api.Check
 		out.Version = &api.SignedVersion{Version: a.Version.Version, Signature: a.Version.Signature}
 	}
 	return out, nil
+}
+
+// loggedTo is a plan's place in the log on the wire.
+func loggedTo(l ledger.Logged) *api.Logged {
+	return &api.Logged{Checkpoint: l.Checkpoint, Seq: l.Seq, TimeUnix: l.Time, Prev: l.Prev[:],
+		Inclusion: l.Inclusion, Consistency: l.Consistency, Extension: l.Extension}
 }
 
 func (d devices) GetBlob(r *api.GetBlobRequest, stream grpc.ServerStreamingServer[api.GetBlobResponse]) error {
@@ -91,11 +98,12 @@ func (d devices) Receipt(ctx context.Context, r *api.ReceiptRequest) (*api.Recei
 	if len(r.GetTask()) > maxTask || len(r.GetDeviceId()) != len(round.ID{}) {
 		return nil, d.statusOf("receipt", fmt.Errorf("%w: a field has the wrong length", ErrBad))
 	}
-	a, err := d.backend.Receipt(ctx, r.GetTask(), r.GetRound(), round.ID(r.GetDeviceId()))
+	a, err := d.backend.Receipt(ctx, r.GetTask(), r.GetRound(), round.ID(r.GetDeviceId()), r.GetLogSize())
 	if err != nil {
 		return nil, d.statusOf("receipt", err)
 	}
-	return &api.ReceiptResponse{State: states[a.State], Reason: drops[a.Reason], AbandonCertificate: a.Abandon}, nil
+	return &api.ReceiptResponse{State: states[a.State], Reason: drops[a.Reason], AbandonCertificate: a.Abandon,
+		Receipt: a.Proof, Consistency: a.Consistency}, nil
 }
 
 // Upload takes the header, then the vector in order, piece by piece; nothing is held but the piece at hand.

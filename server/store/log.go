@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -80,6 +81,47 @@ func (s *Store) Totals(task string) (ledger.Totals, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.Task(task)
+}
+
+// With is ledger.State.With.
+func (s *Store) With(task string, round uint64, rho *big.Rat, stream ledger.Digest) (*big.Rat, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.With(task, round, rho, stream)
+}
+
+// PlanRecord reads the durable record of a round's plan; false if there is none.
+func (s *Store) PlanRecord(ctx context.Context, task string, round uint64) (ledger.Record, bool, error) {
+	s.mu.Lock()
+	seq, ok := s.log.PlanAt(task, round)
+	ok = ok && seq < s.size
+	s.mu.Unlock()
+	return s.record(ctx, seq, ok)
+}
+
+// EndRecord reads the durable record that says who was in the sum of a group of a round; false if there is none yet.
+func (s *Store) EndRecord(ctx context.Context, k Key) (ledger.Record, bool, error) {
+	s.mu.Lock()
+	seq, ok := s.log.EndAt(k.Task, k.Round, k.Shard)
+	ok = ok && seq < s.size
+	s.mu.Unlock()
+	return s.record(ctx, seq, ok)
+}
+
+func (s *Store) record(ctx context.Context, seq uint64, ok bool) (ledger.Record, bool, error) {
+	var data []byte
+	if !ok {
+		return ledger.Record{}, false, nil
+	}
+	found, err := s.db.Row(ctx, `SELECT record FROM records WHERE seq = ?`, []any{int64(seq)}, &data)
+	if err == nil && !found {
+		err = fmt.Errorf("log: record %d: %w", seq, ErrCorrupt)
+	}
+	if err != nil {
+		return ledger.Record{}, false, err
+	}
+	rec, err := ledger.Decode(data)
+	return rec, err == nil, err
 }
 
 // LogSize is the number of durable records.

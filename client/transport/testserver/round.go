@@ -3,6 +3,7 @@ package testserver
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/big"
@@ -29,6 +30,7 @@ type Spec struct {
 	Suite    aggregation.Suite                // of the members' keys; 0: the plan's
 	Edit     func(*plan.Plan)                 // changes the plan before it is signed
 	Config   func(*aggregation.ConfigLiteral) // changes the configuration
+	Log      func(*ledger.Plan) bool          // changes the record of the plan; false: none is written
 }
 
 // Round is a round at work.
@@ -41,7 +43,10 @@ type Round struct {
 	staged map[aggregation.DeviceID]*stagedUpload
 	state  map[aggregation.DeviceID]api.UploadState
 	closed bool
-	cert   []byte // of abandonment
+	cert   []byte                 // of abandonment
+	record ledger.Record          // of the plan
+	set    []aggregation.DeviceID // that was opened
+	ended  *ledger.Record         // of the round
 }
 
 type stagedUpload struct {
@@ -93,9 +98,12 @@ func (s *Server) Open(spec Spec) *Round {
 	var err error
 	r.signed, err = plan.Sign(s.operator, r.Plan)
 	s.must(err)
-	_, err = s.log.Append(&ledger.Plan{Task: Task, Round: r.Number, What: spec.Kind.String(), Rho: r.Plan.Rho(),
-		Bytes: r.signed.Bytes, Signature: r.signed.Signature}, time.Now().Unix())
-	s.must(err)
+	record := &ledger.Plan{Task: Task, Round: r.Number, What: spec.Kind.String(), Rho: r.Plan.Rho(), Stream: r.Plan.Stream(),
+		Bytes: r.signed.Bytes, Signature: r.signed.Signature}
+	if spec.Log == nil || spec.Log(record) {
+		r.record, err = s.log.Append(record, time.Now().Unix())
+		s.must(err)
+	}
 	r.cfg = s.configure(r, spec)
 	s.round, s.rounds[r.Number] = r, r
 	return r
@@ -242,7 +250,26 @@ func (s *Server) Close(r *Round) (sum []int64, set []aggregation.DeviceID) {
 	if len(wrong) > 0 {
 		s.t.Fatalf("members %v answered wrongly", wrong)
 	}
+	r.set = set
+	s.logRound(r, cert)
 	return sum, set
+}
+
+// logRound writes the record of an opened round.
+func (s *Server) logRound(r *Round, cert *aggregation.Certificate) {
+	if _, planned := s.log.PlanAt(Task, r.Number); !planned {
+		return // a forked log knows nothing of it
+	}
+	ids := make([][16]byte, len(r.set))
+	for i := range ids {
+		ids[i] = r.set[i]
+	}
+	m := r.Plan.Mechanism
+	rec, err := s.log.Append(&ledger.Round{Task: Task, Round: r.Number, What: r.Plan.Kind.String(), Plan: r.signed.Digest(), Outcome: ledger.Published,
+		Mechanism: m.AppendCanonical(nil), Survived: uint64(len(ids)), NMin: uint64(m.NMin), Participants: ledger.Participants(ids), Noise: m.Noise,
+		Rho: r.Plan.Rho(), Certificate: sha256.Sum256(cert.Marshal()), Aggregate: ledger.Digest{1}}, time.Now().Unix())
+	s.must(err)
+	r.ended = &rec
 }
 
 // Decode decodes the main vector of an opened sum.
@@ -385,3 +412,13 @@ func reject(r api.RejectReason) *api.UploadResponse {
 }
 
 var errNoRound = errors.New("no such round")
+
+// Renamed signs the state of a checkpoint as that of a log of another name.
+func (s *Server) Renamed(note []byte, origin string) []byte {
+	c, err := ledger.OpenCheckpoint(note, LogOrigin, public(s.operator))
+	s.must(err)
+	c.Origin = origin
+	renamed, err := ledger.SignCheckpoint(s.operator, c)
+	s.must(err)
+	return renamed
+}

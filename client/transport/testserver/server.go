@@ -36,7 +36,7 @@ import (
 // The task and the log of every test server, and its committee.
 const (
 	Task      = "films"
-	LogOrigin = "films.example"
+	LogOrigin = "tutti/films"
 	Members   = 3
 	Corrupt   = 1
 	Packing   = 2

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -73,19 +74,41 @@ func (s *Server) CheckIn(_ context.Context, r *api.CheckInRequest) (*api.CheckIn
 
 func (s *Server) offer(from uint64) (*api.Offer, error) {
 	r := s.round
-	at, err := ledger.OpenCheckpoint(r.Plan.Checkpoint, LogOrigin, public(s.operator))
-	if err != nil {
-		at.Size = 0
-	}
 	o := &api.Offer{Plan: r.signed.Bytes, PlanSignature: r.signed.Signature, Config: r.cfg.Marshal()}
-	if from <= at.Size {
-		proof, err := ledger.ProveConsistency(from, at.Size, s.log.Hashes)
-		if err != nil {
-			return nil, err
-		}
-		o.Consistency = proof
+	at, _ := ledger.OpenCheckpoint(r.Plan.Checkpoint, LogOrigin, public(s.operator)) // a plan may lie
+	note := s.checkpoint()
+	l, err := ledger.ProvePlan(r.record, note, s.log.Size(), from, min(at.Size, s.log.Size()), s.log.Hashes)
+	if err != nil { // the log has forgotten the plan
+		o.Logged = &api.Logged{Checkpoint: note}
+		return o, nil
 	}
+	o.Logged = &api.Logged{Checkpoint: note, Seq: l.Seq, TimeUnix: l.Time, Prev: l.Prev[:],
+		Inclusion: l.Inclusion, Consistency: l.Consistency, Extension: l.Extension}
 	return o, nil
+}
+
+// receipt completes the answer about a counted device once its round is closed, which logs it.
+func (s *Server) receipt(r *Round, id aggregation.DeviceID, from uint64, answer *api.ReceiptResponse) {
+	index := slices.Index(r.set, id)
+	if r.ended == nil || index < 0 {
+		return
+	}
+	ids := make([][16]byte, len(r.set))
+	for i := range ids {
+		ids[i] = r.set[i]
+	}
+	path, err := ledger.ProveParticipant(ids, index)
+	s.must(err)
+	inclusion, err := ledger.ProveInclusion(s.log.Size(), r.ended.Seq, s.log.Hashes)
+	s.must(err)
+	record, err := r.ended.Encode()
+	s.must(err)
+	proof := ledger.Receipt{Device: id, Index: uint64(index), Path: path, Record: record, Inclusion: inclusion,
+		Checkpoint: s.checkpoint(), Operator: public(s.operator)}
+	answer.Receipt, err = proof.Encode()
+	s.must(err)
+	answer.Consistency, err = ledger.ProveConsistency(min(from, s.log.Size()), s.log.Size(), s.log.Hashes)
+	s.must(err)
 }
 
 // GetBlob implements api.DevicesServer.
@@ -185,6 +208,9 @@ func (s *Server) Receipt(_ context.Context, r *api.ReceiptRequest) (*api.Receipt
 	answer := &api.ReceiptResponse{State: api.UploadState_UPLOAD_STATE_UNKNOWN}
 	if state, known := round.state[id]; known {
 		answer.State = state
+	}
+	if answer.State == api.UploadState_UPLOAD_STATE_COUNTED {
+		s.receipt(round, id, r.GetLogSize(), answer)
 	}
 	if round.cert != nil {
 		answer.State, answer.AbandonCertificate = api.UploadState_UPLOAD_STATE_ABANDONED, round.cert
