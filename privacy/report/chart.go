@@ -59,10 +59,22 @@ func (r *Report) steps() []step {
 			}
 		}
 	}
+	limited := len(r.Claims) > 0 && r.Claims[0].MaxParticipations < r.Claims[0].Rounds
+	before := 0.0
 	for _, x := range r.Rounds {
+		said := len(out)
 		say(x.Seq)
-		if rho, ok := ratOf(x.Rho); ok {
-			out = append(out, step{x.What, fmt.Sprintf("round %d, %s", x.Round, x.What), toFloat(rho)})
+		name := fmt.Sprintf("round %d, %s", x.Round, x.What)
+		if limited { // what the dearest device spent by then, of which a round adds all, a part or nothing
+			for _, s := range out[said:] {
+				before += s.rho
+			}
+			if total, ok := number(x.RhoTotal); ok {
+				out = append(out, step{x.What, name, max(0, total-before)})
+				before = max(before, total)
+			}
+		} else if rho, ok := ratOf(x.Rho); ok {
+			out = append(out, step{x.What, name, toFloat(rho)})
 		}
 	}
 	say(1 << 62)
@@ -142,7 +154,7 @@ func (v *burnView) columns(steps []step, top float64) {
 // class is the colour of a kind of release.
 func class(what string) string {
 	switch what {
-	case "popularity", "transitions", "model", "telemetry":
+	case "popularity", "transitions", "model", "telemetry", "metrics":
 		return what
 	}
 	return "rounds"

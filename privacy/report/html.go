@@ -35,6 +35,12 @@ func (r *Report) HTML(w io.Writer) error {
 
 type card struct{ Value, Label string }
 
+// readerView is the summary for one of three readers.
+type readerView struct {
+	Title string
+	Lines []string
+}
+
 type rowView struct {
 	Round                                      uint64
 	What, Devices, Allowed, Rho, Eps, Z, Model string
@@ -47,18 +53,31 @@ type barView struct {
 }
 
 type pageView struct {
-	R                   *Report
-	CSP                 string
-	Style               template.CSS
-	Off                 bool
-	Cards               []card
-	Left, Went, Claimed string
-	Burn                *burnView
-	Bars                []barView
-	Notes               []string
-	Rows                []rowView
-	Cut                 string
-	Meter               *meterView
+	R        *Report
+	CSP      string
+	Style    template.CSS
+	Off      bool
+	Cards    []card
+	Readers  []readerView
+	NoServer bool // no claim about what the server sees, though there is one about what is released
+	Views    []claimView
+	Burn     *burnView
+	Curve    *lineView
+	Tradeoff *lineView
+	Bars     []barView
+	Notes    []string
+	Rows     []rowView
+	Cut      string
+	Meter    *meterView
+	Dropout  *dropView
+	Audits   []sectionView
+	Attacks  []sectionView
+}
+
+// claimView is a claim with its name.
+type claimView struct {
+	Claim
+	Name, At1 string
 }
 
 func (r *Report) view() (*pageView, error) {
@@ -67,11 +86,16 @@ func (r *Report) view() (*pageView, error) {
 		R: r, Style: template.CSS(style), Off: r.Privacy != PrivacyOn,
 		CSP: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; form-action 'none'",
 	}
-	v.Cards = r.cards()
-	v.Left, v.Went, v.Claimed = r.summary()
+	v.Cards, v.Readers = r.cards(), r.readers()
+	for _, c := range r.Claims {
+		v.Views = append(v.Views, claimView{c, strings.ToUpper(viewWords(c.View)[:1]) + viewWords(c.View)[1:], at1Percent(c)})
+	}
+	v.NoServer = len(r.Claims) > 0 && r.Claims[0].View != ViewServer
 	v.Bars, v.Notes = bars(r.Utility)
 	v.Rows, v.Cut = r.rows()
-	v.Meter = r.meterChart()
+	v.Meter, v.Dropout = r.meterChart(), r.dropChart()
+	v.Curve, v.Tradeoff = r.curveChart(), r.tradeoffChart()
+	v.Audits, v.Attacks = sectionViews(r.Audits), sectionViews(r.Attacks)
 	var err error
 	v.Burn, err = r.burnChart()
 	return v, err
@@ -80,42 +104,30 @@ func (r *Report) view() (*pageView, error) {
 func (r *Report) cards() []card {
 	out := []card{{"OFF", "no claim is made"}}
 	if len(r.Claims) > 0 {
-		e := r.Claims[0].Epsilons[0]
-		out = []card{{"ε " + e.Epsilon, "at δ = " + e.Delta + ", per " + r.Task.Unit}}
+		out = out[:0]
+		for i, c := range r.Claims {
+			if len(c.Epsilons) == 0 || i > 0 && c.Rho == r.Claims[0].Rho {
+				continue // the same number twice tells nothing
+			}
+			about := viewWords(c.View)
+			if i == 0 && len(r.Claims) > 1 && r.Claims[1].Rho == c.Rho {
+				about += ", and what is released"
+			}
+			out = append(out, card{"ε " + c.Epsilons[0].Epsilon, "at δ = " + c.Epsilons[0].Delta + ", per " + r.Task.Unit + ": " + about})
+		}
 	}
 	d := r.Dropout
 	out = append(out, card{plural(d.Published, "round"), fmt.Sprintf("published; %d abandoned", d.Abandoned)})
 	if d.Rounds > 0 {
 		out = append(out, card{strconv.FormatUint(d.Median, 10), fmt.Sprintf("devices in a sum (median; %d to %d)", d.Min, d.Max)})
 	}
-	if budget, ok := ratOf(r.Task.Budget); ok && budget.Sign() > 0 {
-		if spent, ok := ratOf(r.Accounting.Rho); ok {
+	if budget, ok := ratOf(r.Task.Budget); ok && budget.Sign() > 0 && len(r.Claims) > 0 {
+		if spent, ok := ratOf(r.Claims[0].Rho); ok {
 			share := toFloat(new(big.Rat).Quo(spent, budget))
 			out = append(out, card{fixed(100*share, 1) + " %", "of the budget spent"})
 		}
 	}
 	return out
-}
-
-// summary is the page for three readers: the person with the phone, the operator, the auditor.
-func (r *Report) summary() (left, went, claimed string) {
-	left = "No history. In each round a device sent one vector, clipped to a fixed length, with noise added on the device and masked, so that only the sum over many devices could be opened."
-	if r.Privacy != PrivacyOn {
-		left = "No history. In each round a device sent one vector, clipped to a fixed length. In the rounds named above it lacked noise or a mask, so that it, or the sum, could tell about a single device."
-	}
-	d := r.Dropout
-	went = fmt.Sprintf("%s opened, over %d to %d devices each; %d abandoned with nothing opened", plural(d.Published, "round"), d.Min, d.Max, d.Abandoned)
-	if d.Lost > 0 {
-		went += fmt.Sprintf("; %d charged, with nothing published", d.Lost)
-	}
-	went += "."
-	if len(r.Claims) == 0 {
-		return left, went, "Nothing is claimed, because privacy was off. The log can be checked all the same."
-	}
-	c := r.Claims[0]
-	claimed = fmt.Sprintf("ε = %s at δ = %s for everything that came out of the task, each device counted in all %d rounds. Every number here can be recomputed from the signed log with the command at the end.",
-		c.Epsilons[0].Epsilon, c.Epsilons[0].Delta, c.MaxParticipations)
-	return left, went, claimed
 }
 
 func plural(n uint64, what string) string {
@@ -146,6 +158,10 @@ func (r *Report) rows() ([]rowView, string) {
 		if strings.Trim(x.After, "0") == "" {
 			row.Model = "–"
 		}
+		if x.Central != "" {
+			row.What += ", noise by the server"
+			row.Warn = true
+		}
 		if z, err := strconv.ParseFloat(x.MeterZ, 64); err == nil && z < alarmZ {
 			row.Warn = true
 		}
@@ -156,14 +172,14 @@ func (r *Report) rows() ([]rowView, string) {
 
 // bars are the quality rows, scaled to the largest upper end.
 func bars(rows []Utility) ([]barView, []string) {
-	number := func(s string) (float64, bool) {
+	share := func(s string) (float64, bool) {
 		x, err := strconv.ParseFloat(s, 64)
 		return x, err == nil && x >= 0 && x <= 1
 	}
 	largest := 0.0
 	for _, u := range rows {
 		for _, s := range []string{u.NDCG.Value, u.NDCG.High} {
-			if x, ok := number(s); ok {
+			if x, ok := share(s); ok {
 				largest = max(largest, x)
 			}
 		}
@@ -174,13 +190,13 @@ func bars(rows []Utility) ([]barView, []string) {
 	var out []barView
 	var notes []string
 	for _, u := range rows {
-		x, _ := number(u.NDCG.Value)
+		x, _ := share(u.NDCG.Value)
 		b := barView{Name: u.Name, Text: u.NDCG.Value, W: fixed(1000*x/largest, 1), Private: u.Private}
 		if u.HR.Value != "" {
 			b.Text += " / " + u.HR.Value
 		}
-		low, ok := number(u.NDCG.Low)
-		if high, ok2 := number(u.NDCG.High); ok && ok2 {
+		low, ok := share(u.NDCG.Low)
+		if high, ok2 := share(u.NDCG.High); ok && ok2 {
 			a, z := fixed(1000*low/largest, 1), fixed(1000*high/largest, 1)
 			b.CI = "M" + a + " 6V14M" + a + " 10H" + z + "M" + z + " 6V14"
 		}

@@ -48,7 +48,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page does not say %q", wanted)
 		}
 	}
-	if n := strings.Count(page, "<rect class=\"model\""); n != 3+1 { // three columns and the legend
+	if n := strings.Count(page, "<rect class=\"model\""); n != 3+3+1 { // three columns of the budget, three of the devices, and the legend
 		t.Errorf("%d model rectangles", n)
 	}
 	if strings.Contains(page, "PRIVACY OFF") || strings.Contains(page, `role="alert"`) {
