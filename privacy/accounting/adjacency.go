@@ -2,8 +2,9 @@ package accounting
 
 import (
 	"fmt"
-	"math"
 	"math/big"
+
+	"gonum.org/v1/gonum/mathext"
 )
 
 // PoissonReplaced is a Poisson sampled Gaussian under the adjacency of a
@@ -104,17 +105,11 @@ func (e TruncatedPoisson) split() (cut, kept float64) {
 	return cut, min(1, kept)
 }
 
-// binomialAbove returns P[Bin(n, q) > k].
+// binomialAbove returns P[Bin(n, q) > k], the regularised incomplete beta
+// function I_q(k+1, n-k).
 func binomialAbove(n int, q float64, k int) float64 {
-	switch {
-	case k >= n || q == 0:
+	if k >= n {
 		return 0
-	case q == 1:
-		return 1
 	}
-	sum, logQ, logRest := math.Inf(-1), math.Log(q), math.Log1p(-q)
-	for i := n; i > k; i-- {
-		sum = logAdd(sum, logChoose(float64(n), i)+float64(i)*logQ+float64(n-i)*logRest)
-	}
-	return min(1, math.Exp(sum))
+	return mathext.RegIncBeta(float64(k+1), float64(n-k), q)
 }

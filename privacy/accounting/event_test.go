@@ -289,24 +289,31 @@ func TestDecodeEventRefuses(t *testing.T) {
 	}
 	deep := strings.Repeat(`{"type":"self_composed","count":1,"event":`, 17) + `{"type":"gaussian","noise_multiplier":1}` + strings.Repeat("}", 17)
 	for name, text := range map[string]string{
-		"empty":           ``,
-		"not an object":   `[]`,
-		"no type":         `{}`,
-		"two values":      `{"type":"gaussian","noise_multiplier":1} {}`,
-		"no multiplier":   `{"type":"gaussian"}`,
-		"null multiplier": `{"type":"gaussian","noise_multiplier":null}`,
-		"zero multiplier": `{"type":"gaussian","noise_multiplier":0}`,
-		"unknown field":   `{"type":"gaussian","noise_multiplier":1,"q":0.1}`,
-		"foreign field":   `{"type":"gaussian","noise_multiplier":1,"rho":"1/2"}`,
-		"half a group":    `{"type":"discrete_gaussian","sigma":1}`,
-		"negative rho":    `{"type":"zcdp","rho":"-1/2"}`,
-		"rho over zero":   `{"type":"zcdp","rho":"1/0"}`,
-		"rho too large":   `{"type":"zcdp","rho":"1e1000000000"}`,
-		"rho a word":      `{"type":"zcdp","rho":"half"}`,
-		"negative count":  `{"type":"self_composed","count":-1,"event":{"type":"gaussian","noise_multiplier":1}}`,
-		"huge count":      `{"type":"self_composed","count":1073741825,"event":{"type":"gaussian","noise_multiplier":1}}`,
-		"too deep":        deep,
-		"too long":        `"` + strings.Repeat("x", maxEventBytes) + `"`,
+		"empty":              ``,
+		"not an object":      `[]`,
+		"no type":            `{}`,
+		"two values":         `{"type":"gaussian","noise_multiplier":1} {}`,
+		"no multiplier":      `{"type":"gaussian"}`,
+		"null multiplier":    `{"type":"gaussian","noise_multiplier":null}`,
+		"zero multiplier":    `{"type":"gaussian","noise_multiplier":0}`,
+		"unknown field":      `{"type":"gaussian","noise_multiplier":1,"q":0.1}`,
+		"foreign field":      `{"type":"gaussian","noise_multiplier":1,"rho":"1/2"}`,
+		"half a group":       `{"type":"discrete_gaussian","sigma":1}`,
+		"negative rho":       `{"type":"zcdp","rho":"-1/2"}`,
+		"rho over zero":      `{"type":"zcdp","rho":"1/0"}`,
+		"rho too large":      `{"type":"zcdp","rho":"1e1000000000"}`,
+		"rho a word":         `{"type":"zcdp","rho":"half"}`,
+		"negative count":     `{"type":"self_composed","count":-1,"event":{"type":"gaussian","noise_multiplier":1}}`,
+		"huge count":         `{"type":"self_composed","count":1073741825,"event":{"type":"gaussian","noise_multiplier":1}}`,
+		"too deep":           deep,
+		"q above one":        `{"type":"poisson_sampled","q":1.5,"event":{"type":"gaussian","noise_multiplier":1}}`,
+		"sample of a sample": `{"type":"poisson_sampled","q":0.5,"event":{"type":"poisson_sampled","q":0.5,"event":{"type":"gaussian","noise_multiplier":1}}}`,
+		"sample too large":   `{"type":"sampled_wor","n":10,"b":11,"event":{"type":"gaussian","noise_multiplier":1}}`,
+		"delta of one":       `{"type":"epsilon_delta","epsilon":1,"delta":1}`,
+		"rising matrix":      `{"type":"toeplitz_mf","coefficients":[1,1.1],"n":5,"min_sep":5,"max_part":1,"noise_multiplier":1}`,
+		"theta above one":    `{"type":"blt_mf","theta":[1.1],"omega":[0.1],"n":5,"min_sep":5,"max_part":1,"noise_multiplier":1}`,
+		"type in capitals":   `{"Type":"gaussian","noise_multiplier":1}`,
+		"too long":           `"` + strings.Repeat("x", maxEventBytes) + `"`,
 	} {
 		if e, err := DecodeEvent([]byte(text)); !errors.Is(err, ErrEvent) {
 			t.Errorf("%s: %v, %v", name, e, err)
@@ -322,6 +329,11 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte(`{"type":"composed","events":[{"type":"zcdp","rho":"1/3"},{"type":"laplace","noise_multiplier":2}]}`))
 	f.Add([]byte(`{"type":"self_composed","count":9,"event":{"type":"tree_single_epoch","noise_multiplier":7,"steps":100}}`))
 	f.Add([]byte(`{"type":"discrete_gaussian_sum","l2":"8194/1","sigma2":"1001/7","shares":50,"dim":36864}`))
+	for _, build := range everyKind {
+		if raw, err := EncodeEvent(build(2)); err == nil {
+			f.Add(raw)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := DecodeEvent(b)
 		if err != nil {
@@ -334,8 +346,18 @@ func FuzzDecodeEvent(f *testing.F) {
 		if err != nil || !json.Valid(again) {
 			t.Fatalf("%s: %s, %v", b, again, err)
 		}
-		if _, err := DecodeEvent(again); err != nil {
+		read, err := DecodeEvent(again)
+		if err != nil {
 			t.Fatalf("%s is not read back: %v", again, err)
+		}
+		if twice, err := EncodeEvent(read); err != nil || string(twice) != string(again) {
+			t.Fatalf("%s became %s, %v", again, twice, err)
+		}
+		for a := range 3 { // an accountant answers or refuses with the typed error
+			value, err := e.rdp(1.5 + float64(a))
+			if err != nil && !errors.Is(err, ErrEvent) || err == nil && !(value >= 0) {
+				t.Fatalf("%s: divergence %g, %v", b, value, err)
+			}
 		}
 	})
 }

@@ -148,6 +148,9 @@ func (e SelfComposed) rdp(a float64) (float64, error) {
 	return value * float64(e.Count), err
 }
 
+// maxTerms bounds the sum of a discrete Gaussian sum's tau.
+const maxTerms = 1000
+
 // The distributed discrete Gaussian: with r2 = L2/(sqrt(n) sigma), r1 the
 // same for the L1 norm (at most min(sqrt(D) L2, L2^2) for integers) and
 // tau = 10 sum over k < n of exp(-2 pi^2 sigma^2 k/(k+1)), the least of
@@ -164,8 +167,9 @@ func (e DiscreteGaussianSum) rdp(a float64) (float64, error) {
 	d, tau := float64(e.Dim), 0.0
 	for k := 1; k < e.Shares; k++ {
 		term := 10 * math.Exp(-2*math.Pi*math.Pi*sigma2*float64(k)/float64(k+1))
-		if term == 0 {
-			break // and all later ones, which are smaller
+		if k == maxTerms { // all later ones are smaller
+			tau += term * float64(e.Shares-k)
+			break
 		}
 		tau += term
 	}

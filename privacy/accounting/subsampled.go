@@ -9,8 +9,9 @@ import (
 // PoissonSampled runs Event on a sample that every record enters with
 // probability Q, independently and unseen by the adversary, 0 <= Q <= 1.
 // What is sampled must be one release: a Gaussian (exact), or another
-// mechanism with a Renyi curve (Zhu and Wang); trees, factorisations and
-// samples of samples are refused.
+// mechanism with a Renyi curve (Zhu and Wang), or repetitions of one on the
+// same sample. Trees, factorisations, samples of samples and compositions of
+// different releases are refused.
 type PoissonSampled struct {
 	Q     float64
 	Event Event
@@ -46,13 +47,6 @@ func checkSampled(e Event) error {
 			return err
 		}
 		return e.check()
-	case Composed:
-		for _, inner := range part.Events {
-			if err := checkSampled(inner); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
 	return fmt.Errorf("%w: no theorem for a sample of %T", ErrEvent, e)
 }
@@ -174,7 +168,7 @@ func sampledGaussianAt(q, sigma float64, n int) float64 {
 func sampledGaussianSeries(q, sigma, a float64) (logA float64, ok bool) {
 	left, right := math.Inf(-1), math.Inf(-1)
 	logQ, logRest := math.Log(q), math.Log1p(-q)
-	z0 := sigma*sigma*math.Log(1/q-1) + 0.5
+	z0 := sigma*sigma*(logRest-logQ) + 0.5
 	lastLeft, lastRight := math.Inf(-1), math.Inf(-1)
 	for i := range 1000 {
 		k := float64(i)

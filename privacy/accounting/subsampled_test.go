@@ -103,7 +103,7 @@ func TestSampledEventsRefuse(t *testing.T) {
 		PoissonSampled{0.1, PoissonSampled{0.1, Gaussian{1}}},
 		PoissonSampled{0.1, TreeSingleEpoch{1, 4}},
 		PoissonSampled{0.1, SelfComposed{BLTMF{BLT{}, 1, 1, 1, 1}, 1}},
-		PoissonSampled{0.1, Composed{[]Event{Gaussian{1}, nil}}},
+		PoissonSampled{0.1, Composed{[]Event{Gaussian{1}}}},
 		PoissonSampled{0.1, EpsilonDelta{1, 1e-6}},
 		SampledWithoutReplacement{}, SampledWithoutReplacement{10, 11, Gaussian{1}}, SampledWithoutReplacement{10, 5, Laplace{1}},
 		SampledWithoutReplacement{10, -1, Gaussian{1}},
@@ -148,6 +148,27 @@ func TestReplaceOne(t *testing.T) {
 	for _, e := range []Event{nil, PureDP{1}, PoissonSampled{0.1, Laplace{1}}, Composed{[]Event{sumOf(1)}}, TruncatedPoisson{0.5, 10, 5, 1}} {
 		if got, err := ReplaceOne(e); !errors.Is(err, ErrEvent) {
 			t.Errorf("%#v becomes %#v, %v", e, got, err)
+		}
+	}
+}
+
+// P[Bin(n, q) > k] by summation.
+func TestBinomialAbove(t *testing.T) {
+	for _, n := range []int{1, 7, 130, 1000} {
+		for _, q := range []float64{0, 1e-3, 0.1, 0.7, 1} {
+			for _, k := range []int{0, n / 10, n / 2, n - 1, n} {
+				want := 0.0
+				for i := k + 1; i <= n; i++ {
+					if q == 1 {
+						want = 1
+					} else if q > 0 {
+						want += math.Exp(logChoose(float64(n), i) + float64(i)*math.Log(q) + float64(n-i)*math.Log1p(-q))
+					}
+				}
+				if got := binomialAbove(n, q, k); math.Abs(got-want) > 1e-9*want+1e-300 {
+					t.Errorf("n %d, q %g, k %d: %.15g, want %.15g", n, q, k, got, want)
+				}
+			}
 		}
 	}
 }
