@@ -1,32 +1,39 @@
 package report
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
-// jsCase is one pair of files for the verifier in examples/verify-js, and jsResult what it says of them.
+// jsCase is an exhibit for the verifier in examples/verify-js, and jsResult what it says of it.
 type jsCase struct {
-	Name     string  `json:"name"`
-	Report   string  `json:"report"`
-	Ledger   *string `json:"ledger"`
-	Operator string  `json:"operator,omitempty"`
+	Name     string   `json:"name"`
+	Report   string   `json:"report"`
+	Ledger   string   `json:"ledger"`
+	Operator string   `json:"operator"`
+	Older    []string `json:"older,omitempty"`
 }
 
 type jsResult struct {
 	Name    string
 	Overall Overall
-	Reason  string
 	Steps   []struct{ Name, Verdict, Reason, Detail string }
 }
 
-func newJSCase(name string, report, lines []byte) jsCase {
-	text := string(lines)
-	return jsCase{name, string(report), &text, hex.EncodeToString(public(1))}
+func newJSCase(name string, e exhibit) jsCase {
+	c := jsCase{Name: name, Report: string(e.report), Ledger: string(e.lines), Operator: hex.EncodeToString(public(1))}
+	if e.older != nil {
+		c.Older = []string{string(e.older)}
+	}
+	return c
 }
 
 // runJS verifies the files with the second verifier.
@@ -57,14 +64,44 @@ func runJS(t *testing.T, cases []jsCase) []jsResult {
 	return results
 }
 
-func TestJSHonest(t *testing.T) {
-	report, lines := sampleWorld(t).files()
-	for _, r := range runJS(t, []jsCase{newJSCase("honest", report, lines)}) {
+// TestSecondVerifier gives the exhibits to the JavaScript verifier: it finds what this one finds, for the same reason.
+func TestSecondVerifier(t *testing.T) {
+	var cases []jsCase
+	for _, c := range tamperings {
+		cases = append(cases, newJSCase(c.name, c.make(t)))
+	}
+	for i, r := range runJS(t, cases) {
+		var reasons []string
 		for _, s := range r.Steps {
-			t.Logf("%-11s %s: %s", s.Verdict, s.Name, s.Detail)
+			if s.Verdict == string(Failed) {
+				reasons = append(reasons, s.Reason+": "+s.Detail)
+			}
 		}
-		if r.Overall != Verified {
-			t.Errorf("%s: %s, %s", r.Name, r.Overall, r.Reason)
+		want := tamperings[i].want
+		switch {
+		case want == ReasonNone && r.Overall != Verified,
+			want != ReasonNone && (r.Overall != FailedAll || !slices.ContainsFunc(reasons, func(s string) bool { return strings.HasPrefix(s, want.String()+": ") })):
+			t.Errorf("%s: %s for %q, want %s", r.Name, r.Overall, reasons, want)
+		}
+	}
+}
+
+// TestSecondVerifierBytes changes single bytes of both files.
+func TestSecondVerifierBytes(t *testing.T) {
+	e := honest(t)
+	var cases []jsCase
+	change := func(name string, data []byte, stride int, put func(changed []byte) exhibit) {
+		for i := 0; i < len(data); i += stride {
+			changed := bytes.Clone(data)
+			changed[i] ^= 1 << (i % 5)
+			cases = append(cases, newJSCase(fmt.Sprintf("%s, byte %d", name, i), put(changed)))
+		}
+	}
+	change("report", e.report, 1231, func(b []byte) exhibit { return exhibit{report: b, lines: e.lines} })
+	change("ledger", e.lines, 1237, func(b []byte) exhibit { return exhibit{report: e.report, lines: b} })
+	for _, r := range runJS(t, cases) {
+		if r.Overall != FailedAll {
+			t.Errorf("%s: %s", r.Name, r.Overall)
 		}
 	}
 }
