@@ -29,6 +29,9 @@ type deviceFlags struct {
 	history              string
 	person               int64
 	once                 bool
+
+	participations, separation uint32
+	receipts                   string
 }
 
 func (f *deviceFlags) identity(cmd *cobra.Command) {
@@ -54,6 +57,9 @@ noised and masked, and only if the plan keeps the limits of the task file. Ends 
 	cmd.Flags().StringVar(&f.token, "token", "", "one-time enrolment token, for the first run; @FILE reads it from a file")
 	cmd.Flags().StringVar(&f.history, "history", "", "data set from which the first run takes a person's history")
 	cmd.Flags().Int64Var(&f.person, "person", 0, "number of that person in the data set")
+	cmd.Flags().Uint32Var(&f.participations, "max-participations", 0, "most rounds of the task to take part in (default: as many as the task's plans allow)")
+	cmd.Flags().Uint32Var(&f.separation, "min-separation", 0, "rest at least so many rounds between two, the second counted (default: as the task's plans say)")
+	cmd.Flags().StringVar(&f.receipts, "receipts", "", "folder to write proofs into that contributions stand in the log; tutti verify receipt reads them")
 	cmd.Flags().BoolVar(&f.once, "once", false, "ask once and end, instead of following the task")
 	return cmd
 }
@@ -69,6 +75,7 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 	if err != nil {
 		return nil, nil, err
 	}
+	policy.MaxParticipations, policy.MinSeparation = f.participations, f.separation
 	catalogue, err := t.catalogue(f.catalogue)
 	if err != nil {
 		return nil, nil, err
@@ -132,12 +139,16 @@ func (a *app) runDevice(ctx context.Context, f deviceFlags) error {
 	if err := firstHistory(d, shared, f); err != nil {
 		return err
 	}
+	said := d.Privacy()
 	for {
 		o, err := d.Contribute(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		a.sayOutcome(o)
+		if said, err = a.sayLog(d, f, said, err); err != nil && !f.once && o.Kind != client.Failed {
+			return err
+		}
 		switch {
 		case o.Kind == client.NothingToDo:
 			return nil

@@ -55,6 +55,7 @@ Exit codes: 0 VERIFIED, 1 FAILED, 2 wrong use, 4 INCOMPLETE.`,
 			return a.showVerdict(result)
 		},
 	}
+	cmd.AddCommand(a.forkCommand(), a.receiptCommand())
 	cmd.Flags().BoolVar(&selfTest, "selftest", false, "run the accountant against its reference rows first; alone: only that")
 	cmd.Flags().StringVar(&ledgerPath, "ledger", "", "the exported log (default: ledger.jsonl beside the report)")
 	cmd.Flags().StringVar(&operator, "operator", "", "the operator's Ed25519 key in hex, had from elsewhere; without it the report's own is taken, and said so")

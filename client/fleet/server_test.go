@@ -249,7 +249,7 @@ func TestRealServer(t *testing.T) {
 			case 2, 7, 16:
 				counted = 2
 			}
-			if s.Counted != counted || s.Spent.Cmp(third.Rho) != 0 || s.Unnoised != 2 || s.Model != 3 || s.Open > 1 {
+			if s.Counted != counted || s.Proven+1 < counted || s.Unproven != 0 || s.Rounds != 3 || s.Spent.Cmp(third.Rho) != 0 || s.Unnoised != 2 || s.Model != 3 || s.Open > 1 {
 				t.Errorf("device %d: counted %d, open %d, spent %v, model %d, last %+v", i, s.Counted, s.Open, s.Spent, s.Model, s.Last)
 			}
 			return nil

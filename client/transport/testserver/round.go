@@ -422,3 +422,10 @@ func (s *Server) Renamed(note []byte, origin string) []byte {
 	s.must(err)
 	return renamed
 }
+
+// Ended says whether a round takes nothing any more.
+func (s *Server) Ended(r *Round) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.closed
+}
