@@ -159,7 +159,12 @@ func (s *show) devices(ctx context.Context, d *deployment) (*fleet.Fleet, func()
 	}
 	f, err := fleet.New(fleet.Config{
 		Policy: policy, Shared: shared, Transport: conn, Histories: s.split.Train, Tokens: tokens,
-		Cohort: func(p plan.Plan) int { return int(p.Goal) },
+		Cohort: func(p plan.Plan) int {
+			if p.Separation > 1 { // many rest
+				return len(s.data.Users)
+			}
+			return int(p.Goal)
+		},
 		Seed:   s.flags.Seed, Observer: s.words.fleet,
 	})
 	if err == nil {

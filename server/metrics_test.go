@@ -154,20 +154,20 @@ func TestDecodeRefuses(t *testing.T) {
 	spec := w.withMetrics(w.spec(6, 4, 20))
 	p := plan.Plan{Mechanism: spec.Mechanism, Metrics: spec.Metrics}
 	sum := make([]int64, p.Dim())
-	if _, err := decode(p, sum, 5); err != nil {
+	if _, err := decode(p, sum, 5, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := decode(p, sum[:len(sum)-1], 5); err == nil {
+	if _, err := decode(p, sum[:len(sum)-1], 5, 0); err == nil {
 		t.Error("a short sum is decoded")
 	}
-	if _, err := decode(p, append(slices.Clone(sum), 0), 5); err == nil {
+	if _, err := decode(p, append(slices.Clone(sum), 0), 5, 0); err == nil {
 		t.Error("a long sum is decoded")
 	}
 	for what, at := range map[string]int{"main": 0, "metrics": spec.Mechanism.PaddedDim} {
 		for _, x := range []int64{math.MaxInt64, math.MinInt64, 5*spec.Metrics.Mechanism.InputBound + 5*spec.Mechanism.InputBound} {
 			bad := slices.Clone(sum)
 			bad[at] = x
-			if _, err := decode(p, bad, 5); err == nil {
+			if _, err := decode(p, bad, 5, 0); err == nil {
 				t.Errorf("%s vector: %d is decoded", what, x)
 			}
 		}

@@ -112,7 +112,7 @@ func newWorldOf(t testing.TB, members int, change func(*world)) *world {
 	}
 	for _, n := range w.nodes {
 		n.cfg.Operator, n.cfg.Enroller, n.cfg.Roster = w.keys.Operator.Public().(ed25519.PublicKey), w.keys.Enroller.Public().(ed25519.PublicKey), roster
-		n.cfg.AllowNoiseOff = true
+		n.cfg.AllowNoiseOff, n.cfg.AllowCentral = true, true
 		n.start()
 		w.cfg.Committee = append(w.cfg.Committee, committee.Peer{Address: n.address, Identity: n.key, TLS: settings, Timeout: 5 * time.Second})
 	}
