@@ -12,6 +12,7 @@ import (
 	"tutti/model/stats"
 	"tutti/privacy/audit"
 	"tutti/privacy/audit/attack"
+	"tutti/privacy/central"
 )
 
 // attackKind is one row of the table.
@@ -29,7 +30,7 @@ func attackKinds() []attackKind {
 		{"inversion_sum", "a member's items out of the opened sum of updates", "no noise .97/.85/.77 at n = 10/100/1000; z = .5 .51/.53/.59; z = 1 .51/.49/.53", invertSum},
 		{"inversion_popularity", "a member's items out of the opened popularity sum", "within the bound; no figure in the design (real tastes: a sum also shows what all like)", invertPopularity},
 		{"membership_sum", "is a known update in the opened sum?", "no noise 1.0/1.0/.97; z = 1 .755-.763 (bound .760); z = .5 .916-.930 (bound .921)", membershipSum},
-		{"float_gaussian", "the low bits of naive Gaussian noise", "naive .9997 at any sigma; integers 0", floatGaussian},
+		{"float_gaussian", "the low bits of naive Gaussian noise", "naive .9997 at any sigma; integers 0; central mode as ideal noise", floatGaussian},
 		{"float_laplace", "the low bits of textbook Laplace noise", ".57 to .64 certain; integers 0", floatLaplace},
 		{"silent_noise", "devices that send no noise", "5 of 100: -6.5; 30 of 100: -39; alarm below -5", func(ctx context.Context, o attack.Options, _ *scene) (audit.Section, error) {
 			return attack.SilentNoise(ctx, o, 100, []int{5, 30})
@@ -154,7 +155,17 @@ func membershipSum(ctx context.Context, o attack.Options, s *scene) (audit.Secti
 
 func floatGaussian(ctx context.Context, o attack.Options, s *scene) (audit.Section, error) {
 	naive := insecure.New(insecure.NewPCG(s.flags.seed, 0xf10a7)) // the generator under attack
-	return attack.FloatGaussian(ctx, o, naive.NormFloat64, []float64{1, 4, 10}, s.outputs())
+	return attack.FloatGaussian(ctx, o, naive.NormFloat64, centralNoise, []float64{1, 4, 10}, s.outputs())
+}
+
+// centralNoise is what the trusted-aggregator mode adds to a sum of one coordinate, in units of the bound.
+func centralNoise(x, sigma float64) (float64, error) {
+	const bound = 1 << 20
+	y, err := central.Gaussian([]int64{int64(x * bound)}, bound, sigma)
+	if err != nil {
+		return 0, err
+	}
+	return float64(y[0]) / bound, nil
 }
 
 func floatLaplace(ctx context.Context, o attack.Options, s *scene) (audit.Section, error) {
