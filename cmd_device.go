@@ -75,7 +75,10 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 	if err != nil {
 		return nil, nil, err
 	}
-	policy.MaxParticipations, policy.MinSeparation = f.participations, f.separation
+	if policy.MaxParticipations == 0 || f.participations > 0 && f.participations < policy.MaxParticipations { // the user's own limits only tighten the task's
+		policy.MaxParticipations = f.participations
+	}
+	policy.MinSeparation = f.separation
 	catalogue, err := t.catalogue(f.catalogue)
 	if err != nil {
 		return nil, nil, err

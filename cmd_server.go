@@ -86,6 +86,8 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 	flags.Float64Var(&s.Recipe.Epsilon, "epsilon", 8, "the privacy budget of the whole task")
 	flags.IntVar(&s.Recipe.Rounds, "rounds", automatic, "model rounds; -1: as the planner advises")
 	flags.StringVar(&s.Recipe.Size, "model", sizeSmall, "small (a few thousand numbers over public features) or table (a learned row per item)")
+	flags.IntVar(&s.Recipe.Most, "participations", 0, "rounds that a device takes part in at most: the fewer, the more each may cost (default: all)")
+	flags.IntVar(&s.Recipe.Apart, "separation", 0, "model rounds from one that a device is in to its next (default: 1; with central-mf as many as the devices allow)")
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
 	flags.BoolVar(&t.NoiseOff, "privacy-off", false, "no noise, for tests of sums; the report says so in red")
@@ -128,7 +130,7 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 	}
 	t.Operator, t.Enroller = hex.EncodeToString(publicOf(own.Operator)), hex.EncodeToString(publicOf(own.Enroller))
 	t.Items = model.Digest(catalogue.Digest()).String()
-	t.MinCohort, t.Devices, t.Delta = w.split.NMin, s.Recipe.Goal, w.split.Delta
+	t.MinCohort, t.Devices, t.Delta, t.Participations = w.split.NMin, s.Recipe.Goal, w.split.Delta, uint32(max(0, s.Recipe.Most))
 	if s.Recipe.Noise {
 		t.Budget = accounting.FormatRho(w.split.Rho)
 	}
@@ -236,7 +238,8 @@ func readSetup(dir string) (setup, taskFile, error) {
 
 func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
 	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
-		Groups: s.Recipe.Groups, Combine: server.Combine(s.Recipe.Combine), Offline: true, Log: a.logger("server")}
+		Participations: t.Participations,
+		Groups:         s.Recipe.Groups, Combine: server.Combine(s.Recipe.Combine), Offline: true, Log: a.logger("server")}
 	roster, err := t.roster()
 	if err != nil {
 		return c, err

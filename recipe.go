@@ -28,6 +28,7 @@ type recipe struct {
 	Size    string        `json:"size"`              // "small" or "table"
 	Noise   bool          `json:"noise"`
 	Trust   string        `json:"trust,omitempty"` // who adds it: "" or distributed, central, central-mf
+	Most    int           `json:"most,omitempty"`  // rounds that a device is in at most; 0: any number
 	Apart   int           `json:"apart,omitempty"` // model rounds from one that a device is in to its next; 0: as many as the devices allow, with central-mf
 	Seed    uint64        `json:"seed"`            // data, initial weights, who is asked; never noise, masks or keys
 	Collect time.Duration `json:"collect"`
@@ -64,7 +65,7 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 	if err := server.Combine(r.Combine).Check(max(1, r.Groups)); err != nil {
 		return plan.Split{}, &exitError{exitUsage, err}
 	}
-	wish := plan.Wish{Goal: r.Goal, Groups: r.Groups, Epsilon: r.Epsilon, Items: items, Dim: dim}
+	wish := plan.Wish{Participations: r.Most, Goal: r.Goal, Groups: r.Groups, Epsilon: r.Epsilon, Items: items, Dim: dim}
 	if r.People > 0 {
 		wish.Population, wish.Threshold = r.People, server.Threshold(server.DefaultAsked, r.Goal, r.People)
 	}

@@ -22,20 +22,21 @@ import (
 // taskFile is what the operator hands to devices and committee nodes by a way other than the server: the keys they pin
 // and the limits they hold plans to. It holds no secret.
 type taskFile struct {
-	Task      string     `json:"task"`
-	Operator  string     `json:"operator"`  // Ed25519, hex: signs plans, versions and the log
-	Enroller  string     `json:"enroller"`  // Ed25519, hex: vouches for devices
-	Committee []taskNode `json:"committee"` // in index order
-	Corrupt   int        `json:"corrupt"`   // nodes assumed to collude with the server
-	Items     string     `json:"items"`     // SHA-256 of the catalogue, hex
-	MinCohort int        `json:"min_cohort"`
-	Devices   int        `json:"devices"` // that the task is planned for
-	Budget    string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
-	Delta     string     `json:"delta"`
-	Trust     string     `json:"trust,omitempty"`      // who adds the noise: "" (every device), central or central-mf (the operator, who sees sums without)
-	NoiseOff  bool       `json:"noise_off,omitempty"`  // tests and comparisons only
-	CheckNorm bool       `json:"check_norm,omitempty"` // devices refuse rounds in which nobody's input is checked
-	Classical bool       `json:"classical,omitempty"`  // envelopes without the post-quantum half: smaller, and a recording may be opened one day
+	Task           string     `json:"task"`
+	Operator       string     `json:"operator"`  // Ed25519, hex: signs plans, versions and the log
+	Enroller       string     `json:"enroller"`  // Ed25519, hex: vouches for devices
+	Committee      []taskNode `json:"committee"` // in index order
+	Corrupt        int        `json:"corrupt"`   // nodes assumed to collude with the server
+	Items          string     `json:"items"`     // SHA-256 of the catalogue, hex
+	MinCohort      int        `json:"min_cohort"`
+	Devices        int        `json:"devices"` // that the task is planned for
+	Budget         string     `json:"budget"`  // rho that a device may spend in all, "num/den"; "" with noise off
+	Delta          string     `json:"delta"`
+	Trust          string     `json:"trust,omitempty"`          // who adds the noise: "" (every device), central or central-mf (the operator, who sees sums without)
+	Participations uint32     `json:"participations,omitempty"` // rounds that a device is in at most; 0: any number
+	NoiseOff       bool       `json:"noise_off,omitempty"`      // tests and comparisons only
+	CheckNorm      bool       `json:"check_norm,omitempty"`     // devices refuse rounds in which nobody's input is checked
+	Classical      bool       `json:"classical,omitempty"`      // envelopes without the post-quantum half: smaller, and a recording may be opened one day
 }
 
 type taskNode struct {
@@ -144,7 +145,7 @@ func (t taskFile) policy() (plan.Policy, error) {
 		Task: t.Task, Operator: operator, Enroller: enroller, Committee: roster,
 		MinMembers: (len(roster)+t.Corrupt)/2 + 1, MinCorrupt: t.Corrupt, MinCohort: t.MinCohort,
 		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff, AllowCentral: t.central(),
-		MinPopulation: t.Devices, PostQuantum: !t.Classical, CheckNorm: t.CheckNorm,
+		MaxParticipations: t.Participations, MinPopulation: t.Devices, PostQuantum: !t.Classical, CheckNorm: t.CheckNorm,
 	}
 	if t.Budget == "" && !t.NoiseOff {
 		return plan.Policy{}, fmt.Errorf("a task with noise needs a budget")

@@ -41,6 +41,9 @@ type Config struct {
 	Budget *big.Rat // rho of the whole task; nil: no bound is claimed (noise off)
 	Delta  string   // decimal, of the claim
 
+	Participations uint32 // k, rounds of the task that a device may be in at most: logged once, and no plan allows more [any number]
+	Separation     uint32 // b, rounds from one to the next that a device may be in at least: logged once, and no plan allows less [1]
+
 	TLS      *tls.Config // of the listener; TLS 1.3
 	Limits   wire.Limits
 	Windows  func(collect time.Duration) round.Windows // [round.DefaultWindows]

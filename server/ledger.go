@@ -117,8 +117,8 @@ func (s *Server) spent(ctx context.Context) (budget, spent *big.Rat, err error) 
 	return budget, spent, nil
 }
 
-// checkBudget refuses a cost that does not fit.
-func (s *Server) checkBudget(ctx context.Context, rho *big.Rat) error {
+// checkBudget refuses a round whose cost does not fit: with it, one device could lose more than the budget.
+func (s *Server) checkBudget(ctx context.Context, rho *big.Rat, stream ledger.Digest) error {
 	if rho == nil {
 		return nil
 	}
@@ -126,7 +126,13 @@ func (s *Server) checkBudget(ctx context.Context, rho *big.Rat) error {
 	if err != nil || budget == nil {
 		return err
 	}
-	if new(big.Rat).Add(spent, rho).Cmp(budget) > 0 {
+	last, err := s.st.LastRound(ctx, s.cfg.Task)
+	if err != nil {
+		return err
+	}
+	before, _ := s.st.With(s.cfg.Task, last+1, nil, ledger.Digest{})
+	with, _ := s.st.With(s.cfg.Task, last+1, rho, stream)
+	if with.Sub(with, before).Add(with, spent).Cmp(budget) > 0 {
 		return &BudgetError{Budget: budget, Spent: spent, Asked: rho}
 	}
 	return nil

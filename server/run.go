@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"tutti/privacy/ledger"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 	"tutti/server/committee"
@@ -137,7 +138,7 @@ func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
 	if s.cfg.Offline {
 		return ErrOffline
 	}
-	if err := s.checkBudget(ctx, s.leastCost(spec)); err != nil {
+	if err := s.checkBudget(ctx, s.leastCost(spec), ledger.Digest{}); err != nil {
 		return err
 	}
 	if have, err := s.st.Enrolled(ctx, s.cfg.Task); err != nil || have >= s.devicesWanted(spec) {
@@ -147,6 +148,17 @@ func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
 		return err
 	}
 	return s.awaitDevices(ctx, s.devicesWanted(spec))
+}
+
+// leastOf is the smallest of limits, of which 0 is none.
+func leastOf(limits ...uint32) uint32 {
+	least := uint32(plan.AnyParticipations)
+	for _, l := range limits {
+		if l > 0 {
+			least = min(least, l)
+		}
+	}
+	return least
 }
 
 // leastCost is what a round costs at least: of a stream, nothing if it is paid for.
@@ -260,7 +272,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	}
 	paid := s.Ledger().Totals().Stream
 	rho := p.Cost(paid)
-	if err := s.checkBudget(ctx, rho); err != nil {
+	if err := s.checkBudget(ctx, rho, p.Stream()); err != nil {
 		return nil, err
 	}
 	signed, err := plan.Sign(s.keys.Operator, p)
@@ -320,13 +332,10 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 		Task: s.cfg.Task, Round: last + 1, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
 		Mechanism: spec.Mechanism, Metrics: spec.Metrics, Goal: uint32(spec.Goal), Committee: members, Corrupt: uint32(s.cfg.Corrupt), Packing: uint32(s.cfg.packing(len(members))),
 		Population: people, Threshold: Threshold(s.cfg.Asked, spec.Goal, int(people.Size)), Groups: uint32(s.cfg.Groups), Suite: s.cfg.Suite, CheckNorm: s.cfg.CheckNorm,
-		Enroller: s.Enroller(), Budget: s.cfg.Budget, Participations: plan.AnyParticipations, Separation: max(1, spec.Separation), Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
+		Enroller: s.Enroller(), Budget: s.cfg.Budget, Participations: leastOf(s.cfg.Participations, spec.Participations), Separation: max(1, s.cfg.Separation, spec.Separation), Delta: s.cfg.Delta, Checkpoint: checkpoint, Deadline: now.Add(spec.Collect).Unix(),
 	}
 	if v := s.latest(); v != nil {
 		p.BaseNumber, p.Base = v.Number, v.Digest
-	}
-	if spec.Participations > 0 {
-		p.Participations = spec.Participations
 	}
 	if spec.Central != nil {
 		c := *spec.Central

@@ -127,10 +127,14 @@ func (s *Server) openTask() error {
 		return s.st.Append(s.ctx, s.cfg.Clock(), &ledger.Task{
 			Task: s.cfg.Task, Operator: s.keys.Operator.Public().(ed25519.PublicKey), Purpose: s.cfg.Purpose,
 			Unit: "device", Adjacency: "zero-out", Delta: s.cfg.Delta, Budget: s.cfg.Budget,
+			Participations: uint64(s.cfg.Participations), Separation: uint64(s.cfg.Separation),
 		})
 	}
 	if (t.Budget == nil) != (s.cfg.Budget == nil) || t.Budget != nil && t.Budget.Cmp(s.cfg.Budget) != 0 {
 		return fmt.Errorf("task %s was opened with a budget of rho %s, which cannot be changed to %s: start a new task", s.cfg.Task, text(t.Budget), text(s.cfg.Budget))
+	}
+	if t.Participations != uint64(s.cfg.Participations) || t.Separation != uint64(s.cfg.Separation) {
+		return fmt.Errorf("task %s was opened for %d participations, %d apart (0: no limit), which cannot be changed: start a new task", s.cfg.Task, t.Participations, t.Separation)
 	}
 	return nil
 }

@@ -84,12 +84,14 @@ type openPlan struct {
 
 // Totals is what a task has spent so far.
 type Totals struct {
-	Budget    *big.Rat // nil: no bound was claimed
-	Spent     *big.Rat // rho that one device can have lost at most: to rounds (see accounting.Exposure) and telemetry
-	Reserved  *big.Rat // rho by which plans whose round has not ended can raise it
-	Unbounded bool     // a round ran without noise: no finite claim covers it
-	Head      Digest   // newest model version; zero: none
-	Stream    Digest   // of correlated noise that is paid for: later rounds of it cost nothing more; zero: none
+	Budget                     *big.Rat // nil: no bound was claimed
+	Spent                      *big.Rat // rho that one device can have lost at most: to rounds (see accounting.Exposure) and telemetry
+	Reserved                   *big.Rat // rho by which plans whose round has not ended can raise it
+	Unbounded                  bool     // a round ran without noise: no finite claim covers it
+	Head                       Digest   // newest model version; zero: none
+	Participations, Separation uint64   // of the task's record
+
+	Stream Digest // of correlated noise that is paid for: later rounds of it cost nothing more; zero: none
 }
 
 // Task returns what a task has spent; false when the log has not opened it.
@@ -102,6 +104,7 @@ func (s *State) Task(name string) (Totals, bool) {
 	return Totals{
 		Budget: t.task.Budget, Spent: spent, Reserved: new(big.Rat).Sub(t.books.total(), spent),
 		Unbounded: t.unbounded, Head: t.head, Stream: t.stream,
+		Participations: t.task.Participations, Separation: t.task.Separation,
 	}, true
 }
 

@@ -214,7 +214,9 @@ func PlanSplit(w Wish) (Split, error) {
 			return Split{}, err
 		}
 	}
+	stretched := s.stretch(w)
 	s.explain(w)
+	s.Sentences = append(s.Sentences, stretched...)
 	return s, nil
 }
 
