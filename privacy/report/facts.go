@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"tutti/privacy/accounting"
@@ -27,7 +28,8 @@ type facts struct {
 	plans     map[uint64]planFact
 	pending   []planFact // planned and not ended: their sums may be open already, so they are charged
 	charges   []charge
-	paid      ledger.Digest // stream of correlated noise that was paid for last
+	paid      ledger.Digest          // stream of correlated noise that was paid for last
+	commits   map[ledger.Digest]bool // noted before an audit
 	first     uint64
 	last      uint64
 	leaves    uint64
@@ -91,7 +93,7 @@ var faultReasons = map[ledger.Fault]Reason{
 
 // gather puts the records of one task together. The chain was checked before: every round has its plan.
 func gather(records []ledger.Record, task string) (*facts, *Failure) {
-	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}}
+	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}, commits: map[ledger.Digest]bool{}}
 	for _, r := range records {
 		if r.Body.TaskName() != task {
 			continue
@@ -151,6 +153,10 @@ func (f *facts) add(r ledger.Record) *Failure {
 		f.groups[b.Round] = append(f.groups[b.Round], b)
 	case *ledger.Abandon:
 		f.abandoned = append(f.abandoned, abandonFact{r.Seq, b, f.plans[b.Round]})
+	case *ledger.Note:
+		if strings.HasSuffix(b.Topic, "_commit") {
+			f.commits[b.Digest] = true
+		}
 	case *ledger.Telemetry:
 		f.telemetry = append(f.telemetry, telemetryFact{r.Seq, b})
 		f.charges = append(f.charges, charge{r.Seq, "telemetry", true, cost{b.Rho, b.Rho, b.Rho}})
