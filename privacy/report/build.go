@@ -114,7 +114,7 @@ func derive(r *Report, f *facts, log *ledger.Log) *Failure {
 	r.Telemetry = f.telemetryRows()
 	r.Metrics = f.metricRows()
 	r.NotCovered = notCovered()
-	r.Assumptions = assumptions(r.Setting, r.Security, f.colluders())
+	r.Assumptions = assumptions(r.Setting, r.Security, f.colluders(), len(f.central()) > 0)
 	r.Limitations = limitations(r.Setting, r, f.mostGroups())
 	r.Alarms = f.alarms(r)
 	if r.Claims, bad = f.claims(r, sums); bad != nil {

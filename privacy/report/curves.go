@@ -11,8 +11,7 @@ import (
 
 // Geometry of the line charts, in the units of their view box; text is set in it, so it is never stretched.
 const (
-	lineW, lineH = 360.0, 240.0
-	lineL, lineR = 40.0, 350.0
+	lineL, lineR = 40.0, 335.0
 	lineT, lineB = 10.0, 205.0
 )
 

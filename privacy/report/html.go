@@ -77,7 +77,7 @@ type pageView struct {
 // claimView is a claim with its name.
 type claimView struct {
 	Claim
-	Name, At1 string
+	Name string
 }
 
 func (r *Report) view() (*pageView, error) {
@@ -88,7 +88,7 @@ func (r *Report) view() (*pageView, error) {
 	}
 	v.Cards, v.Readers = r.cards(), r.readers()
 	for _, c := range r.Claims {
-		v.Views = append(v.Views, claimView{c, strings.ToUpper(viewWords(c.View)[:1]) + viewWords(c.View)[1:], at1Percent(c)})
+		v.Views = append(v.Views, claimView{c, viewWords(c.View)})
 	}
 	v.NoServer = len(r.Claims) > 0 && r.Claims[0].View != ViewServer
 	v.Bars, v.Notes = bars(r.Utility)

@@ -66,7 +66,7 @@ func (r *Report) claimed() []string {
 	var out []string
 	for _, c := range r.Claims {
 		if len(c.Epsilons) > 0 {
-			out = append(out, fmt.Sprintf("About %s: ε = %s at δ = %s.", viewWords(c.View), c.Epsilons[0].Epsilon, c.Epsilons[0].Delta))
+			out = append(out, fmt.Sprintf("About %s: ε = %s at δ = %s.", viewWords(c.View), c.Epsilons[0].Epsilon, c.Epsilons[0].Delta))
 		}
 	}
 	if r.Claims[0].View != ViewServer {

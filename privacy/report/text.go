@@ -73,6 +73,9 @@ func claimSentence(view, epsilon, delta string, most, rounds uint64) string {
 // adversary says against whom the claim is made.
 func adversary(view string, s Setting, sec Security, colluders string) string {
 	if view == ViewReleased {
+		if colluders == "0" {
+			return "anyone who has the model versions and this report; not the server"
+		}
 		return "anyone who has the model versions and this report, together with at most " + colluders + " devices of a sum; not the server"
 	}
 	text := fmt.Sprintf("a server together with at most %d of %d committee members and %s devices of a sum", sec.Corrupt, sec.Members, colluders)
@@ -86,7 +89,7 @@ func adversary(view string, s Setting, sec Security, colluders string) string {
 }
 
 // assumptions lists what the claim rests on, and who sees to it.
-func assumptions(s Setting, sec Security, colluders string) []Assumption {
+func assumptions(s Setting, sec Security, colluders string, central bool) []Assumption {
 	enrol := Assumption{"A1", "the devices of a sum are real: at most " + colluders + " of them are false or give their noise away", enrolOther, statusTaken}
 	if s.SelfEnrolled {
 		enrol.EnforcedBy, enrol.Status = "nobody: the server enrols devices itself", statusNot
@@ -95,7 +98,7 @@ func assumptions(s Setting, sec Security, colluders string) []Assumption {
 	if s.CommitteeOneRoof {
 		committee.EnforcedBy, committee.Status = "nobody: the committee ran in one place", statusNot
 	}
-	return []Assumption{
+	rows := []Assumption{
 		enrol,
 		committee,
 		{"A3", "no sum over fewer than n_min devices is opened", "each committee member's signature over one set per round; recomputed by verify", statusForced},
@@ -104,6 +107,10 @@ func assumptions(s Setting, sec Security, colluders string) []Assumption {
 		{"A6", "devices draw noise and masks from a secure random generator", "the SDK: AES-CTR keyed by the system's generator", statusTaken},
 		{"A7", "ring learning with errors, HPKE and Ed25519 are hard to break", "parameters of the plan", statusTaken},
 	}
+	if central {
+		rows = append(rows, Assumption{"A8", "the server adds the noise that the plan names, once, before anything leaves it, and forgets the sum without", "nobody: the server is trusted", statusNot})
+	}
+	return rows
 }
 
 // limitations are the sentences that a reader must not miss.
