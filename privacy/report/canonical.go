@@ -81,20 +81,29 @@ func Parse(data []byte) (*Report, error) {
 	return r, nil
 }
 
-// checkSignature verifies the operator's signature under the key that the report names.
-func checkSignature(r *Report) (ed25519.PublicKey, *Failure) {
+// checkSignature verifies the operator's signature under the key that the report names. raw is the report's canonical file.
+func checkSignature(r *Report, raw []byte) (ed25519.PublicKey, *Failure) {
 	key, err := hex.DecodeString(r.Signature.Key)
 	sig, err2 := hex.DecodeString(r.Signature.Sig)
-	if err != nil || err2 != nil || len(key) != ed25519.PublicKeySize || r.Signature.Alg != "ed25519" {
+	if err != nil || err2 != nil || len(key) != ed25519.PublicKeySize || len(sig) != ed25519.SignatureSize || r.Signature.Alg != "ed25519" {
 		return nil, fail(ReasonSignature, "the report has no Ed25519 signature")
 	}
-	unsigned := *r
-	unsigned.Signature.Sig = ""
-	body, cerr := canonical(&unsigned)
+	body, cerr := unsigned(r, raw)
 	if cerr != nil || !ed25519.Verify(key, append([]byte(signatureDomain), body...), sig) {
 		return nil, fail(ReasonSignature, "the operator's signature does not hold: the report was changed after signing")
 	}
 	return key, nil
+}
+
+// unsigned is the canonical report with an empty Sig: the file without those digits, where they stand in it once.
+func unsigned(r *Report, raw []byte) ([]byte, error) {
+	digits := []byte(`"sig":"` + r.Signature.Sig + `"`)
+	if bytes.Count(raw, digits) == 1 {
+		return bytes.TrimSuffix(bytes.Replace(raw, digits, []byte(`"sig":""`), 1), []byte("\n")), nil
+	}
+	plain := *r
+	plain.Signature.Sig = ""
+	return canonical(&plain)
 }
 
 func hexDigest(d [32]byte) string { return hex.EncodeToString(d[:]) }

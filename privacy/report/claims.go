@@ -5,10 +5,8 @@ import (
 	"maps"
 	"math"
 	"math/big"
-	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 
 	"tutti/privacy/accounting"
@@ -207,18 +205,7 @@ func bitDivergence(p, q, a float64) float64 {
 // epsilons converts running totals, of which there may be ten thousand, on all processors.
 func epsilons(totals []*big.Rat, delta float64) ([]float64, error) {
 	out, errs := make([]float64, len(totals)), make([]error, len(totals))
-	workers := max(1, min(runtime.GOMAXPROCS(0), len(totals)/64))
-	var wait sync.WaitGroup
-	for w := range workers {
-		wait.Go(func() {
-			for i := w; i < len(totals); i += workers {
-				if out[i], errs[i] = accounting.EpsilonFromRho(totals[i], delta); errs[i] != nil {
-					return
-				}
-			}
-		})
-	}
-	wait.Wait()
+	inParallel(len(totals), 64, func(i int) { out[i], errs[i] = accounting.EpsilonFromRho(totals[i], delta) })
 	for _, err := range errs {
 		if err != nil {
 			return nil, fmt.Errorf("epsilon of a running total: %w", err)

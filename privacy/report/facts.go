@@ -7,9 +7,11 @@ import (
 	"maps"
 	"math"
 	"math/big"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tutti/privacy/accounting"
@@ -93,6 +95,7 @@ var faultReasons = map[ledger.Fault]Reason{
 
 // gather puts the records of one task together. The chain was checked before: every round has its plan.
 func gather(records []ledger.Record, task string) (*facts, *Failure) {
+	opened := openPlans(records, task)
 	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}, commits: map[ledger.Digest]bool{}}
 	for _, r := range records {
 		if r.Body.TaskName() != task {
@@ -102,7 +105,7 @@ func gather(records []ledger.Record, task string) (*facts, *Failure) {
 			f.first = r.Seq
 		}
 		f.last, f.leaves = r.Seq, f.leaves+1
-		if bad := f.add(r); bad != nil {
+		if bad := f.add(r, opened[r.Seq]); bad != nil {
 			return nil, bad
 		}
 	}
@@ -133,12 +136,59 @@ func (f *facts) chargePending() {
 	slices.SortStableFunc(f.charges, func(a, b charge) int { return cmp.Compare(a.seq, b.seq) })
 }
 
-func (f *facts) add(r ledger.Record) *Failure {
+// openedPlan is what came of verifying the signature of one plan.
+type openedPlan struct {
+	plan plan.Plan
+	err  error
+}
+
+// openPlans verifies the plans of a task on all processors: most of the time of a verification goes into their signatures.
+func openPlans(records []ledger.Record, task string) map[uint64]openedPlan {
+	var operator ed25519.PublicKey
+	var seqs []uint64
+	var plans []*ledger.Plan
+	for _, r := range records {
+		if r.Body.TaskName() != task {
+			continue
+		}
+		switch b := r.Body.(type) {
+		case *ledger.Task:
+			operator = b.Operator
+		case *ledger.Plan:
+			seqs, plans = append(seqs, r.Seq), append(plans, b)
+		}
+	}
+	out := make([]openedPlan, len(plans))
+	inParallel(len(plans), 16, func(i int) {
+		out[i].plan, out[i].err = plan.Open(plan.Signed{Bytes: plans[i].Bytes, Signature: plans[i].Signature}, operator)
+	})
+	bySeq := make(map[uint64]openedPlan, len(plans))
+	for i, seq := range seqs {
+		bySeq[seq] = out[i]
+	}
+	return bySeq
+}
+
+// inParallel calls do for 0 to n-1, on as many processors as there are batches of least for.
+func inParallel(n, least int, do func(i int)) {
+	workers := max(1, min(runtime.GOMAXPROCS(0), n/least))
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			for i := w; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func (f *facts) add(r ledger.Record, opened openedPlan) *Failure {
 	switch b := r.Body.(type) {
 	case *ledger.Task:
 		f.task = b
 	case *ledger.Plan:
-		p, bad := f.openPlan(b)
+		p, bad := f.agrees(b, opened)
 		if bad != nil {
 			return bad
 		}
@@ -164,9 +214,9 @@ func (f *facts) add(r ledger.Record) *Failure {
 	return nil
 }
 
-// openPlan verifies the signed plan inside a plan record and that the record says the same.
-func (f *facts) openPlan(b *ledger.Plan) (plan.Plan, *Failure) {
-	p, err := plan.Open(plan.Signed{Bytes: b.Bytes, Signature: b.Signature}, ed25519.PublicKey(f.task.Operator))
+// agrees says whether a plan record says what the signed plan inside it does.
+func (f *facts) agrees(b *ledger.Plan, opened openedPlan) (plan.Plan, *Failure) {
+	p, err := opened.plan, opened.err
 	if err != nil {
 		return p, fail(ReasonPlan, "the plan of round %d: %v", b.Round, err)
 	}
