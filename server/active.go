@@ -28,6 +28,7 @@ type active struct {
 	rho    *big.Rat // what the round costs, see cost
 	params *aggregation.Params
 	people *aggregation.Enrolled // the plan's population
+	rest   map[round.ID]bool     // devices that were in a round too short a while ago, and would refuse
 	nodes  []*committee.Client   // in the order of the plan's committee
 	groups []*group              // as many as the plan says; the first one opens the round for all
 	ctx    context.Context
@@ -200,6 +201,12 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 	paid := s.Ledger().Totals().Stream
 	a := &active{s: s, key: key, began: began, signed: signed, plan: p, rho: p.Cost(paid), params: params, people: people, mail: newMailbox[letter](),
 		done: make(chan struct{}), opened: make(chan struct{})}
+	if p.Separation > 1 {
+		first := p.Round - min(p.Round, uint64(p.Separation)) + 1
+		if a.rest, err = s.st.Uploaded(s.ctx, p.Task, first, p.Round-1); err != nil {
+			return nil, err
+		}
+	}
 	for shard := range p.Groups {
 		g := &group{active: a, key: key, batches: map[int]*batch{}, words: map[round.ID][]aggregation.CheckAnswer{}}
 		g.key.Shard = shard

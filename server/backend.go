@@ -108,6 +108,9 @@ func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now
 	if o == nil || !a.invites(in.cfg, id) {
 		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
 	}
+	if a.rest[id] { // it would take another's place and refuse
+		return s.wait(answer, wire.WaitCounted, s.cfg.Pace.Counted), nil
+	}
 	hold := max(time.Unix(a.plan.Deadline, 0).Sub(a.began)/4, 10*time.Second)
 	switch ok, counted := in.room(id, now, hold); {
 	case counted:

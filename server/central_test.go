@@ -124,11 +124,15 @@ func (w *world) row(t *testing.T, p plan.Plan) int {
 // stream is charged once.
 func TestStreamOverCrashes(t *testing.T) {
 	w := newWorld(t, nil)
+	var served *active
 	round := func(index uint32, cost *big.Rat) *RoundResult {
 		t.Helper()
 		r := w.start(w.streamSpec())
 		w.all(t, r)
 		w.must(r.err)
+		w.server.mu.Lock()
+		served = w.server.round
+		w.server.mu.Unlock()
 		if r.result.Plan.Central.Index != index || r.result.Rho.Cmp(cost) != 0 {
 			t.Fatalf("round %d is row %d and costs %v, want row %d and %v", r.result.Round, r.result.Plan.Central.Index, r.result.Rho, index, cost)
 		}
@@ -165,6 +169,9 @@ func TestStreamOverCrashes(t *testing.T) {
 	w.must(w.release(r.result))
 
 	second := round(1, nothing)
+	if len(served.rest) != 4 {
+		t.Errorf("%d devices rest, four were in the round before", len(served.rest))
+	}
 	die(second, "after")
 	if r = w.resume(); true {
 		if r.wait(t); !errors.Is(r.err, ErrNothing) {

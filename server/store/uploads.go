@@ -114,3 +114,22 @@ func (s *Store) Participation(ctx context.Context, task string) (devices, most, 
 		(SELECT count(*) AS n FROM uploads WHERE task = ? AND state = ? GROUP BY device)`, []any{task, int(CountedUpload)}, &devices, &most, &total)
 	return devices, most, total, err
 }
+
+// Uploaded lists the devices that an upload was staged of in the rounds from first to last, both counted.
+func (s *Store) Uploaded(ctx context.Context, task string, first, last uint64) (map[round.ID]bool, error) {
+	out := map[round.ID]bool{}
+	err := s.db.Query(ctx, `SELECT DISTINCT device FROM uploads WHERE task = ? AND round >= ? AND round <= ?`, []any{task, int64(first), int64(last)}, func(rows *sql.Rows) error {
+		var b []byte
+		if err := rows.Scan(&b); err != nil {
+			return err
+		}
+		var id round.ID
+		if len(b) != len(id) {
+			return fmt.Errorf("upload: %w", ErrCorrupt)
+		}
+		copy(id[:], b)
+		out[id] = true
+		return nil
+	})
+	return out, err
+}
