@@ -218,3 +218,58 @@ func TestGroupsOfATask(t *testing.T) {
 		t.Errorf("the set-up says %d groups, combined by %q, %v", s.Recipe.Groups, s.Recipe.Combine, err)
 	}
 }
+
+// TestTrustedOperator: an operator without a committee runs the nodes itself, and adds the noise. It is said to the operator
+// and in the report, which verifies; a device whose task file says otherwise sends nothing.
+func TestTrustedOperator(t *testing.T) {
+	r := &trial{t: t, dir: t.TempDir(), data: people(t, 20), address: freeAddress(t)}
+	begin := []string{"server", "init", "--dir", r.in("server"), "--catalogue", r.data, "--goal", "10", "--tokens", "12", "--collect", "1m", "--rounds", "1"}
+	wants(t, exitUsage, "at least three are needed", begin...)
+	wants(t, exitUsage, "want distributed, central or central-mf", append(begin, "--trust", "nobody")...)
+	wants(t, exitUsage, "nobody would add noise", append(begin, "--trust", "central", "--privacy-off")...)
+	wants(t, exitDone, "it sees sums without noise", append(begin, "--trust", "central-mf")...)
+	wants(t, exitDone, "ca.pem", "dev-certs", "--out", r.in("certs"))
+	list, err := os.ReadFile(r.in("server", "tokens.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := strings.Fields(string(list))
+	task, err := os.ReadFile(r.in("server", "task.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.dir, "distrust.json", strings.Replace(string(task), `"trust": "central-mf"`, `"trust": ""`, 1))
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	server := beside(ctx, r.server(r.address)...)
+	r.awaits(r.address)
+	var devices []<-chan ending
+	for i := range 10 {
+		devices = append(devices, beside(ctx, r.device(i, "--token", tokens[i], "--history", r.data, "--person", fmt.Sprint(i+1))...))
+	}
+	distrusts := beside(ctx, r.device(11, "--token", tokens[11], "--history", r.data, "--person", "12", "--task", r.in("distrust.json"))...)
+	for i, d := range devices {
+		select {
+		case e := <-d:
+			if e.code != exitDone || !strings.Contains(e.said, "contributed: ") {
+				t.Errorf("device %d: exit code %d, %s", i, e.code, e.said)
+			}
+		case <-time.After(2 * time.Minute):
+			t.Fatalf("device %d still runs", i)
+		}
+	}
+	if e := <-distrusts; strings.Contains(e.said, "contributed: ") {
+		t.Errorf("a device that does not trust the operator: exit code %d, %s", e.code, e.said)
+	}
+	stop()
+	if e := <-server; e.code != exitDone || !strings.Contains(e.said, "TRUSTED OPERATOR in task task: the operator sees sums without noise") {
+		t.Errorf("the server: exit code %d, %s", e.code, e.said)
+	}
+	wants(t, exitDone, "VERIFIED", "report", "--dir", r.in("server"), "--out", r.in("report"))
+	wants(t, exitDone, "VERIFIED", "verify", r.in("report", "report.json"))
+	page, err := os.ReadFile(r.in("report", "report.html"))
+	if err != nil || !strings.Contains(strings.ToLower(string(page)), "without noise") {
+		t.Errorf("the report does not say that the operator saw sums without noise: %v", err)
+	}
+}

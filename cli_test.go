@@ -180,7 +180,7 @@ func TestDemo(t *testing.T) {
 	for _, c := range []struct {
 		privacy string
 		flag    []string
-	}{{"on", nil}, {"OFF", []string{"--privacy-off"}}} {
+	}{{"on", nil}, {"OFF", []string{"--privacy-off"}}, {"on", []string{"--trust", "central"}}, {"on", []string{"--trust", "central-mf", "--cohort", "20", "--apart", "2"}}} {
 		out := filepath.Join(t.TempDir(), "out")
 		var result demoResult
 		said := wants(t, exitDone, "", append([]string{"demo", "--json", "--data", data, "--rounds", "1", "--out", out}, c.flag...)...)

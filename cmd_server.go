@@ -57,6 +57,7 @@ type serverFlags struct {
 type setup struct {
 	Purpose string `json:"purpose"`
 	Recipe  recipe `json:"recipe"`
+	Nodes   int    `json:"nodes,omitempty"` // committee nodes that the server runs itself; none where somebody else runs them
 }
 
 func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
@@ -68,7 +69,11 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 		Use:   "init",
 		Short: "Make the keys, the task file and the enrolment tokens of a new task",
 		Long: `Writes task.json, which devices and committee nodes pin (hand it out by a way of your own), setup.json, and tokens.txt
-(one-time, one a device, mode 0600). The budget cannot be changed later: a new budget is a new task.`,
+(one-time, one a device, mode 0600). The budget cannot be changed later: a new budget is a new task.
+
+An operator without a committee may be trusted instead: with --trust central the devices clip and mask, and the operator
+opens the sum and adds the noise, with --trust central-mf noise that is correlated over the model rounds. It then sees sums
+without noise; the claim is towards those who see what is released. Without --node the server runs three nodes itself.`,
 		Example: "  tutti server init --dir server-data --goal 40 --tokens 60 --node 127.0.0.1:7201=5f3c… --catalogue movies",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,6 +95,8 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 	flags.IntVar(&s.Recipe.Apart, "separation", 0, "model rounds from one that a device is in to its next (default: 1; with central-mf as many as the devices allow)")
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
+	flags.StringVar(&s.Recipe.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")
+	flags.IntVar(&s.Recipe.Apart, "apart", 0, "model rounds from one that a device is in to its next (default with central-mf: as many as the devices allow; else 1)")
 	flags.BoolVar(&t.NoiseOff, "privacy-off", false, "no noise, for tests of sums; the report says so in red")
 	flags.BoolVar(&t.CheckNorm, "check-norm", false, "have devices prove that their uploads are not too long, at some cost to them and to the server")
 	flags.BoolVar(&t.Classical, "classical", false, "smaller envelopes that a quantum computer could open one day")
@@ -99,6 +106,13 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 
 func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile, nodes []string, tokens int) error {
 	s.Recipe.Noise = !t.NoiseOff
+	if _, err := s.Recipe.trust(); err != nil {
+		return err
+	}
+	t.Trust = s.Recipe.trusted()
+	if t.NoiseOff && t.Trust != "" {
+		return usageError("--trust %s and --privacy-off: nobody would add noise", t.Trust)
+	}
 	if tokens == 0 {
 		tokens = 2 * s.Recipe.Goal
 	}
@@ -110,7 +124,13 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 		}
 		t.Committee = append(t.Committee, taskNode{Address: address, Key: key})
 	}
-	if len(nodes) < 3 {
+	if len(nodes) == 0 && t.central() {
+		var err error
+		if t.Committee, err = ownNodes(f.dir); err != nil {
+			return err
+		}
+		s.Nodes = len(t.Committee)
+	} else if len(nodes) < 3 {
 		return usageError("a committee of %d nodes: at least three are needed", len(nodes))
 	}
 	catalogue, err := readCatalogue(f.catalogue)
@@ -138,6 +158,41 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 		return &exitError{exitUsage, err}
 	}
 	return a.makeTask(ctx, f.dir, t, s, tokens, w)
+}
+
+// ownNodes makes the identities of three committee nodes that the server runs beside itself: masks without anybody who keeps
+// the operator from opening them.
+func ownNodes(dir string) ([]taskNode, error) {
+	var out []taskNode
+	for i := range 3 {
+		key, err := committee.Key(nodeDir(dir, i))
+		if err != nil {
+			return nil, err
+		}
+		l, err := listenOn("127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, taskNode{Address: l.Addr().String(), Key: hex.EncodeToString(publicOf(key))})
+		defer l.Close() // all three stay taken until they are chosen
+	}
+	return out, nil
+}
+
+// startOwnNodes starts them; what it gives closes them.
+func (a *app) startOwnNodes(dir string, s setup, t taskFile, certs keys.Files) (*deployment, error) {
+	d := &deployment{task: t, certs: certs}
+	for i := range s.Nodes {
+		l, err := listenOn(t.Committee[i].Address)
+		if err == nil {
+			err = a.startNode(d, nodeDir(dir, i), l)
+		}
+		if err != nil {
+			d.Close()
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // makeTask opens the task's log, and writes setup.json, task.json and the tokens. A task that the server would not open
@@ -275,7 +330,7 @@ func openOffline(a *app, dir string) (*offline, error) {
 func (o *offline) statement(out string) statement {
 	return statement{
 		task: o.task.Task, directory: out,
-		setting: report.Setting{Devices: uint64(o.setup.Recipe.Goal), SelfEnrolled: true, Data: "behaviour on the devices of " + o.setup.Purpose},
+		setting: report.Setting{Devices: uint64(o.setup.Recipe.Goal), SelfEnrolled: true, CommitteeOneRoof: o.setup.Nodes > 0, Data: "behaviour on the devices of " + o.setup.Purpose},
 	}
 }
 
@@ -304,6 +359,11 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	if c.Committee, err = peers(t, certs); err != nil {
 		return fmt.Errorf("%w %s", err, hint)
 	}
+	own, err := a.startOwnNodes(f.dir, s, t, certs)
+	if err != nil {
+		return err
+	}
+	defer own.Close()
 	u := a.newUI()
 	defer u.close()
 	words := newWords(u)

@@ -70,8 +70,8 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 		wish.Population, wish.Threshold = r.People, server.Threshold(server.DefaultAsked, r.Goal, r.People)
 	}
 	var err error
-	if wish.Trust, err = plan.ParseTrust(r.Trust); err != nil {
-		return plan.Split{}, usageError("--trust %q: want distributed, central or central-mf", r.Trust)
+	if wish.Trust, err = r.trust(); err != nil {
+		return plan.Split{}, err
 	}
 	if wish.Separation = r.Apart; wish.Separation == 0 && wish.Trust == plan.TrustCentralMF {
 		wish.Separation = r.apart()
@@ -95,6 +95,14 @@ func (r recipe) apart() int {
 	perRound := float64(max(r.People, r.Goal)) / float64(r.Goal)
 	drawn := min(server.DefaultAsked, perRound)
 	return 1 + int(max(0, perRound*(1-1.25/drawn)))
+}
+
+func (r recipe) trust() (plan.Trust, error) {
+	t, err := plan.ParseTrust(r.Trust)
+	if err != nil {
+		err = usageError("--trust %q: want distributed, central or central-mf", r.Trust)
+	}
+	return t, err
 }
 
 // trusted is who adds the noise as a task file says it.

@@ -165,7 +165,7 @@ func (s *show) devices(ctx context.Context, d *deployment) (*fleet.Fleet, func()
 			}
 			return int(p.Goal)
 		},
-		Seed:   s.flags.Seed, Observer: s.words.fleet,
+		Seed: s.flags.Seed, Observer: s.words.fleet,
 	})
 	if err == nil {
 		begun := time.Now()
