@@ -20,13 +20,14 @@ func Clones(ctx context.Context, o Options, system io.Reader) (audit.Section, er
 		Kind:        "cloned_rng",
 		ThreatModel: "The server knows that two devices are copies of one, generators included, and subtracts their uploads.",
 		Setup:       "Two vectors of norm 1 with a noise share of z = 1 for two; correlation of the two noises. Protected: both read the system's generator anew for every upload; nothing of it is kept in the device's state.",
-		Bound:       "0",
 	}
 	p, err := mechanism.Design(mechanism.Literal{Dim: 1000, Clip: 1, NMin: 2, NMax: 2, Z: 1, Noise: true})
 	if err != nil {
 		return s, err
 	}
-	s.Power = fmt.Sprintf("%d coordinates: independent noises correlate by less than %.4f but once in ten thousand runs.", p.PaddedDim, 3.89/math.Sqrt(float64(p.PaddedDim)))
+	limit := 3.89 / math.Sqrt(float64(p.PaddedDim))
+	s.Bound = number(limit)
+	s.Power = fmt.Sprintf("%d coordinates: independent noises correlate by less than %.4f but once in ten thousand runs.", p.PaddedDim, limit)
 	if err := ctx.Err(); err != nil {
 		return s, err
 	}
@@ -41,7 +42,7 @@ func Clones(ctx context.Context, o Options, system io.Reader) (audit.Section, er
 	half := 1.96 / math.Sqrt(float64(p.PaddedDim))
 	s.Values = []audit.Value{value("correlation, each from the system", estimate{value: fresh, low: fresh - half, high: fresh + half})}
 	s.PositiveControl = &audit.Control{Setup: "generator state copied: correlation", Value: fixed(copied), Detected: copied > .99}
-	judge(&s, math.Abs(fresh) < 3.89/math.Sqrt(float64(p.PaddedDim)), "Copies of a device share no noise.", "Copies of a device share noise.")
+	judge(&s, math.Abs(fresh) < limit, "Copies of a device share no noise.", "Copies of a device share noise.")
 	return s, nil
 }
 
