@@ -64,7 +64,7 @@ func sensitivityFor(sigma float64) (float64, error) {
 }
 
 // draw gives n independent Gaussians of standard deviation sigma, one call of the library each. It is serial: the library
-// draws its bits behind one lock, and two cores took 1.3 times as long as one.
+// draws its bits behind one lock, and two goroutines on two cores took as long as one.
 func draw(n int, sigma float64) ([]float64, error) {
 	if n < 1 || n > maxDim {
 		return nil, fmt.Errorf("%w: %d coordinates", ErrInput, n)
