@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
@@ -90,11 +91,14 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 }
 
 // apart is how many model rounds a device may rest from one to its next, so that enough others are still drawn and free: of
-// all that the lot draws, one and a quarter of what a round wants.
+// all that the lot draws, one and a quarter of what a round wants, and four standard deviations of the lot. A round often
+// takes somewhat more devices than it wants.
 func (r recipe) apart() int {
-	perRound := float64(max(r.People, r.Goal)) / float64(r.Goal)
-	drawn := min(server.DefaultAsked, perRound)
-	return 1 + int(max(0, perRound*(1-1.25/drawn)))
+	goal := float64(r.Goal)
+	people := max(float64(r.People), goal)
+	drawn := min(server.DefaultAsked*goal, people)
+	needed := 1.25*goal + 4*math.Sqrt(goal)
+	return 1 + int(max(0, people/(1.15*goal)*(1-needed/drawn)))
 }
 
 func (r recipe) trust() (plan.Trust, error) {
