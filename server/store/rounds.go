@@ -202,7 +202,12 @@ func moveUploads(tx *sql.Tx, c Change) error {
 		}
 		return markLate(tx, c.Key, in)
 	case round.Certified:
-		_, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND shard = ? AND state = ?`, int(CountedUpload), c.Task, int64(c.Round), int64(c.Shard), int(StagedUpload))
+		for _, u := range t.Durable.Set { // an upload may have been staged after the set was frozen: it is not in it
+			if _, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND device = ? AND state = ?`, int(CountedUpload), c.Task, int64(c.Round), u.ID[:], int(StagedUpload)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND shard = ? AND state = ?`, int(LateUpload), c.Task, int64(c.Round), int64(c.Shard), int(StagedUpload))
 		return err
 	}
 	return nil

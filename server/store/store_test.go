@@ -89,12 +89,14 @@ func TestRoundLives(t *testing.T) {
 	must(t, s.Move(ctx, now, move(round.Collecting, round.Frozen, 2, func(c *Change) {
 		c.Transition.Durable.Set, c.Transition.Refused, c.Drops = set, []round.Refusal{{ID: us[2].ID, Reason: round.DropCommittee}, {ID: us[3].ID, Reason: round.DropSharing}}, map[string]int{"died": 2}
 	})))
+	us = append(us, upload(6))
+	must(t, s.Stage(ctx, key(1), us[5:])) // it was on its way when the set was frozen
 	must(t, s.Move(ctx, now, move(round.Frozen, round.Certified, 3, func(c *Change) {
 		c.Transition.Charge, c.Certificate, c.Transition.Durable.Set = true, []byte("cert"), set
 	})))
 	uploads, err := s.Uploads(ctx, key(1))
 	must(t, err)
-	for i, want := range []UploadState{CountedUpload, CountedUpload, RefusedUpload, UnsoundUpload, LateUpload} {
+	for i, want := range []UploadState{CountedUpload, CountedUpload, RefusedUpload, UnsoundUpload, LateUpload, LateUpload} {
 		if uploads[i].State != want || uploads[i].Upload != us[i].Upload || uploads[i].Slot != us[i].Slot {
 			t.Errorf("upload %d is %+v, want state %d", i, uploads[i], want)
 		}
