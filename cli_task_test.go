@@ -185,7 +185,7 @@ func (r *trial) served() {
 // reported is what the stopped server's directory gives.
 func (r *trial) reported() {
 	out := wants(r.t, exitDone, "VERIFIED", "report", "--dir", r.in("server"), "--out", r.in("report"))
-	if !strings.Contains(out, "noise and masks were on in every round") {
+	if !strings.Contains(out, "the devices' noise was on in every round") {
 		r.t.Errorf("the report does not say that privacy was on: %s", out)
 	}
 	verifies(r.t, r.in("report"))
