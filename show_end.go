@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -119,6 +120,11 @@ type recommendation struct {
 func (s *show) recommend(ctx context.Context, devices *fleet.Fleet) error {
 	return devices.With(s.flags.user, func(d *client.Device) error {
 		list, err := d.Recommend(ctx, client.Request{Count: 5})
+		if errors.Is(err, client.ErrNoModel) { // no round ever asked this device: it fetches the model first
+			if _, err = d.Contribute(ctx); err == nil {
+				list, err = d.Recommend(ctx, client.Request{Count: 5})
+			}
+		}
 		if err != nil {
 			return err
 		}
