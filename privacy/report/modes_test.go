@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ func (w *world) roundWith(kind plan.Kind, survived int, rho *big.Rat, change fun
 	b := &ledger.Round{
 		Task: "films", Round: w.round, What: kind.String(), Plan: logged.Digest(), Outcome: ledger.Published,
 		Mechanism: p.Mechanism.AppendCanonical(nil), Survived: uint64(survived), NMin: 70, Participants: digest("set"), Noise: p.Mechanism.Noise,
-		Rho: logged.Rho, Certificate: digest("certificate"), Aggregate: digest("sum"), Before: w.head, After: digest("after " + string(rune('a'+w.round))),
+		Rho: logged.Rho, Certificate: digest("certificate"), Aggregate: digest("sum"), Before: w.head, After: digest(fmt.Sprintf("after %d", w.round)),
 		Metrics: metrics,
 	}
 	if p.Central != nil {

@@ -397,18 +397,31 @@ func TestReasonLabels(t *testing.T) {
 	}
 }
 
-// BenchmarkVerify10kRounds verifies a task of 10,000 rounds.
+// BenchmarkVerify10kRounds verifies a task of 10,000 rounds with signed plans: every device in every round, and with k = 5
+// and b = 100.
 func BenchmarkVerify10kRounds(b *testing.B) {
-	w := newWorld(b)
-	w.allow(big.NewRat(10, 1))
-	for range 10_000 {
-		w.run(plan.Model, big.NewRat(1, 2000), 90, 0, nil)
-	}
-	report, lines := w.files()
-	b.SetBytes(int64(len(report) + len(lines)))
-	for b.Loop() {
-		if res := Verify(report, lines, Options{Operator: public(1)}); res.Overall != Verified {
-			b.Fatal(res.Reason)
-		}
+	for name, most := range map[string]uint32{"every": 0, "limited": 5} {
+		b.Run(name, func(b *testing.B) {
+			w := newWorld(b)
+			w.allow(big.NewRat(10, 1))
+			if most > 0 {
+				task := w.bodies[0].(*ledger.Task)
+				task.Participations, task.Separation = uint64(most), 100
+			}
+			for range 10_000 {
+				w.roundWith(plan.Model, 90, big.NewRat(1, 2000), func(p *plan.Plan) {
+					if most > 0 {
+						p.Participations, p.Separation = most, 100
+					}
+				})
+			}
+			report, lines := w.files()
+			b.SetBytes(int64(len(report) + len(lines)))
+			for b.Loop() {
+				if res := Verify(report, lines, Options{Operator: public(1)}); res.Overall != Verified {
+					b.Fatal(res.Reason)
+				}
+			}
+		})
 	}
 }
