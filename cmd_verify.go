@@ -35,15 +35,17 @@ What no reader can check from these files is said in the table as "not checked".
 
 Exit codes: 0 VERIFIED, 1 FAILED, 2 wrong use, 4 INCOMPLETE.`,
 		Example: "  tutti verify demo-out/report.json\n  tutti verify report.json --selftest --operator 5f3c… --checkpoint kept-by-my-phone.txt\n  tutti verify --selftest",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if selfTest && len(args) == 0 {
+				return nil
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if selfTest {
 				if err := a.selfTest(len(args) == 0); err != nil || len(args) == 0 {
 					return err
 				}
-			}
-			if len(args) == 0 {
-				return usageError("verify wants a report.json, or --selftest")
 			}
 			if ledgerPath == "" {
 				ledgerPath = filepath.Join(filepath.Dir(args[0]), "ledger.jsonl")

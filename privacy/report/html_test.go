@@ -124,3 +124,19 @@ func TestPageOfAnything(t *testing.T) {
 		t.Error("a page without a delta has no epsilon axis")
 	}
 }
+
+// TestNeverAnonymous: whether something is anonymous is for an authority to say; the report never says it of itself.
+func TestNeverAnonymous(t *testing.T) {
+	for _, w := range []*world{sampleWorld(t), centralWorld(t), limitedWorld(t)} {
+		r := w.verified()
+		text, err := canonical(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{string(text), render(t, r)} {
+			if strings.Contains(strings.ToLower(s), "anonym") {
+				t.Error("the report calls something anonymous")
+			}
+		}
+	}
+}
