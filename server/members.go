@@ -163,7 +163,15 @@ var errFalse = errors.New("a false answer")
 
 // keyOf asks for a member's key of the round and verifies that the member signed it.
 func (g *group) keyOf(node *committee.Client, member int) ([]byte, error) {
-	b, err := node.OpenRound(g.ctx, g.signed)
+	size, err := node.LogSize(g.ctx, g.key.Task)
+	if err != nil {
+		return nil, err
+	}
+	logged, err := g.logged(size)
+	if err != nil {
+		return nil, err
+	}
+	b, err := node.OpenRound(g.ctx, g.signed, logged)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tutti/aggregation"
+	"tutti/privacy/ledger"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 	"tutti/server/api"
@@ -25,6 +26,8 @@ type bench struct {
 	roster             []ed25519.PublicKey
 	devices            []aggregation.Client
 	people             *aggregation.Enrolled
+	hashes             ledger.Memory // of the operator's log
+	records            uint64
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -99,7 +102,7 @@ func (b *bench) plan(round uint64) plan.Plan {
 	b.must(err)
 	return plan.Plan{Task: "test", Round: round, Kind: plan.Popularity, Items: sha256.Sum256([]byte("items")), Mechanism: m, Goal: 3,
 		Committee: b.roster, Corrupt: 1, Packing: 2,
-		Population: b.people.Sign(b.enroller, "test"), Threshold: aggregation.EveryDevice, Groups: 1, Participations: plan.AnyParticipations, Separation: 1, Suite: aggregation.SuiteMLKEM768X25519, Enroller: public(b.enroller), Delta: "1e-06", Checkpoint: []byte("note"), Deadline: 2e9}
+		Population: b.people.Sign(b.enroller, "test"), Threshold: aggregation.EveryDevice, Groups: 1, Participations: plan.AnyParticipations, Separation: 1, Suite: aggregation.SuiteMLKEM768X25519, Enroller: public(b.enroller), Delta: "1e-06", Checkpoint: b.note(), Deadline: 2e9}
 }
 
 func (b *bench) sign(p plan.Plan) plan.Signed {
@@ -111,9 +114,51 @@ func (b *bench) sign(p plan.Plan) plan.Signed {
 
 func (b *bench) openRound(s plan.Signed) *api.OpenRoundResponse {
 	b.t.Helper()
-	r, err := b.service().OpenRound(context.Background(), &api.OpenRoundRequest{Plan: s.Bytes, PlanSignature: s.Signature})
+	r, err := b.service().OpenRound(context.Background(), b.request(s))
 	b.must(err)
 	return r
+}
+
+// request shows a plan, which it logs.
+func (b *bench) request(s plan.Signed) *api.OpenRoundRequest {
+	b.t.Helper()
+	return &api.OpenRoundRequest{Plan: s.Bytes, PlanSignature: s.Signature, Logged: loggedTo(b.logged(s))}
+}
+
+// note is the state of the bench's log, which has a tree and no rules.
+func (b *bench) note() []byte {
+	if b.records == 0 {
+		b.write(ledger.Record{Body: &ledger.Note{Task: "test", Topic: "start"}})
+	}
+	root, err := ledger.Root(b.records, b.hashes)
+	b.must(err)
+	note, err := ledger.SignCheckpoint(b.operator, ledger.Checkpoint{Origin: ledger.Origin("test"), Size: b.records, Root: root})
+	b.must(err)
+	return note
+}
+
+func (b *bench) write(r ledger.Record) {
+	data, err := r.Encode()
+	b.must(err)
+	hashes, err := ledger.Append(b.records, data, b.hashes)
+	b.must(err)
+	b.hashes, b.records = append(b.hashes, hashes...), b.records+1
+}
+
+// logged logs a plan and proves it.
+func (b *bench) logged(s plan.Signed) ledger.Logged {
+	b.t.Helper()
+	p, err := plan.Parse(s.Bytes)
+	if err != nil { // the node will not read it either
+		return ledger.Logged{}
+	}
+	record := ledger.Record{Seq: b.records, Body: &ledger.Plan{Task: p.Task, Round: p.Round, What: p.Kind.String(), Rho: p.Rho(),
+		Stream: p.Stream(), Bytes: s.Bytes, Signature: s.Signature}}
+	b.write(record)
+	planned, _ := ledger.OpenCheckpoint(p.Checkpoint, ledger.Origin("test"), public(b.operator))
+	l, err := ledger.ProvePlan(record, b.note(), b.records, b.node.logs["test"].Last.Size, planned.Size, b.hashes)
+	b.must(err)
+	return l
 }
 
 func (b *bench) reveal(id aggregation.RoundID, keys []aggregation.RoundKey) *api.RevealResponse {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"tutti/aggregation"
+	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
 	"tutti/server/api"
 )
@@ -81,24 +82,36 @@ func (c *Client) answer(refusal uint32, detail string, err error) error {
 
 // Identity asks a node for its key and compares it with the pinned one.
 func (c *Client) Identity(ctx context.Context) (ed25519.PublicKey, error) {
+	key, _, err := c.identify(ctx, "")
+	return key, err
+}
+
+// LogSize asks a node how much of the task's log it has seen.
+func (c *Client) LogSize(ctx context.Context, task string) (uint64, error) {
+	_, size, err := c.identify(ctx, task)
+	return size, err
+}
+
+func (c *Client) identify(ctx context.Context, task string) (ed25519.PublicKey, uint64, error) {
 	ctx, cancel := c.within(ctx)
 	defer cancel()
-	r, err := c.rpc.Identity(ctx, &api.IdentityRequest{})
+	r, err := c.rpc.Identity(ctx, &api.IdentityRequest{Task: task})
 	if err := c.answer(0, "", err); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	key := ed25519.PublicKey(r.GetPublicKey())
 	if len(key) != ed25519.PublicKeySize || c.peer.Identity != nil && !c.peer.Identity.Equal(key) {
-		return nil, fmt.Errorf("%s: %w", c.peer.Address, ErrIdentity)
+		return nil, 0, fmt.Errorf("%s: %w", c.peer.Address, ErrIdentity)
 	}
-	return key, nil
+	return key, r.GetLogSize(), nil
 }
 
-// OpenRound asks for the round's key; the caller verifies its signature with the configuration.
-func (c *Client) OpenRound(ctx context.Context, p plan.Signed) ([]byte, error) {
+// OpenRound asks for the round's key and proves that the plan stands in the log, to a node that has seen what LogSize
+// says; the caller verifies the key's signature with the configuration.
+func (c *Client) OpenRound(ctx context.Context, p plan.Signed, l ledger.Logged) ([]byte, error) {
 	ctx, cancel := c.within(ctx)
 	defer cancel()
-	r, err := c.rpc.OpenRound(ctx, &api.OpenRoundRequest{Plan: p.Bytes, PlanSignature: p.Signature})
+	r, err := c.rpc.OpenRound(ctx, &api.OpenRoundRequest{Plan: p.Bytes, PlanSignature: p.Signature, Logged: loggedTo(l)})
 	return r.GetRoundKey(), c.answer(r.GetRefusal(), r.GetDetail(), err)
 }
 

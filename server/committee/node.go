@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"tutti/aggregation"
+	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
 	"tutti/server/keys"
 	"tutti/server/store"
@@ -64,6 +65,7 @@ type Node struct {
 	members map[plan.Digest]*aggregation.Member // by digest of the committee that they sit on
 	rounds  map[roundKey]boundRound
 	horizon map[string]uint64
+	logs    map[string]ledger.Witness // by task
 }
 
 type roundKey struct {

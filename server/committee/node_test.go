@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 
 	"tutti/aggregation"
+	"tutti/privacy/ledger"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
-	"tutti/server/api"
 	"tutti/server/keys"
 )
 
@@ -149,7 +149,7 @@ func TestNothingUnstoredIsSaid(t *testing.T) {
 	b := newBench(t)
 	b.must(b.node.db.Close())
 	s := b.sign(b.plan(1))
-	r, err := b.service().OpenRound(context.Background(), &api.OpenRoundRequest{Plan: s.Bytes, PlanSignature: s.Signature})
+	r, err := b.service().OpenRound(context.Background(), b.request(s))
 	if err == nil {
 		t.Errorf("a key that was not stored was given: %v", r)
 	}
@@ -219,7 +219,7 @@ func TestOverTheWire(t *testing.T) {
 	forged := b.sign(b.plan(1))
 	forged.Signature[0] ^= 1
 	var refused *Refused
-	if _, err := client.OpenRound(context.Background(), forged); !errors.As(err, &refused) || !errors.Is(err, aggregation.RefusePlan) {
+	if _, err := client.OpenRound(context.Background(), forged, ledger.Logged{}); !errors.As(err, &refused) || !errors.Is(err, aggregation.RefusePlan) {
 		t.Errorf("a refusal over the wire: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"tutti/aggregation"
+	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
 	"tutti/server/api"
 )
@@ -28,9 +29,11 @@ type service struct {
 	n *Node
 }
 
-// Identity names the node.
-func (s service) Identity(context.Context, *api.IdentityRequest) (*api.IdentityResponse, error) {
-	return &api.IdentityResponse{PublicKey: s.n.PublicKey()}, nil
+// Identity names the node, and says how much of a task's log it has seen.
+func (s service) Identity(_ context.Context, r *api.IdentityRequest) (*api.IdentityResponse, error) {
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	return &api.IdentityResponse{PublicKey: s.n.PublicKey(), LogSize: s.n.logs[r.GetTask()].Last.Size}, nil
 }
 
 // OpenRound checks the signed plan against the node's policy, binds the round to it, and makes the round's key.
@@ -38,7 +41,7 @@ func (s service) OpenRound(ctx context.Context, r *api.OpenRoundRequest) (*api.O
 	n := s.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	key, err := n.openRound(ctx, plan.Signed{Bytes: r.GetPlan(), Signature: r.GetPlanSignature()})
+	key, err := n.openRound(ctx, plan.Signed{Bytes: r.GetPlan(), Signature: r.GetPlanSignature()}, loggedOf(r.GetLogged()))
 	if refusal, detail, err := split(err); err != nil {
 		return nil, err
 	} else if refusal != 0 {
@@ -48,7 +51,7 @@ func (s service) OpenRound(ctx context.Context, r *api.OpenRoundRequest) (*api.O
 	return &api.OpenRoundResponse{RoundKey: marshalKey(key)}, nil
 }
 
-func (n *Node) openRound(ctx context.Context, signed plan.Signed) (aggregation.RoundKey, error) {
+func (n *Node) openRound(ctx context.Context, signed plan.Signed, logged ledger.Logged) (aggregation.RoundKey, error) {
 	p, err := plan.Open(signed, n.cfg.Operator)
 	if err != nil {
 		return aggregation.RoundKey{}, &Refused{aggregation.RefusePlan, "the plan is not the operator's"}
@@ -62,6 +65,9 @@ func (n *Node) openRound(ctx context.Context, signed plan.Signed) (aggregation.R
 		return aggregation.RoundKey{}, &Refused{aggregation.RefusePast, ""}
 	}
 	if err := n.check(p); err != nil {
+		return aggregation.RoundKey{}, err
+	}
+	if err := n.witness(ctx, p, signed, logged); err != nil {
 		return aggregation.RoundKey{}, err
 	}
 	if err := n.advance(ctx, p.Task, p.Round); err != nil {

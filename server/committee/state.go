@@ -6,10 +6,12 @@ import (
 	"fmt"
 
 	"tutti/aggregation"
+	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
 )
 
-// schema of a node's database. records are the machine's, apart per committee; rounds bind a round to one plan.
+// schema of a node's database. records are the machine's, apart per committee; rounds bind a round to one plan; logs
+// are the newest states of the operator's logs that the node has seen.
 var schema = []string{
 	`CREATE TABLE IF NOT EXISTS records (
 		committee BLOB NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,
@@ -17,6 +19,7 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS rounds (
 		task TEXT NOT NULL, round INTEGER NOT NULL, plan BLOB NOT NULL,
 		PRIMARY KEY (task, round)) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS logs (task TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note BLOB NOT NULL) STRICT`,
 	`CREATE TABLE IF NOT EXISTS horizon (task TEXT PRIMARY KEY, round INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
 	`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
 	`INSERT OR IGNORE INTO meta SELECT 'format', CASE WHEN EXISTS (SELECT 1 FROM rounds) THEN '1' ELSE '2' END`,
@@ -31,6 +34,7 @@ func (n *Node) restore(ctx context.Context) error {
 	n.members = map[plan.Digest]*aggregation.Member{}
 	n.rounds = map[roundKey]boundRound{}
 	n.horizon = map[string]uint64{}
+	n.logs = map[string]ledger.Witness{}
 	var version string
 	if _, err := n.db.Row(ctx, `SELECT value FROM meta WHERE name = 'format'`, nil, &version); err != nil {
 		return err
@@ -54,6 +58,9 @@ func (n *Node) restore(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := n.restoreLogs(ctx); err != nil {
 		return err
 	}
 	return n.db.Query(ctx, `SELECT task, round FROM horizon`, nil, func(rows *sql.Rows) error {
