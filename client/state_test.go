@@ -192,7 +192,7 @@ func FuzzDecodeState(f *testing.F) {
 	f.Add(empty.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(b)
-		if err == nil && !bytes.Equal(s.encode(), b) {
+		if err == nil && b[4+len(stateDomain)] == stateVersion && !bytes.Equal(s.encode(), b) {
 			t.Fatal("the state writes back to other bytes")
 		}
 	})
@@ -273,5 +273,46 @@ func TestRecentPanics(t *testing.T) {
 	refused := errors.New("refused")
 	if verdict, err := r.get(1, func() (error, error) { return refused, nil }); err != nil || verdict != refused {
 		t.Errorf("later: %v, %v", verdict, err)
+	}
+}
+
+// TestStateOfVersion1: an older state is taken over; any round up to the last may be one that the device was in.
+func TestStateOfVersion1(t *testing.T) {
+	w := &stateWriter{}
+	w.bytes([]byte(stateDomain))
+	w.u8(1)
+	w.bytes([]byte("films"))
+	w.b = append(w.b, make([]byte, 32)...)
+	w.bytes(nil)
+	w.rational(big.NewRat(1, 2))
+	w.u32(0)
+	w.flag(true)
+	w.u64(7) // the last round
+	w.u8(1)
+	w.u64(7)
+	w.u8(byte(staged))
+	w.rational(big.NewRat(1, 2))
+	w.bytes([]byte("cfg"))
+	w.u64(1)
+	w.bytes([]byte("tutti/films"))
+	w.u64(12)
+	w.b = append(w.b, make([]byte, 32)...)
+	w.bytes([]byte("note"))
+	w.bytes([]byte("other note"))
+	w.u8(0)
+	w.u64(3)
+	w.offered(offered{})
+	w.bytes([]byte("1e-06"))
+	w.b = append(w.b, make([]byte, 3+8+8)...)
+	w.u8(0)
+	s, err := decodeState(w.b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.rounds != 7 || s.seen != 0 || s.lastRound != 7 || len(s.charges) != 1 || s.log.Last.Size != 12 || s.fork == nil || s.records != 3 {
+		t.Errorf("%d rounds, seen %d, %d charges, log %d", s.rounds, s.seen, len(s.charges), s.log.Last.Size)
+	}
+	if again, err := decodeState(s.encode()); err != nil || again.rounds != 7 {
+		t.Errorf("written anew: %v", err)
 	}
 }
