@@ -79,6 +79,9 @@ type Wish struct {
 	Trust          Trust // who adds the noise
 	Participations int   // k: rounds of the task that one device may be in; 0: any number
 	Separation     int   // b: rounds from one that a device is in to the next, for model rounds; 0: 1
+
+	Metrics      MetricSet // of the model rounds; "": MetricsOff
+	AdaptiveClip bool      // the clip of a model round follows from the clip bits of the one before
 }
 
 // Advice is the planner's expectation. The set is closed.
@@ -120,9 +123,10 @@ type Split struct {
 	Popularity  *big.Rat
 	Transitions *big.Rat // zero: no transitions round
 	Model       *big.Rat // of all model rounds together; zero: none
-	Round       *big.Rat // of one model round, on average; zero: none
-	Rounds      int      // model rounds
-	Block       int      // k, items in the transitions block; 0: none
+	Round       *big.Rat // of one model round, on average, without its metrics; zero: none
+	Measure     Measurement
+	Rounds      int // model rounds
+	Block       int // k, items in the transitions block; 0: none
 
 	Mu        float64 // of the whole claim: sqrt(2 rho)
 	Effective float64 // mu of a central release with the noise that really arrives when Goal devices take part
@@ -207,7 +211,9 @@ func PlanSplit(w Wish) (Split, error) {
 	s.Mu, s.Effective = muOf(s.Rho), s.effective(s.Rho)
 	s.Strength = float64(w.Goal) * s.Effective
 	s.advise(w)
-	s.divide(w)
+	if err := s.divide(w); err != nil {
+		return Split{}, err
+	}
 	if s.Trust == TrustCentralMF && s.Rounds > 0 {
 		rows := s.Rounds + 1 + s.Rounds/10 // rounds that are abandoned or lost take rows too
 		if s.Stream, err = StreamFor(s.Model, rows, int(min(s.Participations, 1<<20)), int(s.Separation)); err != nil {
@@ -285,22 +291,8 @@ func (s *Split) advise(w Wish) {
 }
 
 // divide gives every purpose its exact share.
-func (s *Split) divide(w Wish) {
-	share := func(n int64) *big.Rat { return new(big.Rat).Mul(s.Rho, big.NewRat(n, shareAll)) }
-	popularity := popularityShare(s.Strength)
-	rest := shareAll - shareTelemetry - popularity
-	s.Telemetry, s.Popularity = share(shareTelemetry), share(popularity)
-	s.Transitions, s.Model, s.Round = new(big.Rat), new(big.Rat), new(big.Rat)
+func (s *Split) divide(w Wish) error {
 	model := w.Dim > 0 && (w.Model == ModelForce || w.Model == ModelAuto && s.Advice == AdviceAll)
-	switch {
-	case s.Advice == AdvicePopularity && !model:
-		s.Popularity = share(popularity + rest)
-	case model:
-		transitions := rest * shareTransitions / 100
-		s.Transitions, s.Model = share(transitions), share(rest-transitions)
-	default:
-		s.Transitions = share(rest)
-	}
 	if model {
 		if s.Rounds = w.Rounds; s.Rounds == 0 {
 			s.Rounds = fewRounds
@@ -308,11 +300,29 @@ func (s *Split) divide(w Wish) {
 				s.Rounds = manyRounds
 			}
 		}
-		s.Round = new(big.Rat).Quo(s.Model, big.NewRat(int64(s.Rounds), 1))
+	}
+	if err := s.measure(w); err != nil {
+		return err
+	}
+	popularity := popularityShare(s.Strength)
+	s.Telemetry, s.Popularity = s.part(shareTelemetry, 1), s.part(popularity, 1)
+	s.Transitions, s.Model, s.Round = new(big.Rat), new(big.Rat), new(big.Rat)
+	rest := s.part(shareAll-shareTelemetry-popularity, 1)
+	rest.Sub(rest, s.Measure.Total())
+	switch {
+	case s.Advice == AdvicePopularity && !model:
+		s.Popularity.Add(s.Popularity, rest)
+	case model:
+		s.Transitions.Mul(rest, big.NewRat(shareTransitions, 100))
+		s.Model.Sub(rest, s.Transitions)
+		s.Round.Quo(s.Model, big.NewRat(int64(s.Rounds), 1))
+	default:
+		s.Transitions.Set(rest)
 	}
 	if s.Transitions.Sign() > 0 {
 		s.Block = min(w.Items, BlockSize(float64(w.Goal)*s.effective(s.Transitions)))
 	}
+	return nil
 }
 
 // blockTable is section 6.2's k by N*mu, with a first row measured on 610 users (ml-latest-small and generated behaviour,
@@ -390,6 +400,7 @@ func (s *Split) explain(w Wish) {
 			say("They run because they were asked for, against this advice.")
 		}
 	}
+	s.explainMetrics(w, say)
 	if w.Model == ModelOff && s.Advice == AdviceAll {
 		say("They are switched off, so their share goes to the transitions.")
 	}

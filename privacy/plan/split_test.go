@@ -120,6 +120,7 @@ func TestSplitProperties(t *testing.T) {
 			Goal: rapid.IntRange(3, 1<<17).Draw(rt, "goal"), Epsilon: rapid.Float64Range(0.1, 20).Draw(rt, "epsilon"),
 			Items: rapid.IntRange(1, 20000).Draw(rt, "items"), Dim: rapid.IntRange(0, 400_000).Draw(rt, "dim"),
 			Rounds: rapid.IntRange(0, 100).Draw(rt, "rounds"), Model: Choice(rapid.IntRange(0, 2).Draw(rt, "choice")),
+			Metrics: rapid.SampledFrom([]MetricSet{"", MetricsOff, MetricsAuto}).Draw(rt, "metrics"),
 		}
 		s, err := PlanSplit(w)
 		if err != nil {
@@ -128,6 +129,7 @@ func TestSplitProperties(t *testing.T) {
 		sum := new(big.Rat).Add(s.Telemetry, s.Popularity)
 		sum.Add(sum, s.Transitions)
 		sum.Add(sum, new(big.Rat).Mul(s.Round, big.NewRat(int64(s.Rounds), 1)))
+		sum.Add(sum, s.Measure.Total())
 		if sum.Cmp(s.Rho) != 0 {
 			rt.Fatalf("shares add up to %v of %v", sum, s.Rho)
 		}
@@ -173,6 +175,7 @@ func TestSplitRefuses(t *testing.T) {
 		"no items":         func(w *Wish) { w.Items = 0 },
 		"negative dim":     func(w *Wish) { w.Dim = -1 },
 		"delta too large":  func(w *Wish) { w.Delta = "1e-05" },
+		"no such metrics":  func(w *Wish) { w.Metrics, w.Model = "all", ModelForce },
 		"delta no decimal": func(w *Wish) { w.Delta = "small" },
 	} {
 		w := good
