@@ -36,9 +36,6 @@ type RoundSpec struct {
 	Separation     uint32 // b, rounds from one to the next that a device may be in; 0: 1
 }
 
-// rho is what the round will cost every device in it; nil: noise is off.
-func (s RoundSpec) rho() *big.Rat { return plan.Plan{Mechanism: s.Mechanism, Metrics: s.Metrics}.Rho() }
-
 // RoundResult is an opened sum.
 type RoundResult struct {
 	Round     uint64
@@ -163,13 +160,13 @@ func leastOf(limits ...uint32) uint32 {
 
 // leastCost is what a round costs at least: of a stream, nothing if it is paid for.
 func (s *Server) leastCost(spec RoundSpec) *big.Rat {
-	switch {
-	case spec.Central == nil:
-		return spec.Mechanism.Rho()
-	case spec.Central.Noise == plan.CentralBLT:
+	if spec.Central == nil || spec.Central.Noise != plan.CentralBLT {
+		return plan.Plan{Mechanism: spec.Mechanism, Metrics: spec.Metrics, Central: spec.Central}.Rho()
+	}
+	if spec.Metrics == nil {
 		return nil
 	}
-	return spec.Central.Rho()
+	return spec.Metrics.Mechanism.Rho()
 }
 
 // Resume waits for the round under way, or gives the opened sum of the one that waits to be published.

@@ -82,6 +82,9 @@ func (s *Split) measure(w Wish) error {
 			return err
 		}
 	}
+	if w.AdaptiveClip && s.Trust == TrustCentralMF {
+		return fmt.Errorf("%w: a stream of correlated noise needs one clip for all of its rounds", ErrSplit)
+	}
 	if s.Rounds > 0 && w.AdaptiveClip {
 		return s.chooseBits()
 	}

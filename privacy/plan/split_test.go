@@ -175,6 +175,7 @@ func TestSplitRefuses(t *testing.T) {
 		"no items":         func(w *Wish) { w.Items = 0 },
 		"negative dim":     func(w *Wish) { w.Dim = -1 },
 		"delta too large":  func(w *Wish) { w.Delta = "1e-05" },
+		"adaptive stream":  func(w *Wish) { w.Trust, w.AdaptiveClip = TrustCentralMF, true },
 		"no such metrics":  func(w *Wish) { w.Metrics, w.Model = "all", ModelForce },
 		"delta no decimal": func(w *Wish) { w.Delta = "small" },
 	} {

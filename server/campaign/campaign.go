@@ -25,6 +25,8 @@ type Campaign struct {
 	optimiser *optim.Server
 	counters  []server.Counters // of the rounds that this process saw, until something is said about them
 	last      uint64            // number of the last of them
+	lastClip  float64           // of the newest model round; 0: not known here
+	within    float64           // share of devices that were within it; NaN: not asked
 
 	streamEnded bool // no row of the stream of noise is left for another model round
 }
@@ -123,7 +125,7 @@ func (c *Campaign) run(ctx context.Context, stage Stage) error {
 	if stage == StageDistil {
 		return c.distil(ctx)
 	}
-	spec, err := c.spec(stage)
+	spec, err := c.spec(ctx, stage)
 	if err != nil {
 		return err
 	}
@@ -136,7 +138,7 @@ func (c *Campaign) run(ctx context.Context, stage Stage) error {
 			return err
 		}
 		c.cfg.Observer(Progress{Stage: stage, Err: err})
-		if spec, err = c.spec(stage); err != nil { // new signs: nothing of the failed round is used twice
+		if spec, err = c.spec(ctx, stage); err != nil { // new signs: nothing of the failed round is used twice
 			return err
 		}
 	}

@@ -38,12 +38,17 @@ type Config struct {
 	Noise   bool          // false: privacy visibly off, in plan, log and report
 	Collect time.Duration // how long a round takes uploads at most
 
-	Clip      float64            // L2 bound of a model update
+	Clip      float64            // L2 bound of a model update; of the first one, where it adapts
 	Training  plan.Training      // of a device
 	Optimiser optim.ServerConfig // of the server
 	Distil    Distillation
 	Weight    float64 // of the Transformer in the served blend, in [0, 1]
 	Seed      uint64  // of the initial weights
+
+	AdaptiveClip bool // the clip follows from the clip bits that Split.Measure asks
+	// LastClip is what the log says of the newest model round, see server.Server.LastClip; nil: a campaign that begins
+	// again begins with Clip.
+	LastClip func(context.Context) (clip, within float64, err error)
 
 	NewEngine func(*seqrec.Model) seqrec.Engine // what distils
 	Observer  func(Progress)                    // nil: nobody listens; called by the campaign's goroutine
@@ -58,6 +63,8 @@ type Progress struct {
 	Loss    float64       // while distilling
 	Version model.Version // with a publication
 	Parts   blend.Parts   // what the version is made of
+	Metrics []plan.Figure // what the devices told in the round, if they were asked
+	Clip    float64       // with the publication of a model round: the clip of the next one, where it adapts
 	Err     error         // why a round is run anew
 }
 

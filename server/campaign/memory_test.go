@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -37,6 +38,8 @@ type memory struct {
 	rounds   uint64
 	asked    []server.RoundSpec  // every round that was asked for, failed ones too
 	waiting  *server.RoundResult // opened, not published
+	within   float64             // what the newest clip bits said
+	shares   []float64           // what all of them said
 
 	// fail, if set, says what a round ends with instead of a sum.
 	fail func(server.RoundSpec) error
@@ -88,7 +91,7 @@ func (m *memory) RunRound(ctx context.Context, spec server.RoundSpec) (*server.R
 		m.spent.Add(m.spent, rho)
 	}
 	p := plan.Plan{Round: m.rounds, Kind: spec.Kind, Items: spec.Items, Block: spec.Block, Window: spec.Window, Training: spec.Training,
-		Mechanism: spec.Mechanism, Goal: uint32(spec.Goal)}
+		Mechanism: spec.Mechanism, Metrics: spec.Metrics, Goal: uint32(spec.Goal)}
 	if v, found := m.Version(); found {
 		p.BaseNumber, p.Base = v.Number, plan.Digest(v.Digest())
 	}
@@ -99,6 +102,9 @@ func (m *memory) RunRound(ctx context.Context, spec server.RoundSpec) (*server.R
 	n := len(m.histories)
 	counters := server.Counters{Staged: n, Counted: n, UploadMillis: make([]float64, n), Drops: map[string]int{}}
 	m.waiting = &server.RoundResult{Round: p.Round, Plan: p, N: n, Sum: sum, Rho: rho, Counters: counters}
+	if m.waiting.Metrics, err = m.metrics(p); err != nil {
+		return nil, err
+	}
 	return m.waiting, m.point()
 }
 
@@ -123,6 +129,36 @@ func (m *memory) sum(p plan.Plan) (mechanism.Decoded, error) {
 		}
 	}
 	return codec.DecodeSum(total, len(m.histories))
+}
+
+// metrics are the figures that the devices' clip bits give, without noise.
+func (m *memory) metrics(p plan.Plan) ([]plan.Figure, error) {
+	if p.Metrics == nil {
+		return nil, nil
+	}
+	sum := make([]float32, len(p.Metrics.Names))
+	for _, history := range m.histories {
+		vector, err := m.learn(p, history)
+		if err != nil {
+			return nil, err
+		}
+		facts := plan.Unknown()
+		facts.Clip, facts.Norm = p.Mechanism.Clip, 0
+		for _, x := range vector {
+			facts.Norm += float64(x) * float64(x)
+		}
+		facts.Norm = math.Sqrt(facts.Norm)
+		for i, x := range p.Metrics.Values(facts) {
+			sum[i] += x
+		}
+	}
+	figures := p.Metrics.Figures(sum, len(m.histories), 0)
+	for _, f := range figures {
+		if f.Name == "clip" {
+			m.within, m.shares = f.Value, append(m.shares, f.Value)
+		}
+	}
+	return figures, nil
 }
 
 // learn is what a device makes of a plan, from what is published.

@@ -19,10 +19,11 @@ import (
 )
 
 // spec is the round that a stage runs.
-func (c *Campaign) spec(stage Stage) (server.RoundSpec, error) {
+func (c *Campaign) spec(ctx context.Context, stage Stage) (server.RoundSpec, error) {
 	s := server.RoundSpec{Goal: c.cfg.Split.Goal, Items: plan.Digest(c.cfg.Items), Collect: c.cfg.Collect}
 	var dim int
 	var rho *big.Rat
+	var err error
 	clip := 1.0 // what the statistics' vectors are scaled to
 	switch stage {
 	case StagePopularity:
@@ -39,7 +40,10 @@ func (c *Campaign) spec(stage Stage) (server.RoundSpec, error) {
 		s.Window = plan.Window{Width: uint32(w.Width), Decay: plan.FormatDecimal(w.Decay)}
 		s.Kind, dim, rho = plan.Transitions, block.Cells(), c.cfg.Split.Transitions
 	case StageModel:
-		s.Kind, dim, rho, clip, s.Training = plan.Model, c.parts.Params.Layout().Size(), c.cfg.Split.Round, c.cfg.Clip, c.cfg.Training
+		s.Kind, dim, rho, s.Training = plan.Model, c.parts.Params.Layout().Size(), c.cfg.Split.Round, c.cfg.Training
+		if clip, err = c.clip(ctx); err != nil {
+			return s, err
+		}
 	default:
 		return s, fmt.Errorf("no round belongs to this stage")
 	}
@@ -48,11 +52,30 @@ func (c *Campaign) spec(stage Stage) (server.RoundSpec, error) {
 		s.Separation = c.cfg.Split.Separation
 	}
 	s.Central = c.central(stage, rho)
-	var err error
 	if s.Mechanism, err = c.mechanism(dim, clip, rho); err == nil && s.Central != nil && s.Central.Noise == plan.CentralBLT {
 		s.Mechanism.Signs = streamSigns(c.cfg.Task)
 	}
+	if err != nil || stage != StageModel {
+		return s, err
+	}
+	s.Metrics, err = c.metrics(s.Mechanism)
 	return s, err
+}
+
+// metrics designs what the next model round asks of its devices besides their updates; nil: nothing.
+func (c *Campaign) metrics(main mechanism.Params) (*plan.Metrics, error) {
+	names, rho := c.cfg.Split.Measure.Of(c.rounds)
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if !c.cfg.Noise {
+		rho = nil
+	}
+	var signs [32]byte
+	if _, err := io.ReadFull(rand.Reader, signs[:]); err != nil {
+		return nil, err
+	}
+	return plan.DesignMetrics(names, main, rho, signs)
 }
 
 // central is the noise that the operator adds to the rounds of a stage; nil: the devices add it, or nobody does.
@@ -194,6 +217,14 @@ func (c *Campaign) publish(ctx context.Context, stage Stage, r *server.RoundResu
 		return err
 	}
 	c.version, c.parts = published, parts
-	c.cfg.Observer(Progress{Stage: stage, Step: c.rounds, Steps: c.cfg.Split.Rounds, Version: published, Parts: parts})
+	said := Progress{Stage: stage, Step: c.rounds, Steps: c.cfg.Split.Rounds, Version: published, Parts: parts}
+	if stage == StageModel {
+		c.clipped(r.Plan, r.Metrics)
+		said.Metrics = r.Metrics
+		if c.cfg.AdaptiveClip {
+			said.Clip = NextClip(c.lastClip, c.within, c.cfg.Clip)
+		}
+	}
+	c.cfg.Observer(said)
 	return nil
 }
