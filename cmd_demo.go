@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tutti/model/dataset"
+	"tutti/privacy/plan"
 )
 
 // demoFlags are what a person may ask of the demo.
@@ -49,6 +50,8 @@ All nodes run in one place here, which protects nobody from the person who runs 
 	flags.Float64Var(&f.Epsilon, "epsilon", 8, "the privacy budget of the whole task")
 	flags.Uint64Var(&f.Seed, "seed", 1, "of data, initial weights and who is asked; never of noise, masks or keys")
 	flags.StringVar(&f.Size, "model", sizeSmall, "the Transformer: small (a few thousand numbers over public features) or table (a learned row per item)")
+	flags.StringVar(&f.Metrics, "metrics", string(plan.MetricsAuto), "what model rounds measure on the devices: off, basic, groups, or auto")
+	flags.StringVar(&f.Clip, "clip", clipFixed, "bound of an update: fixed or adaptive")
 	flags.BoolVar(&f.privacyOff, "privacy-off", false, "no noise: shows that the loop learns; the report says so in red and claims nothing")
 	flags.StringVar(&f.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")
 	flags.IntVar(&f.Apart, "apart", 0, "model rounds from one that a device is in to its next (default with central-mf: as many as the devices allow; else 1)")

@@ -19,6 +19,7 @@ import (
 	"tutti/model"
 	"tutti/model/dataset"
 	"tutti/privacy/accounting"
+	"tutti/privacy/plan"
 	"tutti/privacy/report"
 	"tutti/server"
 	"tutti/server/campaign"
@@ -93,6 +94,8 @@ without noise; the claim is towards those who see what is released. Without --no
 	flags.StringVar(&s.Recipe.Size, "model", sizeSmall, "small (a few thousand numbers over public features) or table (a learned row per item)")
 	flags.IntVar(&s.Recipe.Most, "participations", 0, "rounds that a device takes part in at most: the fewer, the more each may cost (default: all)")
 	flags.IntVar(&s.Recipe.Apart, "separation", 0, "model rounds from one that a device is in to its next (default: 1; with central-mf as many as the devices allow)")
+	flags.StringVar(&s.Recipe.Metrics, "metrics", string(plan.MetricsAuto), "what model rounds measure on the devices, with noise of its own: off, basic (quality, loss), groups (and by groups of devices), or auto (basic where it says something)")
+	flags.StringVar(&s.Recipe.Clip, "clip", clipFixed, "bound of an update: fixed, or adaptive (follows the devices' norms, which they tell through the sum)")
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
 	flags.StringVar(&s.Recipe.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")
@@ -151,6 +154,7 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 	t.Operator, t.Enroller = hex.EncodeToString(publicOf(own.Operator)), hex.EncodeToString(publicOf(own.Enroller))
 	t.Items = model.Digest(catalogue.Digest()).String()
 	t.MinCohort, t.Devices, t.Delta, t.Participations = w.split.NMin, s.Recipe.Goal, w.split.Delta, uint32(max(0, s.Recipe.Most))
+	t.MaxClip = s.Recipe.maxClip()
 	if s.Recipe.Noise {
 		t.Budget = accounting.FormatRho(w.split.Rho)
 	}

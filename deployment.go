@@ -40,7 +40,8 @@ type deploymentSpec struct {
 	minimum  int // n_min
 	budget   *big.Rat
 	delta    string
-	trust    string // who adds the noise, see taskFile
+	trust    string  // who adds the noise, see taskFile
+	maxClip  float64 // 0: any
 	observer func(server.Event)
 }
 
@@ -61,7 +62,7 @@ func (a *app) deploy(spec deploymentSpec) (d *deployment, err error) {
 	}
 	d.task = taskFile{
 		Task: spec.task, Operator: hex.EncodeToString(publicOf(own.Operator)), Enroller: hex.EncodeToString(publicOf(own.Enroller)),
-		Corrupt: spec.corrupt, MinCohort: spec.minimum, Devices: spec.goal, Delta: spec.delta, NoiseOff: spec.budget == nil, Trust: spec.trust,
+		Corrupt: spec.corrupt, MinCohort: spec.minimum, Devices: spec.goal, Delta: spec.delta, NoiseOff: spec.budget == nil, Trust: spec.trust, MaxClip: spec.maxClip,
 	}
 	if spec.budget != nil {
 		d.task.Budget = accounting.FormatRho(spec.budget)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"tutti/aggregation"
@@ -28,12 +29,23 @@ type recipe struct {
 	Rounds  int           `json:"rounds"`            // model rounds; automatic: as the planner advises
 	Size    string        `json:"size"`              // "small" or "table"
 	Noise   bool          `json:"noise"`
-	Trust   string        `json:"trust,omitempty"` // who adds it: "" or distributed, central, central-mf
-	Most    int           `json:"most,omitempty"`  // rounds that a device is in at most; 0: any number
-	Apart   int           `json:"apart,omitempty"` // model rounds from one that a device is in to its next; 0: as many as the devices allow, with central-mf
-	Seed    uint64        `json:"seed"`            // data, initial weights, who is asked; never noise, masks or keys
+	Trust   string        `json:"trust,omitempty"`   // who adds it: "" or distributed, central, central-mf
+	Most    int           `json:"most,omitempty"`    // rounds that a device is in at most; 0: any number
+	Apart   int           `json:"apart,omitempty"`   // model rounds from one that a device is in to its next; 0: as many as the devices allow, with central-mf
+	Metrics string        `json:"metrics,omitempty"` // what model rounds measure on devices: off, basic, groups, or auto
+	Clip    string        `json:"clip,omitempty"`    // fixed or adaptive
+	Seed    uint64        `json:"seed"`              // data, initial weights, who is asked; never noise, masks or keys
 	Collect time.Duration `json:"collect"`
 }
+
+// How the clip of model rounds is chosen.
+const (
+	clipFixed    = "fixed"
+	clipAdaptive = "adaptive"
+)
+
+// measuring are the metrics that may be asked for.
+var measuring = []plan.MetricSet{plan.MetricsAuto, plan.MetricsOff, plan.MetricsBasic, plan.MetricsGroups}
 
 // blendWeight is the Transformer's weight in the served blend.
 const blendWeight = 0.5
@@ -66,7 +78,13 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 	if err := server.Combine(r.Combine).Check(max(1, r.Groups)); err != nil {
 		return plan.Split{}, &exitError{exitUsage, err}
 	}
-	wish := plan.Wish{Participations: r.Most, Goal: r.Goal, Groups: r.Groups, Epsilon: r.Epsilon, Items: items, Dim: dim}
+	if !slices.Contains(measuring, plan.MetricSet(r.Metrics)) && r.Metrics != "" {
+		return plan.Split{}, usageError("--metrics %q: want %s, %s, %s or %s", r.Metrics, measuring[0], measuring[1], measuring[2], measuring[3])
+	}
+	if r.Clip != "" && r.Clip != clipFixed && r.Clip != clipAdaptive {
+		return plan.Split{}, usageError("--clip %q: want %s or %s", r.Clip, clipFixed, clipAdaptive)
+	}
+	wish := plan.Wish{Participations: r.Most, Metrics: plan.MetricSet(r.Metrics), AdaptiveClip: r.Clip == clipAdaptive, Goal: r.Goal, Groups: r.Groups, Epsilon: r.Epsilon, Items: items, Dim: dim}
 	if r.People > 0 {
 		wish.Population, wish.Threshold = r.People, server.Threshold(server.DefaultAsked, r.Goal, r.People)
 	}
@@ -132,26 +150,43 @@ func publicOfCatalogue(c *dataset.Catalogue) blend.Public {
 	return blend.Public{Dim: dim, Rows: rows}
 }
 
+// clip bounds a device's update: of every model round, or of the first where it adapts.
+func (r recipe) clip() float64 {
+	switch {
+	case r.Size == sizeTable && r.Noise:
+		return 1
+	case r.Size == sizeTable:
+		return 10
+	}
+	return 0.3
+}
+
+// maxClip is the largest clip that any round of the task has; 0, any: a fixed one is in no device's policy.
+func (r recipe) maxClip() float64 {
+	if r.Clip != clipAdaptive {
+		return 0
+	}
+	return max(1, campaign.MaxClip(r.clip())) // what statistics are scaled to is 1
+}
+
 // campaign puts the recipe together for a server.
 func (r recipe) campaign(s *server.Server, task string, items model.Digest, public blend.Public, spec blend.Spec, split plan.Split, observer func(campaign.Progress)) campaign.Config {
 	c := campaign.Config{
 		Server: s, Log: s.Ledger(), Task: task, Items: items, Public: public, Spec: spec,
 		Split: split, Noise: r.Noise, Collect: r.Collect, Weight: blendWeight, Seed: r.Seed,
 		NewEngine: wideEngine, Observer: observer, Retries: 3,
+		AdaptiveClip: r.Clip == clipAdaptive, LastClip: s.LastClip, Clip: r.clip(),
 	}
 	switch r.Size {
 	case sizeTable:
-		c.Clip = 10
 		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
 		c.Optimiser = optim.ServerConfig{Rule: optim.FedAdam, LearningRate: 0.003, Tau: 1e-8}
 		c.Distil = campaign.Distillation{} // many noise-free rounds need no start from statistics
 		if r.Noise {                       // under noise Adam blows up coordinates that hold nothing else
-			c.Clip = 1
 			c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 2}
 			c.Distil = campaign.Distillation{Steps: 60, Batch: 16, Length: 32, LearningRate: 2e-3, WarmUp: 10, Seed: r.Seed}
 		}
 	default:
-		c.Clip = 0.3
 		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}
 		c.Optimiser = optim.ServerConfig{Rule: optim.FedAvg, LearningRate: 1}
 		c.Distil = campaign.Distillation{Steps: 40, Batch: 8, Length: 16, LearningRate: 2e-3, WarmUp: 5, Seed: r.Seed}

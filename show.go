@@ -97,7 +97,7 @@ func (s *show) run(ctx context.Context, dir string) error {
 	s.introduce()
 	spec := deploymentSpec{
 		dir: dir, task: demoTask, purpose: "demonstration: recommend from behaviour that stays on devices",
-		members: 5, corrupt: 1, goal: s.flags.Goal, minimum: s.budget.NMin, delta: s.budget.Delta, trust: s.flags.trusted(), observer: s.words.server,
+		members: 5, corrupt: 1, goal: s.flags.Goal, minimum: s.budget.NMin, delta: s.budget.Delta, trust: s.flags.trusted(), maxClip: s.flags.maxClip(), observer: s.words.server,
 	}
 	if s.flags.Noise {
 		spec.budget = s.budget.Rho

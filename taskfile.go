@@ -34,6 +34,7 @@ type taskFile struct {
 	Delta          string     `json:"delta"`
 	Trust          string     `json:"trust,omitempty"`          // who adds the noise: "" (every device), central or central-mf (the operator, who sees sums without)
 	Participations uint32     `json:"participations,omitempty"` // rounds that a device is in at most; 0: any number
+	MaxClip        float64    `json:"max_clip,omitempty"`       // devices refuse a larger clip; 0: any. Where the clip adapts, this bounds it
 	NoiseOff       bool       `json:"noise_off,omitempty"`      // tests and comparisons only
 	CheckNorm      bool       `json:"check_norm,omitempty"`     // devices refuse rounds in which nobody's input is checked
 	Classical      bool       `json:"classical,omitempty"`      // envelopes without the post-quantum half: smaller, and a recording may be opened one day
@@ -126,6 +127,9 @@ func (t taskFile) roster() ([]ed25519.PublicKey, error) {
 // policy is what a device that was given this file accepts. One committee may be missing as many nodes as its quorum
 // bears; noise off only where the file says so.
 func (t taskFile) policy() (plan.Policy, error) {
+	if !(t.MaxClip >= 0 && t.MaxClip <= 1e9) {
+		return plan.Policy{}, fmt.Errorf("max_clip %g: want a number from 0 to 1e9", t.MaxClip)
+	}
 	operator, err := parseKey("operator", t.Operator)
 	if err != nil {
 		return plan.Policy{}, err
@@ -145,7 +149,7 @@ func (t taskFile) policy() (plan.Policy, error) {
 		Task: t.Task, Operator: operator, Enroller: enroller, Committee: roster,
 		MinMembers: (len(roster)+t.Corrupt)/2 + 1, MinCorrupt: t.Corrupt, MinCohort: t.MinCohort,
 		MinColluder: big.NewRat(1, 20), Population: t.Devices, AllowNoiseOff: t.NoiseOff, AllowCentral: t.central(),
-		MaxParticipations: t.Participations, MinPopulation: t.Devices, PostQuantum: !t.Classical, CheckNorm: t.CheckNorm,
+		MaxParticipations: t.Participations, MinPopulation: t.Devices, PostQuantum: !t.Classical, CheckNorm: t.CheckNorm, MaxClip: t.MaxClip,
 	}
 	if t.Budget == "" && !t.NoiseOff {
 		return plan.Policy{}, fmt.Errorf("a task with noise needs a budget")

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"tutti/client"
 	"tutti/client/fleet"
+	"tutti/privacy/plan"
 	"tutti/server"
 	"tutti/server/campaign"
 )
@@ -81,4 +83,28 @@ func (w *words) campaign(p campaign.Progress) {
 		w.distil.finish()
 		w.distil = nil
 	}
+	if line := told(p.Metrics); line != "" {
+		w.ui.say("  on devices, before this round: %s", line)
+	}
+	if p.Clip > 0 {
+		w.ui.say("  the next clip is %.4g", p.Clip)
+	}
 }
+
+// told is what the devices told of themselves, in one line: the figures that say something, with their 95 % intervals.
+func told(figures []plan.Figure) string {
+	var parts []string
+	for _, f := range figures {
+		what, shown := toldAs[f.Name]
+		if group, found := strings.CutSuffix(f.Name, ".hit10"); !shown && found {
+			what, shown = "hit@10 of "+group, true
+		}
+		if shown {
+			parts = append(parts, fmt.Sprintf("%s %.2f [%.2f, %.2f]", what, f.Value, f.Low, f.High))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// toldAs are the metrics that the line shows, and how.
+var toldAs = map[string]string{"hit10": "hit@10", "ndcg10": "NDCG@10", "loss": "loss over that of a guess", "clip": "within the clip"}

@@ -10,15 +10,15 @@ import (
 // MetricsAuto lets the planner decide: MetricsBasic where its figures say something, else MetricsOff.
 const MetricsAuto MetricSet = "auto"
 
-// Shares of the metrics, in 1/10,000 of rho, and in how many model rounds they are asked: at epsilon 8 three in a hundred
-// of rho tell in four rounds the share of devices with a hit to +-.03 with 1,000 devices and to +-.05 with 610, and with
-// 100 devices to +-.26; ten in a hundred, spent in a single round, would still leave those +-.08. So auto measures from
-// some 600 devices on.
+// Shares of the metrics, in 1/10,000 of rho, and in how many model rounds they are asked: at epsilon 8, three in a hundred
+// of rho tell the share of devices with a hit in each of four rounds to +-.03 with 1,000 devices, to +-.05 with 610, and
+// to +-.26 with 100; ten in a hundred, spent in a single round, would still leave the 100 devices +-.08. Hit rates are of
+// the order of .1, so auto measures from +-.03 on: some 1,000 devices.
 const (
 	shareMetrics   = 300
 	shareClip      = 100 // of the clip bits of the rounds that measure nothing else
 	measuredRounds = 4
-	usefulWidth    = 0.05 // half an interval
+	usefulWidth    = 0.03 // half an interval
 )
 
 // Measurement is what a task asks of its devices besides the vectors: in which model rounds, and at what cost.

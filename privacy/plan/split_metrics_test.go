@@ -15,7 +15,7 @@ func TestMeasurementDefault(t *testing.T) {
 		set    MetricSet
 		points int
 		width  float64 // by the formula, 1.96 z C sqrt(n/(n_min-t_c))/sqrt(n), times 1.077 for the count's noise
-	}{{100, MetricsOff, 0, 0}, {400, MetricsOff, 0, 0}, {610, MetricsBasic, 4, 0.0477}, {1000, MetricsBasic, 4, 0.0293}, {6040, MetricsBasic, 4, 0.0049}} {
+	}{{100, MetricsOff, 0, 0}, {400, MetricsOff, 0, 0}, {610, MetricsOff, 0, 0}, {1000, MetricsBasic, 4, 0.0293}, {6040, MetricsBasic, 4, 0.0049}} {
 		s := split(t, Wish{Goal: c.goal, Epsilon: 8, Items: 3000, Dim: 4000, Model: ModelForce, Metrics: MetricsAuto})
 		m := s.Measure
 		if m.Set != c.set || m.Points != c.points || c.points > 0 && (m.Width > c.width*1.05 || m.Width < c.width*0.9) {
@@ -24,6 +24,9 @@ func TestMeasurementDefault(t *testing.T) {
 		if text := strings.Join(s.Sentences, " "); strings.Contains(text, "not measured") != (c.points == 0) || strings.Contains(text, "+-") != (c.points > 0) {
 			t.Errorf("goal %d: %s", c.goal, text)
 		}
+	}
+	if m := split(t, Wish{Goal: 610, Epsilon: 8, Items: 3000, Dim: 4000, Model: ModelForce, Metrics: MetricsBasic}).Measure; m.Points != 4 || m.Width < 0.045 || m.Width > 0.05 {
+		t.Errorf("610 devices: %+v", m)
 	}
 	groups := split(t, Wish{Goal: 100, Epsilon: 8, Items: 3000, Dim: 4000, Model: ModelForce, Rounds: 2, Metrics: MetricsGroups})
 	if groups.Measure.Points != 2 || groups.Measure.Set != MetricsGroups {

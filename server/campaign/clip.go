@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 )
 
@@ -21,18 +22,18 @@ const (
 // MaxClip is the largest clip that adaptive clipping from first on reaches: what devices bound it with.
 func MaxClip(first float64) float64 { return clipRange * first }
 
-// NextClip is the clip after a round whose clip was now, in which the given share of devices was within it.
+// NextClip is the clip after a round whose clip was now, in which the given share of devices was within it; as it was
+// where they were not asked (NaN).
 func NextClip(now, within, first float64) float64 {
-	within = min(max(within, 0), 1)
-	if math.IsNaN(within) {
+	next, err := mechanism.NextClip(now, clipRate, clipQuantile, within)
+	if err != nil {
 		return now
 	}
-	next := min(max(now*math.Exp(-clipRate*(within-clipQuantile)), first/clipRange), MaxClip(first))
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(next, 'g', clipDigits, 64), 64)
 	if err != nil {
 		return now
 	}
-	return min(rounded, MaxClip(first))
+	return min(max(rounded, first/clipRange), MaxClip(first))
 }
 
 // clip is that of the next model round. A campaign that begins again reads the last one from the log, so that it goes on
