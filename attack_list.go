@@ -64,6 +64,7 @@ type scene struct {
 // Sizes of invented worlds.
 const (
 	attackItems   = 5000 // the design's
+	quickPeople   = 250  // with fewer, the membership inference does not always succeed without noise
 	attackHistory = 21   // a window of twenty and what came next
 )
 
@@ -74,7 +75,7 @@ func newScene(f attackFlags) (*scene, error) {
 	}
 	largest := s.sizes[len(s.sizes)-1]
 	s.uniform = sync.OnceValue(func() [][]int32 { return uniformHistories(largest, attackItems, attackHistory, f.seed) })
-	ds, source, err := attackData(f, largest)
+	ds, source, err := attackData(f, max(largest, quickPeople))
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func liraOfStatistics(ctx context.Context, o attack.Options, s *scene) (audit.Se
 	people, shadows := s.people, s.flags.shadows
 	people = people.first(600)
 	if s.flags.quick {
-		people, shadows = people.first(100), min(shadows, 8)
+		people, shadows = people.first(quickPeople), min(shadows, 12)
 	}
 	r, err := newLiraStatistics(o, people)
 	if err != nil {
