@@ -223,6 +223,9 @@ func (f *facts) agrees(b *ledger.Plan, opened openedPlan) (plan.Plan, *Failure) 
 	if p.Task != b.Task || p.Round != b.Round || p.Kind.String() != b.What || p.Stream() != b.Stream || !sameRho(p.Cost(f.paid), b.Rho) {
 		return p, fail(ReasonPlan, "the signed plan of round %d says something else than its record", b.Round)
 	}
+	if k := f.task.Participations; k > 0 && uint64(p.Participations) > k || uint64(p.Separation) < f.task.Separation {
+		return p, fail(ReasonPlan, "round %d lets a device in more often than the task allows", b.Round)
+	}
 	return p, nil
 }
 
@@ -268,6 +271,9 @@ func (f *facts) checkMechanisms() *Failure {
 		if bad := r.checkCentral(); bad != nil {
 			return bad
 		}
+		if bad := r.checkMetrics(); bad != nil {
+			return bad
+		}
 		if r.plan.plan.Base != r.record.Before {
 			return fail(ReasonModelChain, "round %d started from another model than its plan", r.record.Round)
 		}
@@ -288,6 +294,21 @@ func (r roundFact) checkCentral() *Failure {
 	}
 	if r.record.Central != want {
 		return fail(ReasonMechanism, "round %d says that the server added noise %q, its signed plan says %q", r.record.Round, r.record.Central, want)
+	}
+	return nil
+}
+
+// checkMetrics: the figures are those that the signed plan asked the devices for.
+func (r roundFact) checkMetrics() *Failure {
+	var want, have []string
+	if m := r.plan.plan.Metrics; m != nil {
+		want = m.Names
+	}
+	for _, x := range r.record.Metrics {
+		have = append(have, x.Label)
+	}
+	if !slices.Equal(have, want) && (len(have) > 0 || r.record.Outcome == ledger.Published) {
+		return fail(ReasonMechanism, "round %d publishes the figures %q, its signed plan asks for %q", r.record.Round, have, want)
 	}
 	return nil
 }

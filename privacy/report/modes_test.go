@@ -79,14 +79,14 @@ func limitedWorld(t testing.TB) *world {
 	task := w.bodies[0].(*ledger.Task)
 	task.Participations, task.Separation = 2, 2
 	for i := range 6 {
-		rows := []ledger.Row{{Label: "loss", Value: "2.31", Low: "2.20", High: "2.42"}, {Label: "ndcg10/young", Value: "0.11", Low: "0.09", High: "0.13"}}
+		rows := []ledger.Row{{Label: "loss", Value: "2.31", Low: "2.20", High: "2.42"}, {Label: "history.short.ndcg10", Value: "0.11", Low: "0.09", High: "0.13"}}
 		w.roundWith(plan.Model, 90, big.NewRat(int64(4+i), 50), func(p *plan.Plan) {
 			p.Participations, p.Separation = 2, 2
 			m, err := mechanism.Design(mechanism.Literal{Dim: 2, Clip: 1, NMin: 70, NMax: 130, Colluders: 7, Rho: big.NewRat(1, 1000), Noise: true, Unmetered: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.Metrics = &plan.Metrics{Names: []string{"loss", "ndcg10/young"}, Mechanism: m}
+			p.Metrics = &plan.Metrics{Names: []string{"loss", "history.short.ndcg10"}, Mechanism: m}
 		}, rows...)
 	}
 	return w
@@ -181,7 +181,7 @@ func TestLimited(t *testing.T) {
 		t.Errorf("epsilon after the last round %s, claimed %s", r.Rounds[5].EpsTotal, c.Epsilons[0].Epsilon)
 	}
 	groups := r.ModelCard.Groups
-	if len(r.Metrics) != 12 || len(groups) != 2 || groups[1] != (GroupRow{"young", "ndcg10", 6, "0.11", "0.09", "0.13"}) {
+	if len(r.Metrics) != 12 || len(groups) != 2 || groups[1] != (GroupRow{"history: short", "ndcg10", 6, "0.11", "0.09", "0.13"}) {
 		t.Errorf("%d metrics, groups %+v", len(r.Metrics), groups)
 	}
 	if !strings.Contains(c.Sentence, "at most 2 of the 6 rounds") {

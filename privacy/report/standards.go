@@ -29,7 +29,7 @@ func (f *facts) metricRows() []Metric {
 	return out
 }
 
-// modelCard takes the newest figure of every name; "ndcg10/young" is that of the group "young".
+// modelCard takes the newest figure of every name; "history.short.hit10" is that of the group "history: short".
 func (f *facts) modelCard(r *Report) ModelCard {
 	card := ModelCard{
 		Data: []string{r.Setting.Data, "each history stays on its device; what left it is listed under the claims"},
@@ -45,9 +45,9 @@ func (f *facts) modelCard(r *Report) ModelCard {
 	}
 	at := map[string]int{}
 	for _, m := range r.Metrics {
-		name, group, found := strings.Cut(m.Name, "/")
-		if !found {
-			group = "all"
+		name, group := m.Name, "all"
+		if i := strings.LastIndex(m.Name, "."); i >= 0 {
+			name, group = m.Name[i+1:], strings.ReplaceAll(m.Name[:i], ".", ": ")
 		}
 		i, ok := at[m.Name]
 		if !ok {

@@ -131,6 +131,14 @@ var tamperings = []struct {
 	{"round-without-plan", ReasonPlan, func(t *testing.T) exhibit {
 		return cheated(t, func(t *testing.T, w *world) { w.bodies = slices.Delete(w.bodies, 1, 2) })
 	}},
+	{"figures-that-no-plan-asks-for", ReasonMechanism, func(t *testing.T) exhibit {
+		return cheated(t, func(t *testing.T, w *world) {
+			roundOf(t, w, 2).Metrics = []ledger.Row{{Label: "age", Value: "31", Low: "30", High: "32"}}
+		})
+	}},
+	{"more-rounds-than-the-task-allows", ReasonPlan, func(t *testing.T) exhibit {
+		return cheated(t, func(t *testing.T, w *world) { w.bodies[0].(*ledger.Task).Participations = 2 })
+	}},
 	{"budget-exceeded", ReasonBudget, func(t *testing.T) exhibit {
 		return cheated(t, func(t *testing.T, w *world) { w.bodies[0].(*ledger.Task).Budget = big.NewRat(1, 2) })
 	}},
