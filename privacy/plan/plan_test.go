@@ -316,6 +316,10 @@ func TestReasons(t *testing.T) {
 		{"less noise than the formula", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.Sigma2.Num /= 2 }},
 		{"smaller bound than the formula", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.L2Bound -= 100 }},
 		{"more noise shares counted", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.Colluders = -1 }},
+		{"Skellam noise", ReasonMechanism, mech(func(l *mechanism.Literal) { l.Kind = mechanism.Skellam })},
+		{"metrics with Skellam noise", ReasonMechanism, metrics(func(m *Metrics) {
+			m.Mechanism = design(t, func(l *mechanism.Literal) { l.Dim, l.Kind, l.Rho = len(m.Names), mechanism.Skellam, big.NewRat(1, 5) })
+		})},
 		{"one-device cohort", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Mechanism.NMin = 1 }},
 		{"goal below n_min", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Goal = 69 }},
 		{"goal above n_max", ReasonMechanism, func(_ *Policy, p *Plan, _ *State) { p.Goal = 131 }},

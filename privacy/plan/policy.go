@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"tutti/aggregation"
+	"tutti/privacy/mechanism"
 )
 
 // Policy is what a device accepts, fixed by the app and its user before any plan arrives. Its keys are pinned: they
@@ -164,6 +165,9 @@ func (p Policy) checkMechanism(pl Plan, _ State) *Refusal {
 	if err := m.Validate(); err != nil {
 		return refuse(ReasonMechanism, "%v", err)
 	}
+	if m.Kind != mechanism.DiscreteGaussian {
+		return refuse(ReasonMechanism, "%v noise, whose cost no report recomputes", m.Kind)
+	}
 	if groups := int64(pl.Groups); int64(pl.Goal) < groups*int64(m.NMin) || int64(pl.Goal) > groups*int64(m.NMax) {
 		return refuse(ReasonMechanism, "goal %d outside %d times %d to %d", pl.Goal, groups, m.NMin, m.NMax)
 	}
@@ -261,6 +265,9 @@ func (p Policy) checkMetrics(pl Plan) *Refusal {
 	}
 	if err := m.Validate(); err != nil {
 		return refuse(ReasonMetrics, "%v", err)
+	}
+	if m.Kind != mechanism.DiscreteGaussian {
+		return refuse(ReasonMechanism, "metrics with %v noise, whose cost no report recomputes", m.Kind)
 	}
 	if !m.Noise && (pl.Mechanism.Noise || pl.Central != nil) {
 		return refuse(ReasonNoiseOff, "the metrics")
