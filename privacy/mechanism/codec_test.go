@@ -153,7 +153,7 @@ func TestDecodedSumIsTheSumWithinItsNoise(t *testing.T) {
 // At a scale of 2^13 and more the mean squared error is that of a central
 // Gaussian of the same z: the bar is [.97, 1.03].
 func TestErrorIsThatOfACentralGaussian(t *testing.T) {
-	const n = 100
+	const n = 12
 	for _, z := range []float64{0.5, 1, 3} {
 		p := mustDesign(t, Literal{Dim: 1 << 16, Clip: 1, NMin: n, NMax: n, Z: z, Noise: true})
 		c := mustCodec(t, p)

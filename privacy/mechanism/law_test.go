@@ -37,7 +37,7 @@ const chiDraws = 1_000_000
 
 // chiSquare returns the p-value of counts of samples against the exact law,
 // in bins of whole integers that each expect at least least samples.
-func chiSquare(counts map[int]int, total int, exact law, sigma, least float64) float64 {
+func chiSquare(counts tally, total int, exact law, sigma, least float64) float64 {
 	statistic, bins := 0.0, 0
 	expect, seen := 0.0, 0
 	closeBin := func() {
@@ -49,7 +49,7 @@ func chiSquare(counts map[int]int, total int, exact law, sigma, least float64) f
 	left, rest := total, float64(total)
 	for x := -edge; x <= edge; x++ {
 		expect += exact(x) * float64(total)
-		seen += counts[x]
+		seen += counts.of(x)
 		if expect >= least {
 			left, rest = left-seen, rest-expect
 			closeBin()
@@ -60,18 +60,26 @@ func chiSquare(counts map[int]int, total int, exact law, sigma, least float64) f
 	return distuv.ChiSquared{K: float64(bins - 1)}.Survival(statistic)
 }
 
-// draw counts chiDraws samples of g under a fixed seed.
-func draw(t *testing.T, g sampler, seed uint64) (counts map[int]int, square float64) {
+// tally counts integers from -len/2 to len/2.
+type tally []int
+
+func newTally(reach int) tally { return make(tally, 2*reach+1) }
+
+func (c tally) add(x int)    { c[len(c)/2+x]++ }
+func (c tally) of(x int) int { return c[len(c)/2+x] }
+
+// draw counts the given number of samples of g under a fixed seed.
+func draw(t *testing.T, g sampler, draws int, seed uint64) (counts tally, square float64) {
 	t.Helper()
 	s, err := newStream(seeded(seed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := make([]int32, chiDraws)
+	y := make([]int32, draws)
 	g.addTo(y, s, make([]byte, scratchBytes))
-	counts = map[int]int{}
+	counts = newTally(1 << 20)
 	for _, x := range y {
-		counts[int(x)]++
+		counts.add(int(x))
 		square += float64(x) * float64(x)
 	}
 	return counts, square
@@ -94,7 +102,7 @@ func TestSamplersMatchTheExactLaw(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counts, square := draw(t, g, seed)
+		counts, square := draw(t, g, chiDraws, seed)
 		p := chiSquare(counts, chiDraws, exact, sigma, chiDraws/200)
 		ratio := square / chiDraws / variance
 		t.Logf("%v, sigma %.2f: chi-square p %.4f, variance ratio %.5f", kind, sigma, p, ratio)
@@ -111,29 +119,30 @@ func TestSamplersMatchTheExactLaw(t *testing.T) {
 	}
 }
 
-// The sampler and the exact rational one, a million draws each, against each
+// The sampler and the exact rational one, 200,000 draws each, against each
 // other and the oracle against the law. False rejection 1e-4 each.
 func TestSamplerMatchesTheOracle(t *testing.T) {
+	const draws = 200_000
 	for seed, sigma2 := range [][2]int64{{16, 1}, {2499, 100}, {10000, 1}} {
 		variance := float64(sigma2[0]) / float64(sigma2[1])
 		sigma := math.Sqrt(variance)
 		o := newOracle(sigma2[0], sigma2[1], uint64(seed)+50)
-		theirs := map[int]int{}
-		for range chiDraws {
-			theirs[int(o.gaussian())]++
+		theirs := newTally(1 << 12)
+		for range draws {
+			theirs.add(int(o.gaussian()))
 		}
 		g, err := newGaussian(big.NewRat(sigma2[0], sigma2[1]))
 		if err != nil {
 			t.Fatal(err)
 		}
-		ours, _ := draw(t, g, uint64(seed)+90)
+		ours, _ := draw(t, g, draws, uint64(seed)+90)
 		exact := exactLaw(sigma)
-		p := chiSquare(theirs, chiDraws, exact, sigma, chiDraws/100)
+		p := chiSquare(theirs, draws, exact, sigma, draws/100)
 		// two samples of one law: the difference of two counts has twice their variance
 		statistic, bins, a, b, expect := 0.0, 0, 0, 0, 0.0
 		for x := -int(4 * sigma); x <= int(4*sigma); x++ {
-			a, b, expect = a+ours[x], b+theirs[x], expect+exact(x)*chiDraws
-			if expect >= chiDraws/100 {
+			a, b, expect = a+ours.of(x), b+theirs.of(x), expect+exact(x)*draws
+			if expect >= draws/100 {
 				statistic += float64((a-b)*(a-b)) / float64(a+b)
 				bins, a, b, expect = bins+1, 0, 0, 0
 			}
@@ -163,7 +172,7 @@ func TestChiSquareRejectsTheWrongLaw(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counts, _ := draw(t, g, 9)
+		counts, _ := draw(t, g, chiDraws, 9)
 		p := chiSquare(counts, chiDraws, test.exact, test.sigma, chiDraws/200)
 		if p > 1e-6 {
 			t.Errorf("%s passes: p = %g", name, p)
@@ -186,17 +195,17 @@ func TestTailIsRedrawn(t *testing.T) {
 	}
 	gauss.tail, other.tail = tail, tail // far tighter than in use
 	for _, g := range []sampler{gauss, other} {
-		counts, _ := draw(t, g, 11)
+		counts, _ := draw(t, g, chiDraws, 11)
 		inside := 0
 		for x := -tail; x <= tail; x++ {
-			inside += counts[x]
+			inside += counts.of(x)
 		}
 		if inside != chiDraws {
 			t.Fatalf("%d of %d are beyond %d", chiDraws-inside, chiDraws, tail)
 		}
 		// P[|X| = tail] is 2 exp(-1/2) phi(0)/sigma over P[|X| <= tail] = 0.683; 6 standard deviations: false rejection 1e-9
 		expect := chiDraws * 2 * math.Exp(-0.5) * 0.39894 / tail / 0.683
-		if at := float64(counts[tail] + counts[-tail]); math.Abs(at-expect) > 6*math.Sqrt(expect)+0.01*expect {
+		if at := float64(counts.of(tail) + counts.of(-tail)); math.Abs(at-expect) > 6*math.Sqrt(expect)+0.01*expect {
 			t.Errorf("%g samples sit on the edge, %g expected: clamped?", at, expect)
 		}
 	}

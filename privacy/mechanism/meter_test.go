@@ -25,29 +25,29 @@ func meterOf(t *testing.T, p Params, n, silent int, seed uint64) NoiseMeter {
 	return decoded.Meter
 }
 
-// Five silent devices of 100 take 5 % of the variance. With P padding
-// coordinates the score is normal with mean -0.05 sqrt(P/2) and standard
+// One silent device of 20 takes 5 % of the variance, as five of 100 do, and
+// gives the same scores. With P padding coordinates the score is normal with mean -0.05 sqrt(P/2) and standard
 // deviation 0.95: -9.05 at P = 65,536 (above -5 with probability 1e-5) and
 // -6.4 at the least P of 32,768 (above -5 with probability 0.07 in one
 // round, so eight rounds are pooled there: above -5 with probability 2e-5).
-func TestNoiseMeterSeesFiveSilentOfAHundred(t *testing.T) {
-	literal := Literal{Dim: 3000, Clip: 1, NMin: 70, NMax: 130, Colluders: 7, Z: 1, Pad: 1 << 16, Noise: true}
-	meter := meterOf(t, mustDesign(t, literal), 100, 5, 1)
+func TestNoiseMeterSeesFivePercentSilent(t *testing.T) {
+	literal := Literal{Dim: 3000, Clip: 1, NMin: 14, NMax: 26, Colluders: 1, Z: 1, Pad: 1 << 16, Noise: true}
+	meter := meterOf(t, mustDesign(t, literal), 20, 1, 1)
 	t.Logf("pad %d: z %.2f", meter.PadCoords, meter.ZScore)
 	if meter.ZScore > -5 {
-		t.Errorf("5 silent of 100 give z = %g with %d padding coordinates", meter.ZScore, meter.PadCoords)
+		t.Errorf("1 silent of 20 gives z = %g with %d padding coordinates", meter.ZScore, meter.PadCoords)
 	}
 	literal.Pad = 0
 	p := mustDesign(t, literal)
 	calm, alarmed := 0.0, 0.0
 	const rounds = 8
 	for r := range uint64(rounds) {
-		calm += meterOf(t, p, 100, 0, 10+r).ZScore / rounds
-		alarmed += meterOf(t, p, 100, 5, 30+r).ZScore / rounds
+		calm += meterOf(t, p, 20, 0, 10+r).ZScore / rounds
+		alarmed += meterOf(t, p, 20, 1, 30+r).ZScore / rounds
 	}
-	t.Logf("pad %d, mean of %d rounds: z %.2f calm, %.2f with 5 silent", p.Pad(), rounds, calm, alarmed)
+	t.Logf("pad %d, mean of %d rounds: z %.2f calm, %.2f with 1 silent", p.Pad(), rounds, calm, alarmed)
 	if alarmed > -5 {
-		t.Errorf("5 silent of 100 give a mean z of %g", alarmed)
+		t.Errorf("1 silent of 20 gives a mean z of %g", alarmed)
 	}
 	// standard deviation 1/sqrt(8): 4.5 of them, false rejection 7e-6
 	if math.Abs(calm) > 4.5/math.Sqrt(rounds) {
