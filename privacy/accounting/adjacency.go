@@ -71,8 +71,7 @@ func ReplaceOne(e Event) (Event, error) {
 	case BLTMF:
 		e.Z /= 2
 		return e, nil
-	case SampledWithoutReplacement:
-		e.Event = Gaussian{e.Event.(Gaussian).Z / 2}
+	case SampledWithoutReplacement: // counts as much for a zeroed record
 		return e, nil
 	case PoissonSampled:
 		if gaussian, ok := e.Event.(Gaussian); ok {

@@ -178,6 +178,19 @@ func TestLogPhi(t *testing.T) {
 	}
 }
 
+// The exact epsilon lies below that of zCDP and above what a single output
+// tells, where e^epsilon is no float64 as well.
+func TestDiscreteGaussianEpsilonOfHardlyAnyNoise(t *testing.T) {
+	for _, e := range []DiscreteGaussian{{1, 20}, {1, 45}, {1, 100}, {3, 200}} {
+		got, err := DiscreteGaussianEpsilon(e, 1e-6)
+		most, errRho := EpsilonByRho(e, 1e-6)
+		least := float64(e.Sensitivity*e.Sensitivity) / (2 * e.Sigma * e.Sigma) // the loss at the mean, of mass 1/2
+		if err := errors.Join(err, errRho); err != nil || got < least || got > most {
+			t.Errorf("%+v: epsilon %g is not between %g and %g, %v", e, got, least, most, err)
+		}
+	}
+}
+
 func TestCurveConversions(t *testing.T) {
 	curve, err := RDP(Gaussian{Z: 1}, DefaultOrders())
 	if err != nil {

@@ -100,7 +100,7 @@ func DiscreteGaussianEpsilon(e DiscreteGaussian, delta float64) (float64, error)
 	shift := float64(e.Sensitivity)
 	deltaAt := func(eps float64) float64 {
 		centre := eps * e.Sigma * e.Sigma / shift
-		return tail(centre-shift/2) - math.Exp(eps)*tail(centre+shift/2)
+		return tail(centre-shift/2) - exceeds(eps, tail(centre+shift/2))
 	}
 	if deltaAt(0) <= delta {
 		return 0, nil

@@ -266,6 +266,21 @@ func TestPLDIsBounded(t *testing.T) {
 	}
 }
 
+// A cut that hardly ever happens costs hardly anything, down to
+// probabilities that are no normal float64.
+func TestRareCutsCostNothing(t *testing.T) {
+	want, err := EpsilonByPLD(SelfComposed{PoissonSampled{0.01, Gaussian{1}}, 100}, 1e-6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, batch := range []int{1500, 2300, 2400, 2500} {
+		e := TruncatedPoisson{0.01, 100_000, batch, 1}
+		if got, err := EpsilonByPLD(SelfComposed{e, 100}, 1e-6); err != nil || !relative(got, want, 1e-6) {
+			t.Errorf("at most %d records: epsilon %g, uncut %g, %v", batch, got, want, err)
+		}
+	}
+}
+
 func TestPLDArguments(t *testing.T) {
 	pld, err := NewPLD(Composed{})
 	if err != nil {

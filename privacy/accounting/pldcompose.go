@@ -283,7 +283,8 @@ func (d *losses) logMoment(exponent float64) float64 {
 	sum, n := 0.0, len(d.mass)
 	shrink, weight := math.Exp(-math.Abs(exponent)), 1.0
 	for i := range n {
-		if weight < 1e-300 {
+		if weight < 1e-300 { // all that is left weighs less
+			sum += weight
 			break
 		}
 		if exponent > 0 {

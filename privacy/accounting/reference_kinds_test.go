@@ -43,6 +43,24 @@ func judgeReplaced(t *testing.T, r referenceRow) []string {
 	return []string{"pld_eps_pessimistic", "pld_eps_optimistic"}
 }
 
+// judgeWithoutReplacement: the file's noise is relative to what a replaced
+// record moves, ours to a record's norm, which is half of it.
+func judgeWithoutReplacement(t *testing.T, r referenceRow) []string {
+	e, err := DecodeEvent(r.Event)
+	if err != nil {
+		t.Errorf("%s: %v", r.ID, err)
+		return nil
+	}
+	self := e.(SelfComposed)
+	sample := self.Event.(SampledWithoutReplacement)
+	sample.Event = Gaussian{2 * sample.Event.(Gaussian).Z}
+	eps, err := EpsilonByRDP(SelfComposed{sample, self.Count}, *r.Delta)
+	if want := r.number(t, "rdp_eps"); err != nil || !relative(eps, want, 1e-6) {
+		t.Errorf("%s: rdp_eps is %.12g, want %.12g, %v", r.ID, eps, want, err)
+	}
+	return []string{"rdp_eps", "rdp_order"}
+}
+
 // judgeCalibration fills the noise multiplier into the row's event.
 func judgeCalibration(t *testing.T, r referenceRow) []string {
 	var form struct {

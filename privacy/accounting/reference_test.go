@@ -180,6 +180,7 @@ var special = map[string]func(t *testing.T, r referenceRow) []string{
 	"blt_optimized":                judgeBLT,
 	"matrix_factorization":         judgeToeplitz,
 	"poisson_gaussian_replace_one": judgeReplaced,
+	"sampled_without_replacement":  judgeWithoutReplacement,
 }
 
 // audits are the groups that are computed from the scores of an experiment:

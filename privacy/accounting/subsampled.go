@@ -18,8 +18,10 @@ type PoissonSampled struct {
 }
 
 // SampledWithoutReplacement runs a Gaussian on Sample records drawn
-// uniformly, without replacement and unseen, of Population. Its only
-// theorem is that of a replaced record, which covers a zeroed one.
+// uniformly, without replacement and unseen, of Population. A record that is
+// not drawn makes room for another one, so the sum moves by up to twice a
+// record's norm: with Z relative to one record's norm, as everywhere, the
+// theorem holds at Z/2, for a zeroed record and a replaced one alike.
 type SampledWithoutReplacement struct {
 	Population, Sample int
 	Event              Event
@@ -232,7 +234,8 @@ func (e SampledWithoutReplacement) rdp(a float64) (float64, error) {
 	if err := e.check(); err != nil {
 		return 0, err
 	}
-	whole, err := divergence(e.Event, a)
+	z := e.Event.(Gaussian).Z / 2
+	whole, err := divergence(Gaussian{z}, a)
 	q := float64(e.Sample) / float64(e.Population)
 	if q == 0 {
 		return 0, err
@@ -240,7 +243,6 @@ func (e SampledWithoutReplacement) rdp(a float64) (float64, error) {
 	if err != nil || q == 1 || a > maxSumOrder {
 		return whole, err
 	}
-	z := e.Event.(Gaussian).Z
 	sampled, err := betweenOrders(a, func(order int) (float64, error) { return withoutReplacementAt(q, z, order), nil })
 	return min(whole, sampled), err
 }

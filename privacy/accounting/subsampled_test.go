@@ -53,9 +53,42 @@ func TestSampledBounds(t *testing.T) {
 			if general < exact*(1-1e-6) || general > whole || q == 0 && general != 0 || q == 1 && exact != whole {
 				t.Errorf("q %g, order %g: exact %.9g, for any mechanism %.9g, unsampled %.9g", q, a, exact, general, whole)
 			}
-			without, err := SampledWithoutReplacement{1_000_000, int(q * 1e6), gaussian}.rdp(a)
+			without, err := SampledWithoutReplacement{1_000_000, int(q * 1e6), Gaussian{2 * gaussian.Z}}.rdp(a)
 			if err != nil || without > whole || q == 1 && without != whole || q == 0 && without != 0 {
 				t.Errorf("q %g, order %g: without replacement %.9g, whole %.9g, %v", q, a, without, whole, err)
+			}
+		}
+	}
+}
+
+// All other records at -1: whoever is drawn in the place of the record in
+// question moves the sum by 2 from 1, by 1 from 0. No zeroed or replaced
+// record may cost more than the curve.
+func TestWithoutReplacementCoversItsWorstNeighbours(t *testing.T) {
+	const population, sample = 100, 1
+	const q = float64(sample) / population
+	for _, z := range []float64{0.8, 1, 2, 4} {
+		density := func(x, mean float64) float64 { return math.Exp(-(x - mean) * (x - mean) / (2 * z * z)) }
+		for _, a := range []float64{1.5, 2, 3, 8, 12} {
+			got, err := SampledWithoutReplacement{population, sample, Gaussian{z}}.rdp(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, other := range []float64{0, -1} {
+				const step = 0.01
+				one, two := 0.0, 0.0
+				for x := -12 * z; x <= 12*z+2*a; x += step {
+					p := q*density(x, 1) + (1-q)*density(x, -1)
+					o := q*density(x, other) + (1-q)*density(x, -1)
+					if p > 0 && o > 0 {
+						one += math.Exp(a*math.Log(p) + (1-a)*math.Log(o))
+						two += math.Exp(a*math.Log(o) + (1-a)*math.Log(p))
+					}
+				}
+				truth := math.Log(max(one, two)*step/(z*math.Sqrt(2*math.Pi))) / (a - 1)
+				if got < truth*(1-1e-9) {
+					t.Errorf("z %g, order %g, the record at %g: %.6g, by quadrature %.6g", z, a, other, got, truth)
+				}
 			}
 		}
 	}
@@ -134,6 +167,9 @@ func TestReplaceOne(t *testing.T) {
 		{DiscreteGaussian{5, 2}, DiscreteGaussian{5, 4}},
 		{DiscreteLaplace{0.5, 2}, DiscreteLaplace{0.5, 4}},
 		{TreeSingleEpoch{8, 100}, TreeSingleEpoch{4, 100}},
+		{BLTMF{BLT{}, 4, 1, 1, 3}, Gaussian{1.5}},
+		{ToeplitzMF{[]float64{1}, 4, 1, 1, 3}, Gaussian{1.5}},
+		{PoissonSampled{0.1, Gaussian{2}}, PoissonReplaced{0.1, 2}},
 	} {
 		got, err := ReplaceOne(Composed{[]Event{test.e}})
 		if err != nil {
@@ -144,6 +180,10 @@ func TestReplaceOne(t *testing.T) {
 		if err := errors.Join(errA, errB); err != nil || a != b {
 			t.Errorf("%#v: %g, want %g, %v", test.e, a, b, err)
 		}
+	}
+	same := SampledWithoutReplacement{10, 5, Gaussian{2}}
+	if got, err := ReplaceOne(same); err != nil || got != same {
+		t.Errorf("a sample without replacement becomes %#v, %v", got, err)
 	}
 	for _, e := range []Event{nil, PureDP{1}, PoissonSampled{0.1, Laplace{1}}, Composed{[]Event{sumOf(1)}}, TruncatedPoisson{0.5, 10, 5, 1}} {
 		if got, err := ReplaceOne(e); !errors.Is(err, ErrEvent) {
