@@ -1,5 +1,5 @@
 // Package telemetry makes differentially private statements about what the server sees of devices: how many took part,
-// why others did not, how long uploads took. Nothing of the kind leaves the operator in a report without it.
+// why others did not, how long uploads took (means, and quantiles where devices suffice). Nothing of the kind leaves the operator in a report without it.
 //
 // The noise is Laplace noise of github.com/google/differential-privacy, so every statement is pure epsilon-DP (delta 0)
 // towards a change of one device's rows, in the add-or-remove sense; it costs epsilon^2/2 in zCDP (Bun and Steinke,
@@ -45,8 +45,9 @@ const (
 
 // Scope says what a statement covers.
 type Scope struct {
-	Round uint64 // last round covered
-	Times int    // how often one device may be in the data: 1 for one round, R for R rounds
+	Round        uint64  // last round covered
+	Times        int     // how often one device may be in the data: 1 for one round, R for R rounds
+	Contributors float64 // how many devices are in the data, as told before or public: for Quantiles; never the exact number
 }
 
 // Bucket is one cell of a histogram.
@@ -59,7 +60,7 @@ type Bucket struct {
 type Row struct {
 	Label     string
 	Value     float64 // noised
-	Low, High float64 // 95 % interval around the exact number, from the noise alone
+	Low, High float64 // 95 % interval around the exact number, from the noise alone; of a quantile the ends of its range
 }
 
 // Statement is what may leave the operator.
@@ -125,6 +126,15 @@ type Range struct {
 	Step      float64 // values are rounded to multiples of it
 }
 
+// half is the number of steps from the middle of the range to its ends, small enough that no sum of n values overflows.
+func (in Range) half(scope Scope, metric string, n int) (float64, error) {
+	half := math.Ceil((in.High - in.Low) / 2 / in.Step)
+	if !(in.Step > 0) || !(in.Low < in.High) || !(half <= maxValue/float64(scope.Times)) || math.IsInf(in.Low, 0) || n > maxCount/maxTimes {
+		return 0, fmt.Errorf("%w: %s has no usable range", ErrInput, metric)
+	}
+	return half, nil
+}
+
 // Mean states the mean of values, at most Times of each device: half of epsilon goes to the sum of the distances from
 // the middle of the range, half to the count (Li, Lyu, Su, Yang, "Differential Privacy: From Theory to Practice",
 // algorithm 2.3).
@@ -132,9 +142,9 @@ func (r *Reporter) Mean(scope Scope, metric string, values []float64, in Range, 
 	if err := check(scope, metric, epsilon); err != nil {
 		return Statement{}, err
 	}
-	half := math.Ceil((in.High - in.Low) / 2 / in.Step)
-	if !(in.Step > 0) || !(in.Low < in.High) || !(half <= maxValue/float64(scope.Times)) || math.IsInf(in.Low, 0) || len(values) > maxCount/maxTimes {
-		return Statement{}, fmt.Errorf("%w: %s has no usable range", ErrInput, metric)
+	half, err := in.half(scope, metric, len(values))
+	if err != nil {
+		return Statement{}, err
 	}
 	middle := in.Low + (in.High-in.Low)/2
 	var sum, count int64
