@@ -204,6 +204,11 @@ func TestCurveConversions(t *testing.T) {
 	if delta := curve.Delta(eps); delta > 1e-6*1.0001 || delta < 1e-7 {
 		t.Errorf("delta(eps(1e-6)) = %g", delta)
 	}
+	for _, eps := range []float64{-1, math.NaN()} {
+		if delta := curve.Delta(eps); delta != 1 {
+			t.Errorf("delta(%g) = %g", eps, delta)
+		}
+	}
 	if eps, _, err := curve.Epsilon(0); err != nil || !math.IsInf(eps, 1) {
 		t.Errorf("epsilon at delta 0 is %g, %v", eps, err)
 	}

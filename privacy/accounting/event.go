@@ -183,6 +183,11 @@ func (e DiscreteGaussianSum) check() error {
 	case e.Shares < 1 || e.Shares > 1<<20 || e.Dim < 1 || e.Dim > 1<<30:
 		return fmt.Errorf("%w: a discrete Gaussian sum of %d shares in %d dimensions", ErrEvent, e.Shares, e.Dim)
 	}
+	l2, _ := e.L2.Float64()
+	sigma2, _ := e.Sigma2.Float64()
+	if l2 > 1<<64 || sigma2 < 0x1p-64 || sigma2 > 0x1p128 { // the curves are float64
+		return fmt.Errorf("%w: a discrete Gaussian sum of norm %g and variance %g", ErrEvent, l2, sigma2)
+	}
 	return nil
 }
 

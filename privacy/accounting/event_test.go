@@ -192,7 +192,7 @@ func TestRhoIsExact(t *testing.T) {
 }
 
 func TestEventsOutOfRangeAreRefused(t *testing.T) {
-	nan := math.NaN()
+	nan, huge := math.NaN(), new(big.Rat).SetInt(new(big.Int).Lsh(big.NewInt(1), 1100))
 	for _, e := range []Event{
 		nil,
 		ZCDP{},
@@ -204,6 +204,8 @@ func TestEventsOutOfRangeAreRefused(t *testing.T) {
 		TreeSingleEpoch{Z: 1}, TreeSingleEpoch{Steps: 4},
 		DiscreteGaussianSum{},
 		DiscreteGaussianSum{L2: big.NewRat(1, 1), Sigma2: big.NewRat(16, 1), Dim: 1},
+		DiscreteGaussianSum{L2: huge, Sigma2: huge, Shares: 1, Dim: 1}, // no ratio of float64
+		DiscreteGaussianSum{L2: new(big.Rat), Sigma2: new(big.Rat).Inv(huge), Shares: 1, Dim: 1},
 		SelfComposed{Count: 1}, SelfComposed{Event: Gaussian{Z: 1}, Count: -1},
 		Composed{Events: []Event{Gaussian{Z: 1}, nil}},
 	} {
@@ -212,6 +214,9 @@ func TestEventsOutOfRangeAreRefused(t *testing.T) {
 		}
 		if _, err := RDP(e, []float64{2}); !errors.Is(err, ErrEvent) {
 			t.Errorf("%#v: a Renyi curve, %v", e, err)
+		}
+		if raw, err := EncodeEvent(e); !errors.Is(err, ErrEvent) { // no rho would be read as none lost
+			t.Errorf("%#v is written as %s, %v", e, raw, err)
 		}
 	}
 	for _, order := range []float64{1, 0.5, nan, math.Inf(1)} {

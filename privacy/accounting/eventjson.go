@@ -196,8 +196,15 @@ func (f eventForm) build(depth int) (Event, error) {
 }
 
 // EncodeEvent writes the JSON tree that DecodeEvent reads; equal events give
-// equal bytes.
+// equal bytes. It refuses events that are out of range.
 func EncodeEvent(e Event) ([]byte, error) {
+	if err := checkEvent(e); err != nil {
+		return nil, err
+	}
+	return encode(e)
+}
+
+func encode(e Event) ([]byte, error) {
 	f, err := formOf(e)
 	if err != nil {
 		return nil, err
@@ -240,18 +247,18 @@ func formOf(e Event) (eventForm, error) {
 	case TruncatedPoisson:
 		return eventForm{Type: "truncated_poisson_gaussian", Q: &e.Q, N: &e.Population, B: &e.Batch, NoiseMultiplier: &e.Z}, nil
 	case PoissonSampled:
-		raw, err := EncodeEvent(e.Event)
+		raw, err := encode(e.Event)
 		return eventForm{Type: "poisson_sampled", Q: &e.Q, Event: raw}, err
 	case SampledWithoutReplacement:
-		raw, err := EncodeEvent(e.Event)
+		raw, err := encode(e.Event)
 		return eventForm{Type: "sampled_wor", N: &e.Population, B: &e.Sample, Event: raw}, err
 	case SelfComposed:
-		raw, err := EncodeEvent(e.Event)
+		raw, err := encode(e.Event)
 		return eventForm{Type: "self_composed", Count: &e.Count, Event: raw}, err
 	case Composed:
 		parts := make([]json.RawMessage, 0, len(e.Events))
 		for _, part := range e.Events {
-			raw, err := EncodeEvent(part)
+			raw, err := encode(part)
 			if err != nil {
 				return eventForm{}, err
 			}

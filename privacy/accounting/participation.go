@@ -37,10 +37,7 @@ func (e *Exposure) Add(round uint64, cost *big.Rat) error {
 	if n := len(e.rounds); n > 0 && round <= e.rounds[n-1] {
 		return fmt.Errorf("accounting: round %d after round %d", round, e.rounds[n-1])
 	}
-	if cost == nil {
-		cost = new(big.Rat)
-	}
-	if cost.Sign() < 0 {
+	if cost = orZero(cost); cost.Sign() < 0 {
 		return fmt.Errorf("accounting: round %d costs %s", round, cost.RatString())
 	}
 	e.rounds, e.costs = append(e.rounds, round), append(e.costs, cost)
@@ -54,9 +51,7 @@ func (e *Exposure) Set(round uint64, cost *big.Rat) error {
 	if !found || cost != nil && cost.Sign() < 0 {
 		return fmt.Errorf("accounting: no round %d, or a cost below zero", round)
 	}
-	if e.costs[at] = cost; cost == nil {
-		e.costs[at] = new(big.Rat)
-	}
+	e.costs[at] = orZero(cost)
 	for i := at + 1; i < len(e.most); i++ {
 		e.most[i] = e.row(i)
 	}
@@ -69,10 +64,14 @@ func (e *Exposure) Worst() *big.Rat {
 	return new(big.Rat).Set(last[len(last)-1])
 }
 
-// With is Worst as it would be with one more round; the round must be newer than those that are there.
+// With is Worst as it would be with one more round, newer than those that are there; one that Add refuses counts in full.
 func (e *Exposure) With(round uint64, cost *big.Rat) *big.Rat {
 	if e.Add(round, cost) != nil {
-		return e.Worst()
+		worst := e.Worst()
+		if cost != nil && cost.Sign() > 0 {
+			worst.Add(worst, cost)
+		}
+		return worst
 	}
 	worst, n := e.Worst(), len(e.rounds)-1
 	e.rounds, e.costs, e.most = e.rounds[:n], e.costs[:n], e.most[:n+1]

@@ -76,6 +76,20 @@ func TestExposureRefuses(t *testing.T) {
 	if e.Add(3, big.NewRat(1, 2)) != nil || e.Add(3, nil) == nil || e.Add(4, big.NewRat(-1, 2)) == nil || e.Set(2, nil) == nil {
 		t.Error("a round out of order, a negative cost or an unknown round is taken")
 	}
+	if err := e.Set(3, big.NewRat(-1, 2)); err == nil {
+		t.Error("a cost is set below zero")
+	}
+	// a question about a round that was there already is answered upwards
+	if got := e.With(3, big.NewRat(1, 3)); got.Cmp(big.NewRat(5, 6)) != 0 {
+		t.Errorf("with a round that is not newer: %v", got)
+	}
+	cost := big.NewRat(1, 5)
+	if err := e.Add(4, cost); err != nil {
+		t.Fatal(err)
+	}
+	if cost.SetInt64(0); e.Set(3, nil) != nil || e.Worst().Cmp(big.NewRat(1, 5)) != 0 {
+		t.Errorf("a cost that the caller reuses becomes %v", e.Worst())
+	}
 	if got := NewExposure(MaxParticipations+1, 1); got.k != 0 {
 		t.Error("a limit beyond the bound limits")
 	}

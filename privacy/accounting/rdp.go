@@ -76,9 +76,13 @@ func (c Curve) Epsilon(delta float64) (eps, order float64, err error) {
 }
 
 // Delta returns the delta at eps: the least over the orders of
-// exp((a-1)(value - eps + log(1-1/a)))/a and of the total variation's bound.
+// exp((a-1)(value - eps + log(1-1/a)))/a and of the total variation's bound;
+// 1 where eps is below 0 or no number.
 func (c Curve) Delta(eps float64) float64 {
 	least := 0.0
+	if !(eps >= 0) {
+		return 1
+	}
 	for i, a := range c.Orders {
 		value := c.Values[i]
 		least = min(least, math.Log1p(-math.Exp(-value))/2)
