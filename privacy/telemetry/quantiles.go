@@ -9,15 +9,23 @@ import (
 	"github.com/google/differential-privacy/go/v3/noise"
 )
 
-// MinContributors is how many devices quantiles are told of. The median of a lognormal of deviation .6 in [0, 20] is off
-// by more than its own value at epsilon .5 with 100 devices, by 3 % with 1,000.
+// MinContributors is how many devices quantiles are told of at least, at epsilon 1 or more; below, the noise grows with
+// 1/epsilon, and as many more devices are wanted. Mean relative errors of the median and of the 95 % quantile of a
+// lognormal of deviation .6 in [0, 20], 100 repetitions:
+//
+//	devices  epsilon  median   95 %
+//	    100       .5    .98    5.2
+//	  1,000       .1    .22    4.8
+//	  1,000       .5    .025    .80
+//	  1,000        1    .014    .073
+//	 10,000       .1    .015    .10
 const MinContributors = 1000
 
 // maxRanks is how many quantiles one statement may hold.
 const maxRanks = 64
 
-// ErrFewContributors is behind the refusal to tell quantiles of fewer than MinContributors devices: the noise would be
-// larger than what it hides. It matches ErrInput too.
+// ErrFewContributors is behind the refusal to tell quantiles of fewer than MinContributors / min(1, epsilon) devices: the
+// noise would be larger than what it hides. It matches ErrInput too.
 var ErrFewContributors = fmt.Errorf("%w: too few contributors for quantiles", ErrInput)
 
 // Quantiles states quantiles of values, at most Times of each device: of a noised tree of counts of the library, so all
@@ -25,7 +33,7 @@ var ErrFewContributors = fmt.Errorf("%w: too few contributors for quantiles", Er
 // end, those that are not numbers are left out. The rows bear their ranks; the tree gives no interval around a quantile,
 // so Low and High are the ends of the range, between which it lies with certainty.
 //
-// Whether there are MinContributors is decided by scope.Contributors alone. A statement that stood in the report or did
+// Whether there are devices enough is decided by scope.Contributors alone. A statement that stood in the report or did
 // not by the exact number of values would tell whether one device is among them, so take a noised count or a number from
 // the signed plan. Uploads divided by Times are at most the number of devices that made them.
 func (r *Reporter) Quantiles(scope Scope, metric string, values []float64, in Range, ranks []float64, epsilon float64) (Statement, error) {
@@ -63,8 +71,8 @@ func checkQuantiles(scope Scope, metric string, ranks []float64, epsilon float64
 	if err := check(scope, metric, epsilon); err != nil {
 		return err
 	}
-	if !(scope.Contributors >= MinContributors) {
-		return fmt.Errorf("%w: %s has about %.0f devices, and below %d a quantile is mostly noise", ErrFewContributors, metric, scope.Contributors, MinContributors)
+	if least := MinContributors / min(1, epsilon); !(scope.Contributors >= least) {
+		return fmt.Errorf("%w: %s has about %.0f devices, and below %.0f a quantile at epsilon %g is mostly noise", ErrFewContributors, metric, scope.Contributors, least, epsilon)
 	}
 	if len(ranks) == 0 || len(ranks) > maxRanks {
 		return fmt.Errorf("%w: %d quantiles of %s", ErrInput, len(ranks), metric)

@@ -88,7 +88,7 @@ func TestQuantilesAreChargedFirst(t *testing.T) {
 	r, m := open(t, big.NewRat(1, 100))
 	values := lognormal(1500)
 	tell := func() (Statement, error) {
-		return r.Quantiles(enough, "seconds", values, Range{0, 20, 0.001}, []float64{0.5, 0.95}, 0.1)
+		return r.Quantiles(Scope{Round: 4, Times: 1, Contributors: 10_000}, "seconds", values, Range{0, 20, 0.001}, []float64{0.5, 0.95}, 0.1)
 	}
 	s, err := tell()
 	if err != nil {
@@ -149,6 +149,9 @@ func TestQuantilesRefuse(t *testing.T) {
 			t.Errorf("%v contributors: %v", few, err)
 		}
 	}
+	if _, err := r.Quantiles(Scope{Times: 1, Contributors: 9_000}, "x", values, good, median, 0.1); !errors.Is(err, ErrFewContributors) {
+		t.Errorf("9,000 contributors at epsilon .1: %v", err)
+	}
 	if m.Size() != 1 {
 		t.Errorf("refused calls left %d records", m.Size()-1)
 	}
@@ -176,7 +179,7 @@ func TestQuantilesOfBadValues(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 	}
-	if s, err = r.Quantiles(enough, "seconds", nil, in, []float64{0.5}, 0.01); err != nil {
+	if s, err = r.Quantiles(enough, "seconds", nil, in, []float64{0.5}, 1); err != nil {
 		t.Fatal(err)
 	}
 	if row := s.Rows[0]; !(row.Value >= -3 && row.Value <= 10) {

@@ -27,6 +27,7 @@ import (
 // server's promises: one round at a time, a round is charged when it is opened, versions form a chain, a version names
 // blobs that exist.
 type memory struct {
+	crowd     int // uploads that a round counts, where more than there are histories
 	public    blend.Public
 	histories [][]int32
 	budget    *big.Rat // nil: no bound
@@ -100,7 +101,8 @@ func (m *memory) RunRound(ctx context.Context, spec server.RoundSpec) (*server.R
 		return nil, err
 	}
 	n := len(m.histories)
-	counters := server.Counters{Staged: n, Counted: n, UploadMillis: make([]float64, n), Drops: map[string]int{}}
+	uploads := max(n, m.crowd)
+	counters := server.Counters{Staged: n, Counted: uploads, UploadMillis: slices.Repeat([]float64{250}, uploads), Drops: map[string]int{}}
 	m.waiting = &server.RoundResult{Round: p.Round, Plan: p, N: n, Sum: sum, Rho: rho, Counters: counters}
 	if m.waiting.Metrics, err = m.metrics(p); err != nil {
 		return nil, err

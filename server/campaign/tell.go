@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -39,13 +40,25 @@ func (c *Campaign) tell() error {
 		drops[round.DropCommittee.String()] += n.Refused
 	}
 	c.counters = nil // nothing is said twice: every statement is charged
-	if _, err := reporter.Count(scope, "uploads_counted", counted, epsilon); err != nil {
+	uploads, err := reporter.Count(scope, "uploads_counted", counted, epsilon)
+	if err != nil {
 		return err
 	}
 	if _, err := reporter.Histogram(scope, "uploads_dropped", buckets(drops), epsilon); err != nil {
 		return err
 	}
-	_, err = reporter.Mean(scope, "upload_milliseconds", millis, telemetry.Range{Low: 0, High: 10_000, Step: 1}, epsilon)
+	scope.Contributors = uploads.Rows[0].Value / float64(scope.Times) // as told: what is said next must not depend on the exact number
+	return latency(reporter, scope, millis, epsilon)
+}
+
+// latency says how long an upload took: the median and what 95 % stayed below where devices suffice for
+// epsilon, else the mean.
+func latency(reporter *telemetry.Reporter, scope telemetry.Scope, millis []float64, epsilon float64) error {
+	in := telemetry.Range{Low: 0, High: 10_000, Step: 1}
+	_, err := reporter.Quantiles(scope, "upload_milliseconds_quantiles", millis, in, []float64{0.5, 0.95}, epsilon)
+	if errors.Is(err, telemetry.ErrFewContributors) {
+		_, err = reporter.Mean(scope, "upload_milliseconds", millis, in, epsilon)
+	}
 	return err
 }
 
