@@ -44,6 +44,12 @@ func TestClipKeepsWhatIsShortAndTheDirectionOfWhatIsLong(t *testing.T) {
 	if !Clip(short, 1).Within() || Clip([]float32{300, -400}, 499).Within() || (Clipped{}).Within() {
 		t.Error("the clip bit is wrong")
 	}
+	if !Clip([]float32{3, 4}, 5).Within() {
+		t.Error("an update of the clip's own length is not within it")
+	}
+	if n := norm(Clip([]float32{0.6003, 0.8004}, 1).data.values); n > 1 || n < 0.999999 {
+		t.Errorf("a norm of 1.0005 became %g, want at most 1", n)
+	}
 	tiny := Clip([]float32{math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32}, 1)
 	if tiny.data.values[0] != math.SmallestNonzeroFloat32 || !tiny.Within() {
 		t.Errorf("denormals became %v", tiny.data.values)
@@ -85,6 +91,9 @@ func TestClippedErases(t *testing.T) {
 	x.Erase()
 	if norm(x.data.values) != 0 {
 		t.Fatal("values survive Erase")
+	}
+	if x.Within() {
+		t.Error("the clip bit survives Erase")
 	}
 	Clipped{}.Erase() // an empty one is harmless
 }

@@ -39,10 +39,10 @@ type Literal struct {
 // parameters that Validate accepts, or a *RuleError.
 //
 // The scale is as fine as is useful, no finer: the clip in grid units is at
-// most max(2^15, 64 sqrt(D)), where rounding costs less than 10^-4 of the
+// most 2^15, or 64 sqrt(D) up to a power of two if that is more, where rounding costs less than 10^-4 of the
 // sensitivity, and n_max M stays within SumLimit. It is lowered, but never
-// below 2^13, to keep the share sigma at most 2^11, where the sampler's
-// table is smallest. The variance is an exact fraction; where the exact
+// below 2^13, to keep the share sigma at most 2^11: a finer one would only
+// make the sums larger, and Skellam shares end at 2400. The variance is an exact fraction; where the exact
 // value does not fit in 64 bits it is rounded up.
 func Design(l Literal) (Params, error) {
 	p := Params{

@@ -142,7 +142,8 @@ func (g *gaussian) trial(first, second, third uint64, s keystream) (x int64, tak
 	return (int64(magnitude) ^ minus) - minus, taken
 }
 
-// slowStep draws y from what the quick thresholds leave out.
+// slowStep draws y from what the quick thresholds leave out; a draw beyond
+// that is drawn again.
 func (g *gaussian) slowStep(s keystream) uint64 {
 	left := uint128{}
 	for _, w := range g.slow {
@@ -150,9 +151,6 @@ func (g *gaussian) slowStep(s keystream) uint64 {
 	}
 	for {
 		draw := uint128{hi: s.uint64() & (1<<(bits.Len64(left.hi)) - 1), lo: s.uint64()}
-		if !draw.less(left) {
-			continue
-		}
 		for y, w := range g.slow {
 			if draw.less(uint128{lo: w}) {
 				return uint64(y)

@@ -128,6 +128,10 @@ func TestRareTrials(t *testing.T) {
 	if math.Abs(taken-draws*p) > 5*math.Sqrt(draws*p*(1-p))+1 { // false rejection 6e-7
 		t.Errorf("%g of %d ties were taken, want a share of %g", taken, draws, p)
 	}
+	const certain = 1 << 54 // u = 0 and y = 0: probability 1, which no 64-bit word below it decides
+	if _, taken := g.trial(0, certain, ^uint64(0), s); taken != 1 {
+		t.Error("a trial of probability 1 is not settled")
+	}
 	if g.settle(exponent, word-1, s) != 1 || g.settle(exponent, word+1, s) != 0 {
 		t.Error("a word beside the probability is settled wrongly")
 	}

@@ -1,6 +1,7 @@
 package mechanism
 
 import (
+	"errors"
 	"math"
 	"testing"
 )
@@ -72,6 +73,61 @@ func TestNoiseMeterIsCalmForZeroUpdates(t *testing.T) {
 	}
 	if math.Abs(m.ZScore) > 5 { // false rejection 6e-7
 		t.Errorf("z = %g", m.ZScore)
+	}
+}
+
+// The meter's numbers for a padding whose mean square is known.
+func TestNoiseMeterIsItsFormula(t *testing.T) {
+	p := Params{Dim: 1, PaddedDim: 1 + 50000, Sigma2: Rational{200, 3}}
+	expected := 10 * (200.0/3 + 1.0/6)
+	got := p.readMeter(1.1*expected*50000, 10)
+	// 0.1 sqrt(50000/2) = 15.811
+	if got.PadCoords != 50000 || math.Abs(got.ExpectedVar/expected-1) > 1e-12 ||
+		math.Abs(got.MeasuredVar/expected-1.1) > 1e-12 || math.Abs(got.ZScore-15.8113883) > 1e-6 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Six shares of variance 16, and 1/6 each for the rounding: 97 in all.
+func TestNoiseOnSumCountsTheRounding(t *testing.T) {
+	p := Params{Clip: 1, ClipGrid: 2, Sigma2: Rational{16, 1}}
+	if got := p.NoiseOnSum(6); math.Abs(got-math.Sqrt(97)/2) > 1e-12 {
+		t.Errorf("%g", got)
+	}
+}
+
+// Noise of a trusted aggregator may push each coordinate so far and no
+// further, and a reach that cannot be is refused.
+func TestDecodeNoisedReachesAsFarAsItIsTold(t *testing.T) {
+	const n = 3
+	p := mustDesign(t, Literal{Dim: 8, Clip: 1, NMin: 2, NMax: 4})
+	c := mustCodec(t, p)
+	sum := make([]int64, p.PaddedDim)
+	for _, test := range []struct {
+		at, reach int64
+		n         int
+		refused   bool
+	}{
+		{n * p.InputBound, 0, n, false},
+		{n*p.InputBound + 1, 0, n, true},
+		{n*p.InputBound + 1, 1, n, false},
+		{n*p.InputBound + 1000, 1000, n, false},
+		{n*p.InputBound + 1000 + n, 1000, n, true}, // the reach is rounded up to whole devices
+		{-n*p.InputBound - 1000, 1000, n, false},
+		{0, -1, n, true},
+		{0, MaxSumLimit + 1, n, true},
+		{0, 0, 0, true},
+		{0, 0, 5, true},
+		{MaxSumLimit + 1, MaxSumLimit, 4, true}, // a decoded block must stay exact
+	} {
+		sum[3] = test.at
+		got, err := c.DecodeNoised(sum, test.n, test.reach)
+		if refused := errors.Is(err, ErrMismatch); refused != test.refused || !refused && len(got.Values) != 8 {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+	if c.params != p {
+		t.Error("the codec's own parameters changed")
 	}
 }
 

@@ -156,7 +156,8 @@ func (p Params) checkInput() error {
 //
 //	floor(min(g + sqrt(D), sqrt(g^2 + D/4 + g + sqrt(D)/2)))
 //
-// exactly, for 1 <= g <= 2^28 and 1 <= D <= 2^24.
+// exactly, for 1 <= g <= 2^28 and 1 <= D <= 2^24, where the second is always
+// the smaller.
 func l2Bound(grid int64, padded int) int64 {
 	d := int64(padded)
 	fits := func(b int64) bool { // 4b^2 - (4g^2 + D + 4g) <= 2 sqrt(D)
@@ -169,7 +170,7 @@ func l2Bound(grid int64, padded int) int64 {
 			b += step
 		}
 	}
-	return min(b, grid+floorSqrt(d))
+	return b
 }
 
 func floorSqrt(n int64) int64 { return new(big.Int).Sqrt(big.NewInt(n)).Int64() }

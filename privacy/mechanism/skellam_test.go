@@ -127,6 +127,20 @@ func TestSkellamRhoCoversThePublishedBound(t *testing.T) {
 	}
 }
 
+// B = 2, d = 1, mu = 256: L1 = 2, so that rho is 14/13 of
+// 4/512 + (3 L1 + 3/2 B^2)/(4 mu^2) = 4/512 + 12/2^18; for B = 100 it is of
+// 10^4/512 + 2 B^2/(4 mu^2).
+func TestSkellamRhoExactly(t *testing.T) {
+	want := big.NewRat(14*2060, 13<<18)
+	if got := skellamRho(2, 1, big.NewRat(256, 1)); got.Cmp(want) != 0 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	want = big.NewRat(14*(10_000<<9+20_000), 13<<18)
+	if got := skellamRho(100, 1, big.NewRat(256, 1)); got.Cmp(want) != 0 {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 // The exact Renyi divergence of shifted Skellam noise, at integer orders, between them
 // and below 2, stays below what Rho says.
 func TestSkellamRhoCoversTheExactDivergence(t *testing.T) {
