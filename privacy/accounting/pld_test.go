@@ -114,20 +114,52 @@ func TestConvolutionAgainstGaussian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const charged = 2*tailMass + n*roundingMass
 	for _, delta := range []float64{0.1, 1e-3, 1e-5, 1e-8, 1e-10} {
 		want, err := GaussianEpsilon(1, delta)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := sum.epsilon(delta); got < want || got > want+3e-3 {
+		most, err := GaussianEpsilon(1, delta-charged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sum.epsilon(delta); got < want || got > most+3e-3 {
 			t.Errorf("delta %g: epsilon %.9g, exactly %.9g", delta, got, want)
 		}
-		if got := sum.delta(want); got < delta || got > delta*1.02 {
+		if got := sum.delta(want); got < delta || got > delta*1.02+charged {
 			t.Errorf("epsilon %g: delta %.9g, exactly %g", want, got, delta)
 		}
 	}
 	if got := sum.epsilon(1e-13); !math.IsInf(got, 1) {
 		t.Errorf("a delta below what rounding can tell: epsilon %g", got)
+	}
+}
+
+// What rounding takes from either end of a distribution, seen where the sums
+// fall below zero, stays below half of what is charged for it.
+func TestRoundingIsCharged(t *testing.T) {
+	for _, e := range []SelfComposed{
+		{PoissonSampled{1e-4, Gaussian{0.6}}, 10_000},
+		{PoissonSampled{1e-3, Gaussian{1}}, 100_000},
+		{PoissonSampled{1e-3, Gaussian{1}}, 1000},
+		{PoissonSampled{1e-4, Gaussian{2}}, 10},
+	} {
+		pld, err := NewPLD(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		charged := 2*tailMass + float64(e.Count)*roundingMass
+		for _, d := range []*losses{pld.remove, pld.add} {
+			up, down, least := 0.0, 0.0, 0.0
+			for i := range d.mass {
+				up, down = up+d.mass[i], down+d.mass[len(d.mass)-1-i]
+				least = min(least, up, down)
+			}
+			if -least > charged/2 {
+				t.Errorf("%+v: an end sums to %g, %g is charged", e, least, charged)
+			}
+		}
 	}
 }
 
