@@ -27,7 +27,7 @@ const maxRoundings = 128
 var ErrMismatch = errors.New("mechanism: the vector does not fit the plan's parameters")
 
 // Codec is the mechanism of one Params, with both of its ends. Its tables
-// cost a few milliseconds and are never written again; its buffers are
+// cost about a millisecond (Skellam's up to some tens) and are never written again; its buffers are
 // reused, so a Codec serves many devices but one call at a time.
 type Codec struct {
 	params  Params

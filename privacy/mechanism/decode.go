@@ -63,6 +63,19 @@ func (c *Codec) DecodeSum(sum []int64, n int) (Decoded, error) {
 	return decoded, nil
 }
 
+// DecodeNoised is DecodeSum for a sum to which a trusted aggregator has added
+// noise that may push a coordinate by reach grid units beyond what the
+// devices' bounds allow. The devices add none: their Params have noise off,
+// so that there is no meter to read.
+func (c *Codec) DecodeNoised(sum []int64, n int, reach int64) (Decoded, error) {
+	if n < 1 || reach < 0 || reach > MaxSumLimit {
+		return Decoded{}, ErrMismatch
+	}
+	wide := *c // shares the buffers
+	wide.params.InputBound = min(c.params.InputBound+(reach+int64(n)-1)/int64(n), MaxSumLimit/int64(n))
+	return wide.DecodeSum(sum, n)
+}
+
 // unsign writes the data coordinates at the start of the block, which begins
 // at padded coordinate first, into out.
 func (c *Codec) unsign(out []float32, first int, unit float64) {

@@ -33,7 +33,8 @@
 // nothing: their bound costs 7.7 % more variance at the same rho, their sigma
 // ends at 2400, and they are drawn by such a table. What else a party that
 // measures the device's time or power can learn: whether an update was all
-// zero or not finite, and how often its rounding was drawn again.
+// zero or not finite or, on some processors, held subnormal values, and how
+// often its rounding was drawn again.
 //
 // Small vectors beside the update, such as metrics, are Unmetered: they carry
 // noise and a claim of their own, but no padding and no noise meter. NextClip
