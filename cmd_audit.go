@@ -34,7 +34,7 @@ func (a *app) auditCommand() *cobra.Command {
 		Short: "Attack the privacy claim with canaries, and see what they can show",
 		Long: `Sends canaries through the mechanism that devices and server use, among honest devices, and measures what somebody
 who sees every opened sum and knows everything but the coins and the noise can tell about them: lower bounds on epsilon.
-A bound above the claim refutes it. A bound below it refutes nothing, so every test states its power, and in the same
+A bound above the claim refutes it. A bound below it proves nothing, so every test states its power, and in the same
 run two broken mechanisms, without noise and with half of it, have to be found out.
 
   one-run        no assumption about the noise (arXiv 2305.08846); gates claims up to 2
