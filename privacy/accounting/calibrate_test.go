@@ -8,6 +8,7 @@ import (
 )
 
 func TestLeastNoiseOfOneGaussian(t *testing.T) {
+	t.Parallel()
 	build := func(z float64) Event { return Gaussian{z} }
 	for _, eps := range []float64{0.05, 1, 8, 40} {
 		const delta = 1e-6
@@ -108,6 +109,7 @@ func TestSplitClip(t *testing.T) {
 
 // Delta of two Gaussians by the trapezoid rule, and by symmetry.
 func TestTwoGaussians(t *testing.T) {
+	t.Parallel()
 	for _, p := range []TwoGaussians{{0, 1, 1, 1}, {0, 1, 1, 2}, {0, 2, 1, 1}, {3, 1, 3, 1.5}, {0, 0.01, 0.02, 0.011}, {0, 1, 0, 1}} {
 		for _, eps := range []float64{0, 0.2, 1, 3} {
 			got, err := p.Delta(eps)

@@ -37,6 +37,7 @@ func TestEpsilonFromRhoIsTheInfimum(t *testing.T) {
 }
 
 func TestRhoForEpsilonIsTheInverseRoundedDown(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		eps := math.Exp(rapid.Float64Range(-6, 4).Draw(t, "log eps"))
 		delta := math.Exp(-rapid.Float64Range(1, 50).Draw(t, "-log delta"))

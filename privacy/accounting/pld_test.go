@@ -56,47 +56,50 @@ var refusals = map[string][]string{
 // more, and more releases never cost less.
 func TestEveryKindByEveryAccountant(t *testing.T) {
 	const delta, n = 1e-6, 3
-	other := Composed{[]Event{Gaussian{5}, Laplace{9}}}
+	other := Composed{[]Event{Gaussian{10}, Laplace{18}}}
 	for name, account := range accountants {
 		refused := map[string]bool{}
 		for _, kind := range refusals[name] {
 			refused[kind] = true
 		}
 		for kind, build := range everyKind {
-			e := build(4)
-			eps := func(e Event) float64 {
-				got, err := account(e, delta)
-				if err != nil {
-					t.Errorf("%s: %s: %v", name, kind, err)
-				}
-				return got
-			}
-			if refused[kind] {
-				for _, e := range []Event{e, SelfComposed{e, n}, Composed{[]Event{Gaussian{5}, e}}} {
-					if got, err := account(e, delta); !errors.Is(err, ErrEvent) {
-						t.Errorf("%s: %s: epsilon %g, %v", name, kind, got, err)
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				e := build(8)
+				eps := func(e Event) float64 {
+					got, err := account(e, delta)
+					if err != nil {
+						t.Error(err)
 					}
+					return got
 				}
-				continue
-			}
-			self := eps(SelfComposed{e, n})
-			if composed := eps(Composed{[]Event{e, e, e}}); !relative(self, composed, 1e-9) {
-				t.Errorf("%s: %s: itself %d times is %.12g, composed %.12g", name, kind, n, self, composed)
-			}
-			if nested := eps(Composed{[]Event{SelfComposed{e, 2}, Composed{[]Event{e}}, SelfComposed{e, 0}}}); !relative(self, nested, 1e-9) {
-				t.Errorf("%s: %s: %.12g, nested %.12g", name, kind, self, nested)
-			}
-			before, after := eps(Composed{[]Event{e, other}}), eps(Composed{[]Event{other, e}})
-			if !relative(before, after, 1e-9) {
-				t.Errorf("%s: %s: %.12g before another, %.12g after", name, kind, before, after)
-			}
-			one := eps(e)
-			if louder := eps(build(6)); louder > one*(1+1e-9) {
-				t.Errorf("%s: %s: %.12g, with more noise %.12g", name, kind, one, louder)
-			}
-			if self < one {
-				t.Errorf("%s: %s: once %.12g, thrice %.12g", name, kind, one, self)
-			}
+				if refused[kind] {
+					for _, e := range []Event{e, SelfComposed{e, n}, Composed{[]Event{Gaussian{5}, e}}} {
+						if got, err := account(e, delta); !errors.Is(err, ErrEvent) {
+							t.Errorf("epsilon %g, %v", got, err)
+						}
+					}
+					return
+				}
+				self := eps(SelfComposed{e, n})
+				if composed := eps(Composed{[]Event{e, e, e}}); !relative(self, composed, 1e-9) {
+					t.Errorf("itself %d times is %.12g, composed %.12g", n, self, composed)
+				}
+				if nested := eps(Composed{[]Event{SelfComposed{e, 2}, Composed{[]Event{e}}, SelfComposed{e, 0}}}); !relative(self, nested, 1e-9) {
+					t.Errorf("%.12g, nested %.12g", self, nested)
+				}
+				before, after := eps(Composed{[]Event{e, other}}), eps(Composed{[]Event{other, e}})
+				if !relative(before, after, 1e-9) {
+					t.Errorf("%.12g before another, %.12g after", before, after)
+				}
+				one := eps(e)
+				if louder := eps(build(12)); louder > one*(1+1e-9) {
+					t.Errorf("%.12g, with more noise %.12g", one, louder)
+				}
+				if self < one {
+					t.Errorf("once %.12g, thrice %.12g", one, self)
+				}
+			})
 		}
 	}
 }
@@ -139,6 +142,7 @@ func TestConvolutionAgainstGaussian(t *testing.T) {
 // What rounding takes from either end of a distribution, seen where the sums
 // fall below zero, stays below half of what is charged for it.
 func TestRoundingIsCharged(t *testing.T) {
+	t.Parallel()
 	for _, e := range []SelfComposed{
 		{PoissonSampled{1e-4, Gaussian{0.6}}, 10_000},
 		{PoissonSampled{1e-3, Gaussian{1}}, 100_000},
@@ -167,6 +171,7 @@ func TestRoundingIsCharged(t *testing.T) {
 // arXiv 1311.0776, Theorem 3.3) is what the distribution of randomised
 // response composes to.
 func TestPureCompositionIsOptimal(t *testing.T) {
+	t.Parallel()
 	const k, one, delta0 = 20, 0.3, 1e-7
 	exact := func(eps, delta0 float64) float64 {
 		sum := 0.0
@@ -259,6 +264,7 @@ func TestPLDTradeOff(t *testing.T) {
 // A distribution of any composition stays within its memory: the grid grows,
 // or the composition is refused.
 func TestPLDIsBounded(t *testing.T) {
+	t.Parallel()
 	for name, e := range map[string]Event{
 		"hardly any noise":   Gaussian{0.01},
 		"a million rounds":   SelfComposed{PoissonSampled{1e-4, Gaussian{0.8}}, 1_000_000},
@@ -301,12 +307,13 @@ func TestPLDIsBounded(t *testing.T) {
 // A cut that hardly ever happens costs hardly anything, down to
 // probabilities that are no normal float64.
 func TestRareCutsCostNothing(t *testing.T) {
-	want, err := EpsilonByPLD(SelfComposed{PoissonSampled{0.01, Gaussian{1}}, 100}, 1e-6)
+	t.Parallel()
+	want, err := EpsilonByPLD(SelfComposed{PoissonSampled{0.01, Gaussian{2}}, 100}, 1e-6)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, batch := range []int{1500, 2300, 2400, 2500} {
-		e := TruncatedPoisson{0.01, 100_000, batch, 1}
+	for _, batch := range []int{1500, 2300, 2400} {
+		e := TruncatedPoisson{0.01, 100_000, batch, 2}
 		if got, err := EpsilonByPLD(SelfComposed{e, 100}, 1e-6); err != nil || !relative(got, want, 1e-6) {
 			t.Errorf("at most %d records: epsilon %g, uncut %g, %v", batch, got, want, err)
 		}

@@ -275,7 +275,7 @@ func withoutReplacementAt(q, z float64, n int) float64 {
 // normal x and an even l, by the trapezoid rule, which for an integrand of
 // this kind errs by less than exp(-2 pi^2/step^2).
 func lognormalMoment(z float64, l int) float64 {
-	const step = 0.05
+	const step = 0.2
 	order := float64(l)
 	reach := math.Sqrt(order) + 12
 	sum := math.Inf(-1)

@@ -110,6 +110,7 @@ func TestLognormalMoments(t *testing.T) {
 
 // A loss distribution is never above what the Renyi curve gives.
 func TestLossesAgainstRenyi(t *testing.T) {
+	t.Parallel()
 	for _, e := range []Event{
 		SelfComposed{PoissonSampled{0.02, Gaussian{1.3}}, 300},
 		SelfComposed{PoissonSampled{0.1, Laplace{3}}, 40},
@@ -161,6 +162,7 @@ func TestSampledEventsRefuse(t *testing.T) {
 }
 
 func TestReplaceOne(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ e, want Event }{
 		{Gaussian{2}, Gaussian{1}},
 		{SelfComposed{Laplace{2}, 3}, SelfComposed{Laplace{1}, 3}},
