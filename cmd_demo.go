@@ -35,7 +35,7 @@ statistics releases, then model rounds. Shows the quality as it grows, what priv
 their reasons, and writes a report that it verifies.
 
 All nodes run in one place here, which protects nobody from the person who runs the demo.`,
-		Example: "  tutti demo\n  tutti demo --data ml-latest-small --epsilon 4\n  tutti demo --seed 7 --rounds 8 --json",
+		Example: "  tutti demo\n  tutti demo --data ml-latest-small --epsilon 4\n  tutti demo --seed 7 --rounds 8 --json\n  tutti demo --trust central",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.Noise = !f.privacyOff

@@ -46,8 +46,9 @@ func (a *app) deviceCommand() *cobra.Command {
 		Use:   "device",
 		Short: "Be one device: keep a history, take part in rounds, fetch models",
 		Long: `Runs the SDK that apps embed, as a process. The history stays in the device's directory, sealed; what is sent is clipped,
-noised and masked, and only if the plan keeps the limits of the task file. Ends when the task is finished.`,
-		Example: "  tutti device --dir phone1 --task task.json --server 127.0.0.1:7100 --ca certs/ca.pem --token … --catalogue movies --history shop-data --person 17",
+noised and masked, and only if the plan stands in the operator's log and keeps the limits of the task file and your own.
+Ends when the task is finished. Where the operator is trusted (task.json says so) it adds the noise, not the device.`,
+		Example: "  tutti device --dir phone1 --task task.json --server 127.0.0.1:7100 --ca certs/ca.pem --token … --catalogue movies --history shop-data --person 17\n  tutti device --dir phone1 --task task.json --ca certs/ca.pem --catalogue movies --max-participations 5 --min-separation 2 --receipts receipts",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDevice(cmd.Context(), f) },
 	}

@@ -32,9 +32,9 @@ func (a *app) serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run the aggregation server: it runs the task's rounds and can open only their sums",
-		Long: `Runs the rounds of a task that tutti server init made, publishes what comes of them, and writes the report. It can be
-stopped at any moment; the next start continues.`,
-		Example: `  tutti server init --dir server-data --goal 40 --node 127.0.0.1:7201=5f3c… --node 127.0.0.1:7202=77aa… --catalogue movies
+		Long: `Runs the rounds of a task that tutti server init made, publishes what comes of them. It can be
+stopped at any moment; the next start continues. tutti report writes the report once it is stopped.`,
+		Example: `  tutti server init --dir server-data --goal 40 --node 127.0.0.1:7201=5f3c… --node 127.0.0.1:7202=77aa… --node 127.0.0.1:7203=09be… --catalogue movies
   tutti server --dir server-data --listen 127.0.0.1:7100 --certs certs --catalogue movies`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), f) },
@@ -75,7 +75,7 @@ func (a *app) serverInitCommand(f *serverFlags) *cobra.Command {
 An operator without a committee may be trusted instead: with --trust central the devices clip and mask, and the operator
 opens the sum and adds the noise, with --trust central-mf noise that is correlated over the model rounds. It then sees sums
 without noise; the claim is towards those who see what is released. Without --node the server runs three nodes itself.`,
-		Example: "  tutti server init --dir server-data --goal 40 --tokens 60 --node 127.0.0.1:7201=5f3c… --catalogue movies",
+		Example: "  tutti server init --dir server-data --goal 40 --tokens 60 --node 127.0.0.1:7201=5f3c… --node 127.0.0.1:7202=77aa… --node 127.0.0.1:7203=09be… --catalogue movies\n  tutti server init --trust central --goal 100 --participations 8 --separation 2 --clip adaptive --catalogue movies",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.initServer(cmd.Context(), *f, s, t, nodes, tokens)

@@ -21,7 +21,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	var older []string
 	var selfTest bool
 	cmd := &cobra.Command{
-		Use:   "verify REPORT",
+		Use:   "verify [REPORT]",
 		Short: "Recompute a privacy report, offline, trusting nobody",
 		Long: `Reads report.json and the ledger.jsonl beside it, and recomputes every number: signature, tree, order of the records,
 noise and cost of each round, the claims, the budget, the audits. Prints one line per step and VERIFIED, FAILED with the
