@@ -119,10 +119,10 @@ func TestSamplersMatchTheExactLaw(t *testing.T) {
 	}
 }
 
-// The sampler and the exact rational one, 200,000 draws each, against each
+// The sampler and the exact rational one, a million draws each, against each
 // other and the oracle against the law. False rejection 1e-4 each.
 func TestSamplerMatchesTheOracle(t *testing.T) {
-	const draws = 200_000
+	const draws = chiDraws
 	for seed, sigma2 := range [][2]int64{{16, 1}, {2499, 100}, {10000, 1}} {
 		variance := float64(sigma2[0]) / float64(sigma2[1])
 		sigma := math.Sqrt(variance)
