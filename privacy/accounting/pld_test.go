@@ -240,6 +240,63 @@ func TestSampledIntegersByEnumeration(t *testing.T) {
 	}
 }
 
+// Ten releases of integer noise by convolution of its probabilities: the
+// loss of ten outputs depends on their sum alone.
+func TestIntegersByConvolution(t *testing.T) {
+	const sigma, n, edge = 5.0, 10, 60
+	one, total := make([]float64, 2*edge+1), 0.0
+	for i := range one {
+		one[i] = math.Exp(-float64((i-edge)*(i-edge)) / (2 * sigma * sigma))
+		total += one[i]
+	}
+	sum := []float64{1}
+	for range n {
+		next := make([]float64, len(sum)+2*edge)
+		for i, p := range sum {
+			for j, o := range one {
+				next[i+j] += p * o / total
+			}
+		}
+		sum = next
+	}
+	pld, err := NewPLD(SelfComposed{DiscreteGaussian{sigma, 1}, n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, eps := range []float64{0, 0.5, 1, 2.9206, 4} {
+		want := 0.0
+		for i, p := range sum { // the record adds n to the sum i - n edge
+			loss := (2*float64(i-n*edge+n) - n) / (2 * sigma * sigma)
+			want += p * max(0, -math.Expm1(eps-loss))
+		}
+		if got, err := pld.Delta(eps); err != nil || got < want || got > want*(1+1e-4)+2e-14 {
+			t.Errorf("epsilon %g: delta %.12g, exactly %.12g, %v", eps, got, want, err)
+		}
+	}
+}
+
+// What lies beyond the grid is infinite loss, of one release too.
+func TestTailsAreInfiniteLoss(t *testing.T) {
+	for _, z := range []float64{0.5, 1, 20} {
+		pld, err := NewPLD(Gaussian{z})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eps := 9.5/z + 1/(2*z*z) // 9 deviations and a half
+		want, err := GaussianDelta(1/z, eps)
+		if err != nil || want == 0 {
+			t.Fatalf("delta(%g) = %g, %v", eps, want, err)
+		}
+		if got, err := pld.Delta(eps); err != nil || got < want {
+			t.Errorf("z %g: delta(%g) is %g, exactly %g, %v", z, eps, got, want, err)
+		}
+	}
+	both, err := discretise(mixture{0.25, randomisedResponse(1, 0.1), randomisedResponse(2, 0.02)}, 0.5)
+	if err != nil || !relative(both.infinity, 0.25*0.1+0.75*0.02, 1e-12) {
+		t.Errorf("a mixture is certain with probability %g, %v", both.infinity, err)
+	}
+}
+
 func TestPLDTradeOff(t *testing.T) {
 	pld, err := NewPLD(SelfComposed{Gaussian{3}, 9})
 	if err != nil {
