@@ -99,7 +99,6 @@ without noise; the claim is towards those who see what is released. Without --no
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
 	flags.StringVar(&s.Recipe.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")
-	flags.IntVar(&s.Recipe.Apart, "apart", 0, "model rounds from one that a device is in to its next (default with central-mf: as many as the devices allow; else 1)")
 	flags.BoolVar(&t.NoiseOff, "privacy-off", false, "no noise, for tests of sums; the report says so in red")
 	flags.BoolVar(&t.CheckNorm, "check-norm", false, "have devices prove that their uploads are not too long, at some cost to them and to the server")
 	flags.BoolVar(&t.Classical, "classical", false, "smaller envelopes that a quantum computer could open one day")

@@ -24,8 +24,8 @@ func ChooseBLT(n, k, sep, buffers int) (BLT, error) {
 	var best []float64
 	least := math.Inf(1)
 	for _, decades := range []float64{1, 0.6} {
-		at, value := minimise(loss, bltStart(n, sep, buffers, decades), 400*buffers)
-		at, value = minimise(loss, at, 400*buffers) // a fresh simplex gets out of a flat one
+		flat, _ := minimise(loss, bltStart(n, sep, buffers, decades), 400*buffers)
+		at, value := minimise(loss, flat, 400*buffers) // a fresh simplex gets out of a flat one
 		if value < least {
 			best, least = at, value
 		}

@@ -180,7 +180,7 @@ func sampledGaussianSeries(q, sigma, a float64) (logA float64, ok bool) {
 		s1 := choose + j*logQ + k*logRest + (j*j-j)/(2*sigma*sigma) + logPhi((j-z0)/sigma)
 		left, right = logAdd(left, s0), logAdd(right, s1)
 		total := logAdd(left, right)
-		if s0 < lastLeft && s1 < lastRight && max(s0, s1) < total-30 {
+		if s0 < lastLeft && s1 < lastRight && max(s0, s1) < total-40 {
 			return total, true
 		}
 		lastLeft, lastRight = s0, s1

@@ -365,7 +365,7 @@ func (s *Split) explain(w Wish) {
 	rho, _ := s.Rho.Float64()
 	say("Epsilon %g at delta %s is a budget of rho %.4f in all; every release is charged to it.", w.Epsilon, s.Delta, rho)
 	if s.Trust != TrustDevices {
-		say("The operator is trusted to add the noise: it sees sums without noise, though no single upload. The budget bounds what those learn who see the released models, and nothing bounds what the operator learns.")
+		say("The operator is trusted to add the noise: it sees sums without noise, and single uploads too if it runs the committee itself. The budget bounds what those learn who see the released models, and nothing bounds what the operator learns.")
 	} else {
 		say("Noise is sized for the %d honest devices that the smallest opened sum of %d holds; when all %d come, it is as in a central release of mu %.3f instead of %.3f.",
 			s.NMin-s.Colluders, s.NMin, s.Goal, s.Effective, s.Mu)

@@ -148,7 +148,6 @@ func TestCentralNotSaid(t *testing.T) {
 	}
 	w := centralWorld(t)
 	roundOf(t, w, 1).Central = "blt"
-	_, _, lines = w.ledger()
 	in.Records, in.Checkpoint, _ = w.ledger()
 	if _, err := Build(in); err == nil || !strings.Contains(err.Error(), ReasonMechanism.String()) {
 		t.Errorf("another noise than planned: %v", err)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"tutti/privacy/audit"
@@ -49,9 +50,11 @@ func (r *Report) went() []string {
 		}
 		out = append(out, fmt.Sprintf("Noise was measured in %s: %s (all together z %s, worst %s).", plural(n.Rounds, "round"), state, n.PooledZ, n.WorstZ))
 	}
-	if n := len(r.Utility); n > 0 {
-		best := r.Utility[n-1]
-		out = append(out, fmt.Sprintf("Quality of %s: NDCG@10 %s.", best.Name, best.NDCG.Value))
+	for _, u := range slices.Backward(r.Utility) {
+		if u.Private {
+			out = append(out, fmt.Sprintf("Quality of %s: NDCG@10 %s, on the operator's word.", u.Name, u.NDCG.Value))
+			break
+		}
 	}
 	if d.Pending > 0 {
 		out = append(out, plural(d.Pending, "planned round")+" had not ended; the claim counts what it may cost.")
