@@ -48,7 +48,9 @@ the run, and nobody can say that the seed was picked to please. --replay runs an
 The sums are integer sums of what devices encode; before that, one of them goes through masks and committee, and has to
 come out the same.
 
-Exit codes: 0 pass, 1 fail, 2 wrong use, 4 inconclusive.`,
+A claim passes when a test that gates it passes, its controls found; what another test could not see stands beside it.
+
+Exit codes: 0 pass, 1 fail, 2 wrong use, 4 inconclusive: no test of a claim could have found a weak mechanism.`,
 		Example: "  tutti audit\n  tutti audit --report demo-out/report.json --out demo-out/audits\n  tutti audit --epsilon 2 --canaries 50000\n  tutti audit --replay audits/audit_gaussian_pair_eps8.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,7 +62,7 @@ Exit codes: 0 pass, 1 fail, 2 wrong use, 4 inconclusive.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.report, "report", "", "a report.json: audits its claim, and the noise meter of its rounds")
-	flags.Float64SliceVar(&f.epsilons, "epsilon", nil, "claims to audit (default 1,2,4,8, or the report's)")
+	flags.Float64SliceVar(&f.epsilons, "epsilon", nil, "claims to audit; none: 1,2,4,8, or the report's")
 	flags.Float64SliceVar(&f.zs, "z", nil, "the same by noise multiplier of one round, instead of --epsilon")
 	flags.Float64Var(&f.delta, "delta", 1e-6, "delta of the claims; a report has its own")
 	flags.IntVar(&f.canaries, "canaries", 8000, "canaries for each claim: up to 1000, or whole thousands")

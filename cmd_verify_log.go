@@ -36,7 +36,7 @@ the hashes are missing: --ledger with the exported log of the larger state adds 
 			return a.verifyFork(args[0], key, task, ledgerPath)
 		},
 	}
-	cmd.Flags().StringVar(&operator, "operator", "", "the operator's Ed25519 key in hex, had from elsewhere")
+	cmd.Flags().StringVar(&operator, "operator", "", "the operator's Ed25519 key in hex, had from elsewhere; always needed")
 	cmd.Flags().StringVar(&task, "task", "task", "the task whose log it is")
 	cmd.Flags().StringVar(&ledgerPath, "ledger", "", "an exported ledger.jsonl that the larger state is of, for hashes that are missing")
 	return cmd

@@ -311,6 +311,28 @@ func TestPLDTradeOff(t *testing.T) {
 			t.Errorf("false-positive rate %g: true-positive rate %.6f, exactly %.6f, %v", fpr, got, want, err)
 		}
 	}
+	// a sampled record: the better of the best tests in both directions
+	const q = 0.3
+	sampled, err := NewPLD(PoissonSampled{q, Gaussian{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	phi := func(x float64) float64 { return math.Exp(logPhi(x)) }
+	mixed := func(x float64) float64 { return (1-q)*phi(x) + q*phi(x-1) }
+	for _, fpr := range []float64{1e-3, 0.02, 0.2, 0.6} {
+		x := bisect(-10, 10, func(x float64) bool { return mixed(x) >= fpr })
+		want := max(1-mixed(-quantile(fpr)), phi(x))
+		if got, err := sampled.MaxTPR(fpr); err != nil || got < want-1e-12 || got > want+1e-4 {
+			t.Errorf("sampled, false-positive rate %g: true-positive rate %.6f, exactly %.6f, %v", fpr, got, want, err)
+		}
+	}
+	certain, err := NewPLD(EpsilonDelta{0.5, 0.1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := certain.MaxTPR(0.01); err != nil || !relative(got, math.Exp(0.5)*0.01+0.1, 1e-3) {
+		t.Errorf("(0.5, 0.1)-DP: true-positive rate %g, %v", got, err)
+	}
 	for _, fpr := range []float64{0, 1, math.NaN()} {
 		if _, err := pld.MaxTPR(fpr); !errors.Is(err, ErrRange) {
 			t.Errorf("a false-positive rate of %g: %v", fpr, err)

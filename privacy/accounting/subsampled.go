@@ -166,7 +166,8 @@ func sampledGaussianAt(q, sigma float64, n int) float64 {
 }
 
 // sampledGaussianSeries sums the absolute values of the two series, which
-// bounds log A_a from above; ok is false if they do not settle.
+// bounds log A_a from above, up to the first term below 1e-13 of them; ok is
+// false if they do not settle.
 func sampledGaussianSeries(q, sigma, a float64) (logA float64, ok bool) {
 	left, right := math.Inf(-1), math.Inf(-1)
 	logQ, logRest := math.Log(q), math.Log1p(-q)
@@ -180,7 +181,7 @@ func sampledGaussianSeries(q, sigma, a float64) (logA float64, ok bool) {
 		s1 := choose + j*logQ + k*logRest + (j*j-j)/(2*sigma*sigma) + logPhi((j-z0)/sigma)
 		left, right = logAdd(left, s0), logAdd(right, s1)
 		total := logAdd(left, right)
-		if s0 < lastLeft && s1 < lastRight && max(s0, s1) < total-40 {
+		if s0 < lastLeft && s1 < lastRight && max(s0, s1) < total-30 {
 			return total, true
 		}
 		lastLeft, lastRight = s0, s1
