@@ -3,6 +3,7 @@ package accounting
 import (
 	"errors"
 	"math"
+	"math/big"
 	"reflect"
 	"testing"
 )
@@ -23,6 +24,32 @@ func TestToeplitzSensitivityByEnumeration(t *testing.T) {
 						t.Fatalf("%s: n %d, k %d, separation %d: %.15g, by enumeration %.15g, %v", name, n, k, sep, got, want, err)
 					}
 				}
+			}
+		}
+	}
+}
+
+// The square of a sensitivity is not below that of the exact sums.
+func TestSensitivityIsRoundedUp(t *testing.T) {
+	for n := 1; n <= 60; n++ {
+		c := SqrtToeplitz(n)
+		for _, k := range []int{1, 2, 5} {
+			const sep = 7
+			exact := new(big.Rat)
+			for i := range n {
+				sum := new(big.Rat)
+				for j := 0; j < k && j*sep <= i; j++ {
+					sum.Add(sum, new(big.Rat).SetFloat64(c[i-j*sep]))
+				}
+				exact.Add(exact, sum.Mul(sum, sum))
+			}
+			got, err := ToeplitzSensitivity(c, n, min(k, n), min(sep, n))
+			if n < sep { // then one round is all that a device is in
+				continue
+			}
+			square := new(big.Rat).SetFloat64(got)
+			if square.Mul(square, square); err != nil || square.Cmp(exact) < 0 {
+				t.Errorf("n %d, k %d: %g is below the exact sensitivity, %v", n, k, got, err)
 			}
 		}
 	}

@@ -297,6 +297,32 @@ func TestTailsAreInfiniteLoss(t *testing.T) {
 	}
 }
 
+// A truncated sample is a mixture of two known pairs in each direction.
+func TestTruncatedIsAMixtureInBothDirections(t *testing.T) {
+	e := TruncatedPoisson{0.3, 20, 7, 1}
+	cut, kept := e.split()
+	if cut < 0.1 || cut > 0.9 {
+		t.Fatalf("a cut of probability %g shows nothing", cut)
+	}
+	var pld [3]*PLD
+	for i, part := range []Event{e, PoissonReplaced{kept, e.Z / 2}, PoissonSampled{e.Q, Gaussian{e.Z}}} {
+		var err error
+		if pld[i], err = NewPLD(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, eps := range []float64{0, 0.1, 0.3, 1} {
+		for direction, of := range map[string]func(*PLD) *losses{
+			"remove": func(p *PLD) *losses { return p.remove }, "add": func(p *PLD) *losses { return p.add },
+		} {
+			want := cut*of(pld[1]).delta(eps) + (1-cut)*of(pld[2]).delta(eps)
+			if got := of(pld[0]).delta(eps); !relative(got, want, 1e-6) {
+				t.Errorf("%s, epsilon %g: delta %.9g, want %.9g", direction, eps, got, want)
+			}
+		}
+	}
+}
+
 func TestPLDTradeOff(t *testing.T) {
 	pld, err := NewPLD(SelfComposed{Gaussian{3}, 9})
 	if err != nil {

@@ -17,7 +17,7 @@ type leaf struct {
 // maxReleases bounds the releases of a composition, maxKinds the different
 // ones among them.
 const (
-	maxReleases = 1 << 40
+	maxReleases = 1 << 29 // twice of it is an int on 32 bits
 	maxKinds    = 256
 )
 
