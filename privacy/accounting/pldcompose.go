@@ -17,7 +17,7 @@ type leaf struct {
 // maxReleases bounds the releases of a composition, maxKinds the different
 // ones among them.
 const (
-	maxReleases = 1 << 29 // twice of it is an int on 32 bits
+	maxReleases = 1 << 30
 	maxKinds    = 256
 )
 
@@ -87,9 +87,10 @@ func (f *flattener) visit(e Event, times int) error {
 		f.at[string(raw)] = i
 		f.leaves = append(f.leaves, leaf{event: e})
 	}
-	if f.leaves[i].count += times; f.leaves[i].count > maxReleases {
+	if times > maxReleases-f.leaves[i].count { // an int has 32 bits on some devices
 		return fmt.Errorf("%w: a composition of more than %d releases", ErrEvent, maxReleases)
 	}
+	f.leaves[i].count += times
 	return nil
 }
 
