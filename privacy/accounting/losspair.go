@@ -23,10 +23,13 @@ type lossPair interface {
 // and infinity.
 type losses struct {
 	step     float64
-	first    int
+	first    int64
 	mass     []float64
 	infinity float64
 }
+
+// point returns the loss of mass[i].
+func (d *losses) point(i int) float64 { return float64(d.first+int64(i)) * d.step }
 
 // maxPoints bounds the points of a distribution, and so all memory: eight
 // bytes each, in a few copies.
@@ -39,7 +42,7 @@ func discretise(pair lossPair, step float64) (*losses, error) {
 	if !(last-first < maxPoints) || math.Abs(first) > 1<<40 {
 		return nil, errPoints
 	}
-	d := &losses{step: step, first: int(first), mass: make([]float64, int(last-first)+1)}
+	d := &losses{step: step, first: int64(first), mass: make([]float64, int(last-first)+1)}
 	pair.fill(d)
 	return d, nil
 }
@@ -49,7 +52,7 @@ var errPoints = fmt.Errorf("%w: a loss distribution of more than %d points", Err
 // add splits the mass p at loss between the two points next to it.
 func (d *losses) add(loss, p float64) {
 	below := math.Floor(loss / d.step)
-	i := int(below) - d.first
+	i := int(below - float64(d.first))
 	up := math.Expm1(below*d.step-loss) / math.Expm1(-d.step) // (1 - e^(below-loss))/(1 - e^-step)
 	up = min(1, max(0, up))
 	switch {
@@ -120,13 +123,13 @@ func (c continuousPair) fill(d *losses) {
 		}
 		return p, q
 	}
-	x := c.at(float64(d.first) * d.step)
+	x := c.at(d.point(0))
 	d.mass[0], _ = upTo(x)
 	for i := 1; i < len(d.mass); i++ {
-		y := c.at(float64(d.first+i) * d.step)
+		y := c.at(d.point(i))
 		if y > x {
 			p, q := upTo(y)
-			scaled := q * math.Exp(float64(d.first+i-1)*d.step)
+			scaled := q * math.Exp(d.point(i-1))
 			up := min(p, max(0, (p-scaled)/-math.Expm1(-d.step)))
 			d.mass[i-1] += p - up
 			d.mass[i] += up

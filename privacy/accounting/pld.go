@@ -92,9 +92,9 @@ func (p *PLD) MaxTPR(fpr float64) (float64, error) {
 // and the mass at infinity.
 func (d *losses) delta(eps float64) float64 {
 	sum := 0.0
-	from := max(0, int(math.Floor(min(eps/d.step, 1<<41)))+1-d.first)
+	from := int(min(float64(len(d.mass)), max(0, math.Floor(eps/d.step)+1-float64(d.first))))
 	for i := len(d.mass) - 1; i >= from; i-- { // from the small tail on
-		sum -= d.mass[i] * math.Expm1(eps-float64(d.first+i)*d.step)
+		sum -= d.mass[i] * math.Expm1(eps-d.point(i))
 	}
 	return max(0, sum) + d.infinity
 }
@@ -108,7 +108,7 @@ func (d *losses) epsilon(delta float64) float64 {
 	above, weighted := 0.0, 0.0 // mass over the point, and the same times e^(point-loss)
 	shrink := math.Exp(-d.step)
 	for i := len(d.mass) - 1; i >= 0; i-- {
-		point := float64(d.first+i) * d.step
+		point := d.point(i)
 		if d.infinity+above-weighted > delta {
 			return max(0, point+math.Log((d.infinity+above-delta)/weighted))
 		}
@@ -118,7 +118,7 @@ func (d *losses) epsilon(delta float64) float64 {
 		above += d.mass[i]
 		weighted = (weighted + d.mass[i]) * shrink
 	}
-	point := float64(d.first-1) * d.step // all losses are above 0
+	point := d.point(-1) // all losses are above 0
 	if d.infinity+above-weighted <= delta || above == 0 {
 		return max(0, point)
 	}
@@ -130,7 +130,7 @@ func (d *losses) maxTPR(fpr float64) float64 {
 	above, weighted, least := 0.0, 0.0, 1.0
 	shrink := math.Exp(-d.step)
 	for i := len(d.mass) - 1; i >= 0; i-- {
-		point := float64(d.first+i) * d.step
+		point := d.point(i)
 		if point < 700 {
 			least = min(least, math.Exp(point)*fpr+max(0, above-weighted)+d.infinity)
 		}

@@ -183,14 +183,17 @@ func compose(kinds []kind, step float64) (*losses, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := circleSize(last - first + 1)
+	if last-first >= maxPoints {
+		return nil, errPoints
+	}
+	size := circleSize(int(last-first) + 1)
 	if size > maxPoints {
 		return nil, errPoints
 	}
 	transform := fourier.NewFFT(size)
 	circle, product := make([]float64, size), make([]complex128, size/2+1)
 	var factor []complex128
-	base, logFinite, lost := 0, 0.0, 2*tailMass
+	base, logFinite, lost := int64(0), 0.0, 2*tailMass
 	for i, k := range kinds {
 		clear(circle)
 		for mass := k.remove.mass; len(mass) > 0; mass = mass[min(size, len(mass)):] {
@@ -207,13 +210,13 @@ func compose(kinds []kind, step float64) (*losses, error) {
 				product[j] *= power
 			}
 		}
-		base += k.count * k.remove.first
+		base += int64(k.count) * k.remove.first
 		lost += float64(k.count) * roundingMass
 		logFinite += float64(k.count) * math.Log1p(-k.remove.infinity)
 	}
 	circle = transform.Sequence(circle, product)
-	sum := &losses{step: step, first: first, mass: make([]float64, last-first+1), infinity: lost - math.Expm1(logFinite)}
-	at := ((first-base)%size + size) % size
+	sum := &losses{step: step, first: first, mass: make([]float64, int(last-first)+1), infinity: lost - math.Expm1(logFinite)}
+	at := (int((first-base)%int64(size)) + size) % size
 	for i := range sum.mass {
 		sum.mass[i] = circle[at] / float64(size)
 		if at++; at == size {
@@ -251,20 +254,20 @@ func complexPower(c complex128, n int) complex128 {
 
 // window returns the points between which the sum of the losses lies but for
 // tailMass at each end, by Chernoff's bound at several exponents.
-func window(kinds []kind) (first, last int, err error) {
+func window(kinds []kind) (first, last int64, err error) {
 	low, high, variance := 0.0, 0.0, 0.0
 	for _, k := range kinds {
 		n := float64(k.count)
 		_, v := k.remove.moments()
 		low += n * float64(k.remove.first)
-		high += n * float64(k.remove.first+len(k.remove.mass)-1)
+		high += n * (float64(k.remove.first) + float64(len(k.remove.mass)-1))
 		variance += n * v
 	}
 	if max(-low, high) > 1<<52 {
 		return 0, 0, fmt.Errorf("%w: losses of %g steps", ErrRange, max(-low, high))
 	}
 	if variance == 0 {
-		return int(low), int(high), nil
+		return int64(low), int64(high), nil
 	}
 	logTail := -math.Log(tailMass)
 	typical := math.Sqrt(2 * logTail / variance)
@@ -277,7 +280,7 @@ func window(kinds []kind) (first, last int, err error) {
 		}
 		high, low = min(high, math.Ceil(up/exponent)), max(low, math.Floor(-down/exponent))
 	}
-	return int(low), int(high), nil
+	return int64(low), int64(high), nil
 }
 
 // logMoment returns log E e^(exponent loss/step) over the finite part.
@@ -298,7 +301,7 @@ func (d *losses) logMoment(exponent float64) float64 {
 	}
 	end := d.first
 	if exponent > 0 {
-		end += n - 1
+		end += int64(n) - 1
 	}
 	return math.Log(sum) + exponent*float64(end)
 }
