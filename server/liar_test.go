@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -228,14 +229,22 @@ func TestWrongAnswersAreCorrected(t *testing.T) {
 	if !slices.Equal(r.result.Wrong, liars) {
 		t.Errorf("named %v, want %v", r.result.Wrong, liars)
 	}
-	named := 0
-	for _, e := range w.seen() {
-		if n, ok := e.(NodeWrong); ok && slices.Contains(liars, n.Node) && n.Round == r.result.Round {
-			named++
+	named := func() (n int) {
+		for _, e := range w.seen() {
+			if e, ok := e.(NodeWrong); ok && slices.Contains(liars, e.Node) && e.Round == r.result.Round {
+				n++
+			}
 		}
+		return n
 	}
-	if named != 2 {
-		t.Errorf("%d nodes are named", named)
+	for range 1000 { // a round's result may be there before what happened is told
+		if named() == 2 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if named() != 2 {
+		t.Errorf("%d nodes are named", named())
 	}
 	w.publish(r.result)
 }
