@@ -231,6 +231,7 @@ type EnrollRequest struct {
 	Token         string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	PublicKey     []byte                 `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // Ed25519, 32 bytes
 	Proof         []byte                 `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`                          // Ed25519 signature over the domain "tutti/enroll/v1", task and token: the key is held
+	Attestation   []byte                 `protobuf:"bytes,5,opt,name=attestation,proto3" json:"attestation,omitempty"`              // what the server's attestor wants to see, where it has one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,6 +290,13 @@ func (x *EnrollRequest) GetPublicKey() []byte {
 func (x *EnrollRequest) GetProof() []byte {
 	if x != nil {
 		return x.Proof
+	}
+	return nil
+}
+
+func (x *EnrollRequest) GetAttestation() []byte {
+	if x != nil {
+		return x.Attestation
 	}
 	return nil
 }
@@ -807,6 +815,58 @@ func (x *GetBlobRequest) GetOffset() uint64 {
 	return 0
 }
 
+type GetDeltaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        []byte                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"` // SHA-256 of the blob that is wanted
+	Base          []byte                 `protobuf:"bytes,2,opt,name=base,proto3" json:"base,omitempty"`     // SHA-256 of the blob that the device has
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDeltaRequest) Reset() {
+	*x = GetDeltaRequest{}
+	mi := &file_tutti_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeltaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeltaRequest) ProtoMessage() {}
+
+func (x *GetDeltaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeltaRequest.ProtoReflect.Descriptor instead.
+func (*GetDeltaRequest) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetDeltaRequest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *GetDeltaRequest) GetBase() []byte {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
 type GetBlobResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Offset        uint64                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
@@ -818,7 +878,7 @@ type GetBlobResponse struct {
 
 func (x *GetBlobResponse) Reset() {
 	*x = GetBlobResponse{}
-	mi := &file_tutti_proto_msgTypes[9]
+	mi := &file_tutti_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +890,7 @@ func (x *GetBlobResponse) String() string {
 func (*GetBlobResponse) ProtoMessage() {}
 
 func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[9]
+	mi := &file_tutti_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +903,7 @@ func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobResponse.ProtoReflect.Descriptor instead.
 func (*GetBlobResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{9}
+	return file_tutti_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetBlobResponse) GetOffset() uint64 {
@@ -880,7 +940,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_tutti_proto_msgTypes[10]
+	mi := &file_tutti_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +952,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[10]
+	mi := &file_tutti_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +965,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{10}
+	return file_tutti_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UploadRequest) GetPart() isUploadRequest_Part {
@@ -955,13 +1015,14 @@ type UploadHeader struct {
 	Round         uint64                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
 	Header        []byte                 `protobuf:"bytes,3,opt,name=header,proto3" json:"header,omitempty"` // canonical aggregation.Header
 	VectorBytes   uint64                 `protobuf:"varint,4,opt,name=vector_bytes,json=vectorBytes,proto3" json:"vector_bytes,omitempty"`
+	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"` // of the first chunk: what PutChunk said that the server has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UploadHeader) Reset() {
 	*x = UploadHeader{}
-	mi := &file_tutti_proto_msgTypes[11]
+	mi := &file_tutti_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1034,7 @@ func (x *UploadHeader) String() string {
 func (*UploadHeader) ProtoMessage() {}
 
 func (x *UploadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[11]
+	mi := &file_tutti_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1047,7 @@ func (x *UploadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadHeader.ProtoReflect.Descriptor instead.
 func (*UploadHeader) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{11}
+	return file_tutti_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UploadHeader) GetTask() string {
@@ -1017,17 +1078,25 @@ func (x *UploadHeader) GetVectorBytes() uint64 {
 	return 0
 }
 
+func (x *UploadHeader) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 type VectorChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Offset        uint64                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
-	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"` // at most 256 KiB
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`       // at most 256 KiB
+	Crc32C        uint32                 `protobuf:"fixed32,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"` // Castagnoli, of data
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VectorChunk) Reset() {
 	*x = VectorChunk{}
-	mi := &file_tutti_proto_msgTypes[12]
+	mi := &file_tutti_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1108,7 @@ func (x *VectorChunk) String() string {
 func (*VectorChunk) ProtoMessage() {}
 
 func (x *VectorChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[12]
+	mi := &file_tutti_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1121,7 @@ func (x *VectorChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VectorChunk.ProtoReflect.Descriptor instead.
 func (*VectorChunk) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{12}
+	return file_tutti_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *VectorChunk) GetOffset() uint64 {
@@ -1069,6 +1138,133 @@ func (x *VectorChunk) GetData() []byte {
 	return nil
 }
 
+func (x *VectorChunk) GetCrc32C() uint32 {
+	if x != nil {
+		return x.Crc32C
+	}
+	return 0
+}
+
+type PutChunkRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Header        *UploadHeader          `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	Chunk         *VectorChunk           `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"` // absent: how far is the upload?
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutChunkRequest) Reset() {
+	*x = PutChunkRequest{}
+	mi := &file_tutti_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutChunkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutChunkRequest) ProtoMessage() {}
+
+func (x *PutChunkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutChunkRequest.ProtoReflect.Descriptor instead.
+func (*PutChunkRequest) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PutChunkRequest) GetHeader() *UploadHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *PutChunkRequest) GetChunk() *VectorChunk {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+type PutChunkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offset        uint64                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`                            // bytes of the vector that the server has
+	State         UploadState            `protobuf:"varint,2,opt,name=state,proto3,enum=tutti.v1.UploadState" json:"state,omitempty"`    // unspecified while bytes are missing
+	Reason        RejectReason           `protobuf:"varint,3,opt,name=reason,proto3,enum=tutti.v1.RejectReason" json:"reason,omitempty"` // set when state is REJECTED
+	RetryAfterMs  int64                  `protobuf:"varint,4,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutChunkResponse) Reset() {
+	*x = PutChunkResponse{}
+	mi := &file_tutti_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutChunkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutChunkResponse) ProtoMessage() {}
+
+func (x *PutChunkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutChunkResponse.ProtoReflect.Descriptor instead.
+func (*PutChunkResponse) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PutChunkResponse) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *PutChunkResponse) GetState() UploadState {
+	if x != nil {
+		return x.State
+	}
+	return UploadState_UPLOAD_STATE_UNSPECIFIED
+}
+
+func (x *PutChunkResponse) GetReason() RejectReason {
+	if x != nil {
+		return x.Reason
+	}
+	return RejectReason_REJECT_REASON_UNSPECIFIED
+}
+
+func (x *PutChunkResponse) GetRetryAfterMs() int64 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 type UploadResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	State         UploadState            `protobuf:"varint,1,opt,name=state,proto3,enum=tutti.v1.UploadState" json:"state,omitempty"`
@@ -1080,7 +1276,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_tutti_proto_msgTypes[13]
+	mi := &file_tutti_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1288,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[13]
+	mi := &file_tutti_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1301,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{13}
+	return file_tutti_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UploadResponse) GetState() UploadState {
@@ -1141,7 +1337,7 @@ type ReceiptRequest struct {
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_tutti_proto_msgTypes[14]
+	mi := &file_tutti_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1349,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[14]
+	mi := &file_tutti_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1362,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{14}
+	return file_tutti_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReceiptRequest) GetTask() string {
@@ -1210,7 +1406,7 @@ type ReceiptResponse struct {
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_tutti_proto_msgTypes[15]
+	mi := &file_tutti_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1418,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[15]
+	mi := &file_tutti_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1431,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{15}
+	return file_tutti_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReceiptResponse) GetState() UploadState {
@@ -1282,7 +1478,7 @@ type IdentityRequest struct {
 
 func (x *IdentityRequest) Reset() {
 	*x = IdentityRequest{}
-	mi := &file_tutti_proto_msgTypes[16]
+	mi := &file_tutti_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1490,7 @@ func (x *IdentityRequest) String() string {
 func (*IdentityRequest) ProtoMessage() {}
 
 func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[16]
+	mi := &file_tutti_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1503,7 @@ func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityRequest.ProtoReflect.Descriptor instead.
 func (*IdentityRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{16}
+	return file_tutti_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *IdentityRequest) GetTask() string {
@@ -1327,7 +1523,7 @@ type IdentityResponse struct {
 
 func (x *IdentityResponse) Reset() {
 	*x = IdentityResponse{}
-	mi := &file_tutti_proto_msgTypes[17]
+	mi := &file_tutti_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1535,7 @@ func (x *IdentityResponse) String() string {
 func (*IdentityResponse) ProtoMessage() {}
 
 func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[17]
+	mi := &file_tutti_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1548,7 @@ func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityResponse.ProtoReflect.Descriptor instead.
 func (*IdentityResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{17}
+	return file_tutti_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *IdentityResponse) GetPublicKey() []byte {
@@ -1380,7 +1576,7 @@ type OpenRoundRequest struct {
 
 func (x *OpenRoundRequest) Reset() {
 	*x = OpenRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[18]
+	mi := &file_tutti_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1588,7 @@ func (x *OpenRoundRequest) String() string {
 func (*OpenRoundRequest) ProtoMessage() {}
 
 func (x *OpenRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[18]
+	mi := &file_tutti_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1601,7 @@ func (x *OpenRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoundRequest.ProtoReflect.Descriptor instead.
 func (*OpenRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{18}
+	return file_tutti_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OpenRoundRequest) GetPlan() []byte {
@@ -1440,7 +1636,7 @@ type OpenRoundResponse struct {
 
 func (x *OpenRoundResponse) Reset() {
 	*x = OpenRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1648,7 @@ func (x *OpenRoundResponse) String() string {
 func (*OpenRoundResponse) ProtoMessage() {}
 
 func (x *OpenRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1661,7 @@ func (x *OpenRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoundResponse.ProtoReflect.Descriptor instead.
 func (*OpenRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{19}
+	return file_tutti_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OpenRoundResponse) GetRoundKey() []byte {
@@ -1500,7 +1696,7 @@ type RevealRequest struct {
 
 func (x *RevealRequest) Reset() {
 	*x = RevealRequest{}
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1708,7 @@ func (x *RevealRequest) String() string {
 func (*RevealRequest) ProtoMessage() {}
 
 func (x *RevealRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1721,7 @@ func (x *RevealRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealRequest.ProtoReflect.Descriptor instead.
 func (*RevealRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{20}
+	return file_tutti_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RevealRequest) GetTask() string {
@@ -1560,7 +1756,7 @@ type RevealResponse struct {
 
 func (x *RevealResponse) Reset() {
 	*x = RevealResponse{}
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1768,7 @@ func (x *RevealResponse) String() string {
 func (*RevealResponse) ProtoMessage() {}
 
 func (x *RevealResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1781,7 @@ func (x *RevealResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealResponse.ProtoReflect.Descriptor instead.
 func (*RevealResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{21}
+	return file_tutti_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RevealResponse) GetCoin() []byte {
@@ -1621,7 +1817,7 @@ type BeginRoundRequest struct {
 
 func (x *BeginRoundRequest) Reset() {
 	*x = BeginRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1829,7 @@ func (x *BeginRoundRequest) String() string {
 func (*BeginRoundRequest) ProtoMessage() {}
 
 func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1842,7 @@ func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundRequest.ProtoReflect.Descriptor instead.
 func (*BeginRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{22}
+	return file_tutti_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BeginRoundRequest) GetTask() string {
@@ -1687,7 +1883,7 @@ type BeginRoundResponse struct {
 
 func (x *BeginRoundResponse) Reset() {
 	*x = BeginRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1895,7 @@ func (x *BeginRoundResponse) String() string {
 func (*BeginRoundResponse) ProtoMessage() {}
 
 func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1908,7 @@ func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundResponse.ProtoReflect.Descriptor instead.
 func (*BeginRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{23}
+	return file_tutti_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BeginRoundResponse) GetRefusal() uint32 {
@@ -1741,7 +1937,7 @@ type SubmitSharesRequest struct {
 
 func (x *SubmitSharesRequest) Reset() {
 	*x = SubmitSharesRequest{}
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1949,7 @@ func (x *SubmitSharesRequest) String() string {
 func (*SubmitSharesRequest) ProtoMessage() {}
 
 func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1962,7 @@ func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesRequest.ProtoReflect.Descriptor instead.
 func (*SubmitSharesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{24}
+	return file_tutti_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SubmitSharesRequest) GetTask() string {
@@ -1809,7 +2005,7 @@ type SubmitSharesResponse struct {
 
 func (x *SubmitSharesResponse) Reset() {
 	*x = SubmitSharesResponse{}
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2017,7 @@ func (x *SubmitSharesResponse) String() string {
 func (*SubmitSharesResponse) ProtoMessage() {}
 
 func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2030,7 @@ func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesResponse.ProtoReflect.Descriptor instead.
 func (*SubmitSharesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{25}
+	return file_tutti_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SubmitSharesResponse) GetVerdicts() []uint32 {
@@ -1877,7 +2073,7 @@ type SignSetRequest struct {
 
 func (x *SignSetRequest) Reset() {
 	*x = SignSetRequest{}
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2085,7 @@ func (x *SignSetRequest) String() string {
 func (*SignSetRequest) ProtoMessage() {}
 
 func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2098,7 @@ func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetRequest.ProtoReflect.Descriptor instead.
 func (*SignSetRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{26}
+	return file_tutti_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SignSetRequest) GetTask() string {
@@ -1944,7 +2140,7 @@ type SignSetResponse struct {
 
 func (x *SignSetResponse) Reset() {
 	*x = SignSetResponse{}
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2152,7 @@ func (x *SignSetResponse) String() string {
 func (*SignSetResponse) ProtoMessage() {}
 
 func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2165,7 @@ func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetResponse.ProtoReflect.Descriptor instead.
 func (*SignSetResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{27}
+	return file_tutti_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SignSetResponse) GetSignature() []byte {
@@ -2004,7 +2200,7 @@ type SignAbandonRequest struct {
 
 func (x *SignAbandonRequest) Reset() {
 	*x = SignAbandonRequest{}
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2212,7 @@ func (x *SignAbandonRequest) String() string {
 func (*SignAbandonRequest) ProtoMessage() {}
 
 func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2225,7 @@ func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonRequest.ProtoReflect.Descriptor instead.
 func (*SignAbandonRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{28}
+	return file_tutti_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SignAbandonRequest) GetTask() string {
@@ -2064,7 +2260,7 @@ type SignAbandonResponse struct {
 
 func (x *SignAbandonResponse) Reset() {
 	*x = SignAbandonResponse{}
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2272,7 @@ func (x *SignAbandonResponse) String() string {
 func (*SignAbandonResponse) ProtoMessage() {}
 
 func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2285,7 @@ func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonResponse.ProtoReflect.Descriptor instead.
 func (*SignAbandonResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{29}
+	return file_tutti_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SignAbandonResponse) GetSignature() []byte {
@@ -2125,7 +2321,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2333,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2346,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{30}
+	return file_tutti_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReleaseRequest) GetTask() string {
@@ -2192,7 +2388,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2400,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2413,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{31}
+	return file_tutti_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReleaseResponse) GetAnswer() []byte {
@@ -2249,7 +2445,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2457,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2470,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{32}
+	return file_tutti_proto_rawDescGZIP(), []int{35}
 }
 
 type CheckpointResponse struct {
@@ -2286,7 +2482,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2494,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2507,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{33}
+	return file_tutti_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckpointResponse) GetCheckpoint() []byte {
@@ -2331,7 +2527,7 @@ type ConsistencyRequest struct {
 
 func (x *ConsistencyRequest) Reset() {
 	*x = ConsistencyRequest{}
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2539,7 @@ func (x *ConsistencyRequest) String() string {
 func (*ConsistencyRequest) ProtoMessage() {}
 
 func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2552,7 @@ func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{34}
+	return file_tutti_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ConsistencyRequest) GetFrom() uint64 {
@@ -2382,7 +2578,7 @@ type ConsistencyResponse struct {
 
 func (x *ConsistencyResponse) Reset() {
 	*x = ConsistencyResponse{}
-	mi := &file_tutti_proto_msgTypes[35]
+	mi := &file_tutti_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2590,7 @@ func (x *ConsistencyResponse) String() string {
 func (*ConsistencyResponse) ProtoMessage() {}
 
 func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[35]
+	mi := &file_tutti_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2603,7 @@ func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
 func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{35}
+	return file_tutti_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConsistencyResponse) GetProof() [][]byte {
@@ -2426,7 +2622,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_tutti_proto_msgTypes[36]
+	mi := &file_tutti_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2634,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[36]
+	mi := &file_tutti_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2647,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{36}
+	return file_tutti_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EntriesRequest) GetFrom() uint64 {
@@ -2471,7 +2667,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_tutti_proto_msgTypes[37]
+	mi := &file_tutti_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2679,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[37]
+	mi := &file_tutti_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2692,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{37}
+	return file_tutti_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EntriesResponse) GetSeq() uint64 {
@@ -2517,13 +2713,14 @@ var File_tutti_proto protoreflect.FileDescriptor
 
 const file_tutti_proto_rawDesc = "" +
 	"\n" +
-	"\vtutti.proto\x12\btutti.v1\"n\n" +
+	"\vtutti.proto\x12\btutti.v1\"\x90\x01\n" +
 	"\rEnrollRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x03 \x01(\fR\tpublicKey\x12\x14\n" +
-	"\x05proof\x18\x04 \x01(\fR\x05proof\".\n" +
+	"\x05proof\x18\x04 \x01(\fR\x05proof\x12 \n" +
+	"\vattestation\x18\x05 \x01(\fR\vattestation\".\n" +
 	"\x0eEnrollResponse\x12\x1c\n" +
 	"\tenrolment\x18\x01 \x01(\fR\tenrolment\"\xd3\x01\n" +
 	"\x0eCheckInRequest\x12\x12\n" +
@@ -2562,7 +2759,10 @@ const file_tutti_proto_rawDesc = "" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"@\n" +
 	"\x0eGetBlobRequest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x04R\x06offset\"S\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"=\n" +
+	"\x0fGetDeltaRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x12\n" +
+	"\x04base\x18\x02 \x01(\fR\x04base\"S\n" +
 	"\x0fGetBlobResponse\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
@@ -2570,15 +2770,25 @@ const file_tutti_proto_rawDesc = "" +
 	"\rUploadRequest\x120\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.tutti.v1.UploadHeaderH\x00R\x06header\x12-\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x15.tutti.v1.VectorChunkH\x00R\x05chunkB\x06\n" +
-	"\x04part\"s\n" +
+	"\x04part\"\x8b\x01\n" +
 	"\fUploadHeader\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x16\n" +
 	"\x06header\x18\x03 \x01(\fR\x06header\x12!\n" +
-	"\fvector_bytes\x18\x04 \x01(\x04R\vvectorBytes\"9\n" +
+	"\fvector_bytes\x18\x04 \x01(\x04R\vvectorBytes\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\"Q\n" +
 	"\vVectorChunk\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\x93\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
+	"\x06crc32c\x18\x03 \x01(\aR\x06crc32c\"n\n" +
+	"\x0fPutChunkRequest\x12.\n" +
+	"\x06header\x18\x01 \x01(\v2\x16.tutti.v1.UploadHeaderR\x06header\x12+\n" +
+	"\x05chunk\x18\x02 \x01(\v2\x15.tutti.v1.VectorChunkR\x05chunk\"\xad\x01\n" +
+	"\x10PutChunkResponse\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12+\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x15.tutti.v1.UploadStateR\x05state\x12.\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x16.tutti.v1.RejectReasonR\x06reason\x12$\n" +
+	"\x0eretry_after_ms\x18\x04 \x01(\x03R\fretryAfterMs\"\x93\x01\n" +
 	"\x0eUploadResponse\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.tutti.v1.UploadStateR\x05state\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.tutti.v1.RejectReasonR\x06reason\x12$\n" +
@@ -2707,12 +2917,14 @@ const file_tutti_proto_rawDesc = "" +
 	"\x12\x19\n" +
 	"\x15REJECT_REASON_SHARING\x10\v\x12\x1e\n" +
 	"\x1aREJECT_REASON_NOT_ELIGIBLE\x10\f\x12\x16\n" +
-	"\x12REJECT_REASON_NORM\x10\r2\xc7\x02\n" +
+	"\x12REJECT_REASON_NORM\x10\r2\xce\x03\n" +
 	"\aDevices\x12;\n" +
 	"\x06Enroll\x12\x17.tutti.v1.EnrollRequest\x1a\x18.tutti.v1.EnrollResponse\x12>\n" +
 	"\aCheckIn\x12\x18.tutti.v1.CheckInRequest\x1a\x19.tutti.v1.CheckInResponse\x12@\n" +
-	"\aGetBlob\x12\x18.tutti.v1.GetBlobRequest\x1a\x19.tutti.v1.GetBlobResponse0\x01\x12=\n" +
-	"\x06Upload\x12\x17.tutti.v1.UploadRequest\x1a\x18.tutti.v1.UploadResponse(\x01\x12>\n" +
+	"\aGetBlob\x12\x18.tutti.v1.GetBlobRequest\x1a\x19.tutti.v1.GetBlobResponse0\x01\x12B\n" +
+	"\bGetDelta\x12\x19.tutti.v1.GetDeltaRequest\x1a\x19.tutti.v1.GetBlobResponse0\x01\x12=\n" +
+	"\x06Upload\x12\x17.tutti.v1.UploadRequest\x1a\x18.tutti.v1.UploadResponse(\x01\x12A\n" +
+	"\bPutChunk\x12\x19.tutti.v1.PutChunkRequest\x1a\x1a.tutti.v1.PutChunkResponse\x12>\n" +
 	"\aReceipt\x12\x18.tutti.v1.ReceiptRequest\x1a\x19.tutti.v1.ReceiptResponse2\xb5\x04\n" +
 	"\tCommittee\x12A\n" +
 	"\bIdentity\x12\x19.tutti.v1.IdentityRequest\x1a\x1a.tutti.v1.IdentityResponse\x12D\n" +
@@ -2743,7 +2955,7 @@ func file_tutti_proto_rawDescGZIP() []byte {
 }
 
 var file_tutti_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_tutti_proto_goTypes = []any{
 	(WaitReason)(0),              // 0: tutti.v1.WaitReason
 	(UploadState)(0),             // 1: tutti.v1.UploadState
@@ -2757,35 +2969,38 @@ var file_tutti_proto_goTypes = []any{
 	(*Wait)(nil),                 // 9: tutti.v1.Wait
 	(*SignedVersion)(nil),        // 10: tutti.v1.SignedVersion
 	(*GetBlobRequest)(nil),       // 11: tutti.v1.GetBlobRequest
-	(*GetBlobResponse)(nil),      // 12: tutti.v1.GetBlobResponse
-	(*UploadRequest)(nil),        // 13: tutti.v1.UploadRequest
-	(*UploadHeader)(nil),         // 14: tutti.v1.UploadHeader
-	(*VectorChunk)(nil),          // 15: tutti.v1.VectorChunk
-	(*UploadResponse)(nil),       // 16: tutti.v1.UploadResponse
-	(*ReceiptRequest)(nil),       // 17: tutti.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),      // 18: tutti.v1.ReceiptResponse
-	(*IdentityRequest)(nil),      // 19: tutti.v1.IdentityRequest
-	(*IdentityResponse)(nil),     // 20: tutti.v1.IdentityResponse
-	(*OpenRoundRequest)(nil),     // 21: tutti.v1.OpenRoundRequest
-	(*OpenRoundResponse)(nil),    // 22: tutti.v1.OpenRoundResponse
-	(*RevealRequest)(nil),        // 23: tutti.v1.RevealRequest
-	(*RevealResponse)(nil),       // 24: tutti.v1.RevealResponse
-	(*BeginRoundRequest)(nil),    // 25: tutti.v1.BeginRoundRequest
-	(*BeginRoundResponse)(nil),   // 26: tutti.v1.BeginRoundResponse
-	(*SubmitSharesRequest)(nil),  // 27: tutti.v1.SubmitSharesRequest
-	(*SubmitSharesResponse)(nil), // 28: tutti.v1.SubmitSharesResponse
-	(*SignSetRequest)(nil),       // 29: tutti.v1.SignSetRequest
-	(*SignSetResponse)(nil),      // 30: tutti.v1.SignSetResponse
-	(*SignAbandonRequest)(nil),   // 31: tutti.v1.SignAbandonRequest
-	(*SignAbandonResponse)(nil),  // 32: tutti.v1.SignAbandonResponse
-	(*ReleaseRequest)(nil),       // 33: tutti.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),      // 34: tutti.v1.ReleaseResponse
-	(*CheckpointRequest)(nil),    // 35: tutti.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),   // 36: tutti.v1.CheckpointResponse
-	(*ConsistencyRequest)(nil),   // 37: tutti.v1.ConsistencyRequest
-	(*ConsistencyResponse)(nil),  // 38: tutti.v1.ConsistencyResponse
-	(*EntriesRequest)(nil),       // 39: tutti.v1.EntriesRequest
-	(*EntriesResponse)(nil),      // 40: tutti.v1.EntriesResponse
+	(*GetDeltaRequest)(nil),      // 12: tutti.v1.GetDeltaRequest
+	(*GetBlobResponse)(nil),      // 13: tutti.v1.GetBlobResponse
+	(*UploadRequest)(nil),        // 14: tutti.v1.UploadRequest
+	(*UploadHeader)(nil),         // 15: tutti.v1.UploadHeader
+	(*VectorChunk)(nil),          // 16: tutti.v1.VectorChunk
+	(*PutChunkRequest)(nil),      // 17: tutti.v1.PutChunkRequest
+	(*PutChunkResponse)(nil),     // 18: tutti.v1.PutChunkResponse
+	(*UploadResponse)(nil),       // 19: tutti.v1.UploadResponse
+	(*ReceiptRequest)(nil),       // 20: tutti.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),      // 21: tutti.v1.ReceiptResponse
+	(*IdentityRequest)(nil),      // 22: tutti.v1.IdentityRequest
+	(*IdentityResponse)(nil),     // 23: tutti.v1.IdentityResponse
+	(*OpenRoundRequest)(nil),     // 24: tutti.v1.OpenRoundRequest
+	(*OpenRoundResponse)(nil),    // 25: tutti.v1.OpenRoundResponse
+	(*RevealRequest)(nil),        // 26: tutti.v1.RevealRequest
+	(*RevealResponse)(nil),       // 27: tutti.v1.RevealResponse
+	(*BeginRoundRequest)(nil),    // 28: tutti.v1.BeginRoundRequest
+	(*BeginRoundResponse)(nil),   // 29: tutti.v1.BeginRoundResponse
+	(*SubmitSharesRequest)(nil),  // 30: tutti.v1.SubmitSharesRequest
+	(*SubmitSharesResponse)(nil), // 31: tutti.v1.SubmitSharesResponse
+	(*SignSetRequest)(nil),       // 32: tutti.v1.SignSetRequest
+	(*SignSetResponse)(nil),      // 33: tutti.v1.SignSetResponse
+	(*SignAbandonRequest)(nil),   // 34: tutti.v1.SignAbandonRequest
+	(*SignAbandonResponse)(nil),  // 35: tutti.v1.SignAbandonResponse
+	(*ReleaseRequest)(nil),       // 36: tutti.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),      // 37: tutti.v1.ReleaseResponse
+	(*CheckpointRequest)(nil),    // 38: tutti.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),   // 39: tutti.v1.CheckpointResponse
+	(*ConsistencyRequest)(nil),   // 40: tutti.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),  // 41: tutti.v1.ConsistencyResponse
+	(*EntriesRequest)(nil),       // 42: tutti.v1.EntriesRequest
+	(*EntriesResponse)(nil),      // 43: tutti.v1.EntriesResponse
 }
 var file_tutti_proto_depIdxs = []int32{
 	7,  // 0: tutti.v1.CheckInResponse.offer:type_name -> tutti.v1.Offer
@@ -2793,50 +3008,58 @@ var file_tutti_proto_depIdxs = []int32{
 	10, // 2: tutti.v1.CheckInResponse.version:type_name -> tutti.v1.SignedVersion
 	8,  // 3: tutti.v1.Offer.logged:type_name -> tutti.v1.Logged
 	0,  // 4: tutti.v1.Wait.reason:type_name -> tutti.v1.WaitReason
-	14, // 5: tutti.v1.UploadRequest.header:type_name -> tutti.v1.UploadHeader
-	15, // 6: tutti.v1.UploadRequest.chunk:type_name -> tutti.v1.VectorChunk
-	1,  // 7: tutti.v1.UploadResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 8: tutti.v1.UploadResponse.reason:type_name -> tutti.v1.RejectReason
-	1,  // 9: tutti.v1.ReceiptResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 10: tutti.v1.ReceiptResponse.reason:type_name -> tutti.v1.RejectReason
-	8,  // 11: tutti.v1.OpenRoundRequest.logged:type_name -> tutti.v1.Logged
-	3,  // 12: tutti.v1.Devices.Enroll:input_type -> tutti.v1.EnrollRequest
-	5,  // 13: tutti.v1.Devices.CheckIn:input_type -> tutti.v1.CheckInRequest
-	11, // 14: tutti.v1.Devices.GetBlob:input_type -> tutti.v1.GetBlobRequest
-	13, // 15: tutti.v1.Devices.Upload:input_type -> tutti.v1.UploadRequest
-	17, // 16: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
-	19, // 17: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
-	21, // 18: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
-	23, // 19: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
-	25, // 20: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
-	27, // 21: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
-	29, // 22: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
-	31, // 23: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
-	33, // 24: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
-	35, // 25: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
-	37, // 26: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
-	39, // 27: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
-	4,  // 28: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
-	6,  // 29: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
-	12, // 30: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
-	16, // 31: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
-	18, // 32: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
-	20, // 33: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
-	22, // 34: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
-	24, // 35: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
-	26, // 36: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
-	28, // 37: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
-	30, // 38: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
-	32, // 39: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
-	34, // 40: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
-	36, // 41: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
-	38, // 42: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
-	40, // 43: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
-	28, // [28:44] is the sub-list for method output_type
-	12, // [12:28] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	15, // 5: tutti.v1.UploadRequest.header:type_name -> tutti.v1.UploadHeader
+	16, // 6: tutti.v1.UploadRequest.chunk:type_name -> tutti.v1.VectorChunk
+	15, // 7: tutti.v1.PutChunkRequest.header:type_name -> tutti.v1.UploadHeader
+	16, // 8: tutti.v1.PutChunkRequest.chunk:type_name -> tutti.v1.VectorChunk
+	1,  // 9: tutti.v1.PutChunkResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 10: tutti.v1.PutChunkResponse.reason:type_name -> tutti.v1.RejectReason
+	1,  // 11: tutti.v1.UploadResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 12: tutti.v1.UploadResponse.reason:type_name -> tutti.v1.RejectReason
+	1,  // 13: tutti.v1.ReceiptResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 14: tutti.v1.ReceiptResponse.reason:type_name -> tutti.v1.RejectReason
+	8,  // 15: tutti.v1.OpenRoundRequest.logged:type_name -> tutti.v1.Logged
+	3,  // 16: tutti.v1.Devices.Enroll:input_type -> tutti.v1.EnrollRequest
+	5,  // 17: tutti.v1.Devices.CheckIn:input_type -> tutti.v1.CheckInRequest
+	11, // 18: tutti.v1.Devices.GetBlob:input_type -> tutti.v1.GetBlobRequest
+	12, // 19: tutti.v1.Devices.GetDelta:input_type -> tutti.v1.GetDeltaRequest
+	14, // 20: tutti.v1.Devices.Upload:input_type -> tutti.v1.UploadRequest
+	17, // 21: tutti.v1.Devices.PutChunk:input_type -> tutti.v1.PutChunkRequest
+	20, // 22: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
+	22, // 23: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
+	24, // 24: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
+	26, // 25: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
+	28, // 26: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
+	30, // 27: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
+	32, // 28: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
+	34, // 29: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
+	36, // 30: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
+	38, // 31: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
+	40, // 32: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
+	42, // 33: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
+	4,  // 34: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
+	6,  // 35: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
+	13, // 36: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
+	13, // 37: tutti.v1.Devices.GetDelta:output_type -> tutti.v1.GetBlobResponse
+	19, // 38: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
+	18, // 39: tutti.v1.Devices.PutChunk:output_type -> tutti.v1.PutChunkResponse
+	21, // 40: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
+	23, // 41: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
+	25, // 42: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
+	27, // 43: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
+	29, // 44: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
+	31, // 45: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
+	33, // 46: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
+	35, // 47: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
+	37, // 48: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
+	39, // 49: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
+	41, // 50: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
+	43, // 51: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
+	34, // [34:52] is the sub-list for method output_type
+	16, // [16:34] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tutti_proto_init() }
@@ -2844,7 +3067,7 @@ func file_tutti_proto_init() {
 	if File_tutti_proto != nil {
 		return
 	}
-	file_tutti_proto_msgTypes[10].OneofWrappers = []any{
+	file_tutti_proto_msgTypes[11].OneofWrappers = []any{
 		(*UploadRequest_Header)(nil),
 		(*UploadRequest_Chunk)(nil),
 	}
@@ -2854,7 +3077,7 @@ func file_tutti_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tutti_proto_rawDesc), len(file_tutti_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   38,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -22,11 +22,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Devices_Enroll_FullMethodName  = "/tutti.v1.Devices/Enroll"
-	Devices_CheckIn_FullMethodName = "/tutti.v1.Devices/CheckIn"
-	Devices_GetBlob_FullMethodName = "/tutti.v1.Devices/GetBlob"
-	Devices_Upload_FullMethodName  = "/tutti.v1.Devices/Upload"
-	Devices_Receipt_FullMethodName = "/tutti.v1.Devices/Receipt"
+	Devices_Enroll_FullMethodName   = "/tutti.v1.Devices/Enroll"
+	Devices_CheckIn_FullMethodName  = "/tutti.v1.Devices/CheckIn"
+	Devices_GetBlob_FullMethodName  = "/tutti.v1.Devices/GetBlob"
+	Devices_GetDelta_FullMethodName = "/tutti.v1.Devices/GetDelta"
+	Devices_Upload_FullMethodName   = "/tutti.v1.Devices/Upload"
+	Devices_PutChunk_FullMethodName = "/tutti.v1.Devices/PutChunk"
+	Devices_Receipt_FullMethodName  = "/tutti.v1.Devices/Receipt"
 )
 
 // DevicesClient is the client API for Devices service.
@@ -41,8 +43,14 @@ type DevicesClient interface {
 	CheckIn(ctx context.Context, in *CheckInRequest, opts ...grpc.CallOption) (*CheckInResponse, error)
 	// GetBlob streams a content-addressed blob: model parameters, statistics, the chosen items of a block.
 	GetBlob(ctx context.Context, in *GetBlobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetBlobResponse], error)
-	// Upload takes one masked upload: first message the header, then the vector in order.
+	// GetDelta streams what turns a blob that the device has into another one; not found where that is not smaller than the
+	// blob itself, or the server has not got both.
+	GetDelta(ctx context.Context, in *GetDeltaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetBlobResponse], error)
+	// Upload takes one masked upload: first message the header, then the vector in order, from the header's offset on.
 	Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadRequest, UploadResponse], error)
+	// PutChunk takes one piece of an upload in one call, for clients that cannot stream; without a piece it says how far
+	// an upload has come, so that an interrupted one goes on from there.
+	PutChunk(ctx context.Context, in *PutChunkRequest, opts ...grpc.CallOption) (*PutChunkResponse, error)
 	// Receipt says what became of an upload.
 	Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error)
 }
@@ -94,9 +102,28 @@ func (c *devicesClient) GetBlob(ctx context.Context, in *GetBlobRequest, opts ..
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Devices_GetBlobClient = grpc.ServerStreamingClient[GetBlobResponse]
 
+func (c *devicesClient) GetDelta(ctx context.Context, in *GetDeltaRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetBlobResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Devices_ServiceDesc.Streams[1], Devices_GetDelta_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetDeltaRequest, GetBlobResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Devices_GetDeltaClient = grpc.ServerStreamingClient[GetBlobResponse]
+
 func (c *devicesClient) Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadRequest, UploadResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Devices_ServiceDesc.Streams[1], Devices_Upload_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Devices_ServiceDesc.Streams[2], Devices_Upload_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +133,16 @@ func (c *devicesClient) Upload(ctx context.Context, opts ...grpc.CallOption) (gr
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Devices_UploadClient = grpc.ClientStreamingClient[UploadRequest, UploadResponse]
+
+func (c *devicesClient) PutChunk(ctx context.Context, in *PutChunkRequest, opts ...grpc.CallOption) (*PutChunkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutChunkResponse)
+	err := c.cc.Invoke(ctx, Devices_PutChunk_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *devicesClient) Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -129,8 +166,14 @@ type DevicesServer interface {
 	CheckIn(context.Context, *CheckInRequest) (*CheckInResponse, error)
 	// GetBlob streams a content-addressed blob: model parameters, statistics, the chosen items of a block.
 	GetBlob(*GetBlobRequest, grpc.ServerStreamingServer[GetBlobResponse]) error
-	// Upload takes one masked upload: first message the header, then the vector in order.
+	// GetDelta streams what turns a blob that the device has into another one; not found where that is not smaller than the
+	// blob itself, or the server has not got both.
+	GetDelta(*GetDeltaRequest, grpc.ServerStreamingServer[GetBlobResponse]) error
+	// Upload takes one masked upload: first message the header, then the vector in order, from the header's offset on.
 	Upload(grpc.ClientStreamingServer[UploadRequest, UploadResponse]) error
+	// PutChunk takes one piece of an upload in one call, for clients that cannot stream; without a piece it says how far
+	// an upload has come, so that an interrupted one goes on from there.
+	PutChunk(context.Context, *PutChunkRequest) (*PutChunkResponse, error)
 	// Receipt says what became of an upload.
 	Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error)
 	mustEmbedUnimplementedDevicesServer()
@@ -152,8 +195,14 @@ func (UnimplementedDevicesServer) CheckIn(context.Context, *CheckInRequest) (*Ch
 func (UnimplementedDevicesServer) GetBlob(*GetBlobRequest, grpc.ServerStreamingServer[GetBlobResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetBlob not implemented")
 }
+func (UnimplementedDevicesServer) GetDelta(*GetDeltaRequest, grpc.ServerStreamingServer[GetBlobResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetDelta not implemented")
+}
 func (UnimplementedDevicesServer) Upload(grpc.ClientStreamingServer[UploadRequest, UploadResponse]) error {
 	return status.Error(codes.Unimplemented, "method Upload not implemented")
+}
+func (UnimplementedDevicesServer) PutChunk(context.Context, *PutChunkRequest) (*PutChunkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutChunk not implemented")
 }
 func (UnimplementedDevicesServer) Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Receipt not implemented")
@@ -226,12 +275,41 @@ func _Devices_GetBlob_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Devices_GetBlobServer = grpc.ServerStreamingServer[GetBlobResponse]
 
+func _Devices_GetDelta_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetDeltaRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServer).GetDelta(m, &grpc.GenericServerStream[GetDeltaRequest, GetBlobResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Devices_GetDeltaServer = grpc.ServerStreamingServer[GetBlobResponse]
+
 func _Devices_Upload_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(DevicesServer).Upload(&grpc.GenericServerStream[UploadRequest, UploadResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Devices_UploadServer = grpc.ClientStreamingServer[UploadRequest, UploadResponse]
+
+func _Devices_PutChunk_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutChunkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DevicesServer).PutChunk(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Devices_PutChunk_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DevicesServer).PutChunk(ctx, req.(*PutChunkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Devices_Receipt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReceiptRequest)
@@ -267,6 +345,10 @@ var Devices_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Devices_CheckIn_Handler,
 		},
 		{
+			MethodName: "PutChunk",
+			Handler:    _Devices_PutChunk_Handler,
+		},
+		{
 			MethodName: "Receipt",
 			Handler:    _Devices_Receipt_Handler,
 		},
@@ -275,6 +357,11 @@ var Devices_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "GetBlob",
 			Handler:       _Devices_GetBlob_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetDelta",
+			Handler:       _Devices_GetDelta_Handler,
 			ServerStreams: true,
 		},
 		{
