@@ -181,7 +181,7 @@ type Totals struct {
 	Published int `json:"published"`
 	Abandoned int `json:"abandoned"`
 	Lost      int `json:"lost"`
-	Counted   int `json:"counted"` // uploads in published sums
+	Counted   int `json:"counted"`  // uploads in published sums
 	InARow    int `json:"in_a_row"` // rounds since the last published one that ended without a sum
 }
 
