@@ -1,4 +1,4 @@
-// Command apigen generates the Go code of server/api from its .proto file, without protoc.
+// Command apigen generates the Go code of server/api from its .proto files, without protoc.
 //
 //	cd tools && go run ./apigen -root ..
 package main
@@ -22,9 +22,11 @@ import (
 func main() {
 	root := flag.String("root", "..", "root of the repository")
 	flag.Parse()
-	if err := generate(filepath.Join(*root, "server", "api"), "tutti.proto"); err != nil {
-		fmt.Fprintln(os.Stderr, "apigen:", err)
-		os.Exit(1)
+	for _, file := range []string{"tutti.proto", "operator.proto"} {
+		if err := generate(filepath.Join(*root, "server", "api"), file); err != nil {
+			fmt.Fprintln(os.Stderr, "apigen:", err)
+			os.Exit(1)
+		}
 	}
 }
 
