@@ -9,6 +9,15 @@ func (m *Machine) assembledDone(in Assembled) {
 		m.abandon(StorageFailed)
 		return
 	}
+	if len(in.Missing) > 0 {
+		for _, id := range in.Missing {
+			if u, known := m.index[id]; known {
+				m.uploads[u].late = true
+			}
+		}
+		m.assembled = nil
+		return
+	}
 	m.d.Set, m.d.Quorum = m.assembled, m.quorum
 	m.move(Frozen, RoundFrozen).Refused = m.refused
 	m.letGo()

@@ -38,8 +38,12 @@ type (
 		Batch  int
 		Final  bool
 	}
-	// Assembled: the partial sum holds exactly the set of the last Assemble and is durable beside the next transition.
-	Assembled struct{ Err bool }
+	// Assembled: the partial sum holds exactly the set of the last Assemble and is durable beside the next transition. If
+	// any are Missing, it does not: these uploads cannot be had any more, and another set is assembled without them.
+	Assembled struct {
+		Err     bool
+		Missing []ID
+	}
 	// SetSigned: a member signed U; the shell has verified the signature.
 	SetSigned struct {
 		Member    int
