@@ -152,7 +152,7 @@ func (s *Server) proof(from, to uint64) ([][]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.proofs) > 1024 {
+	if len(s.proofs) > 128 {
 		clear(s.proofs)
 	}
 	s.proofs[[2]uint64{from, to}] = p

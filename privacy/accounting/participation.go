@@ -19,9 +19,11 @@ type Exposure struct {
 	k, b   uint64
 	rounds []uint64
 	costs  []*big.Rat
-	// most[i][j] is the largest sum over the first i rounds with at most j of them, j <= min(k, i); with k out of play one
-	// column that knows no limit.
-	most [][]*big.Rat
+	// most[i-first][j] is the largest sum over the first i rounds with at most j of them, j <= min(k, i); with k out of play
+	// one column that knows no limit. Only the rows that the next round can follow on are kept, b and two more, so that a
+	// task of many rounds costs little memory.
+	most  [][]*big.Rat
+	first int
 }
 
 // NewExposure is that of no rounds; k or b of 0 do not limit.
@@ -40,10 +42,26 @@ func (e *Exposure) Add(round uint64, cost *big.Rat) error {
 	if cost = orZero(cost); cost.Sign() < 0 {
 		return fmt.Errorf("accounting: round %d costs %s", round, cost.RatString())
 	}
+	if n := len(e.costs); n > 0 && e.costs[n-1].Cmp(cost) == 0 {
+		cost = e.costs[n-1]
+	}
 	e.rounds, e.costs = append(e.rounds, round), append(e.costs, cost)
-	e.most = append(e.most, e.row(len(e.rounds)))
+	e.grow(len(e.rounds))
 	return nil
 }
+
+// grow makes row i, the next one, and lets those go that no later round follows on: rounds grow, so that fewer than b of
+// them are too near.
+func (e *Exposure) grow(i int) {
+	e.most = append(e.most, e.row(i))
+	if n := uint64(len(e.most)); e.b < n && n > e.b+2 {
+		drop := int(n - e.b - 2)
+		e.most, e.first = slices.Delete(e.most, 0, drop), e.first+drop
+	}
+}
+
+// sum is most[i] of the whole table.
+func (e *Exposure) sum(i int) []*big.Rat { return e.most[i-e.first] }
 
 // Set changes the cost of a round that was added: what was abandoned costs nothing.
 func (e *Exposure) Set(round uint64, cost *big.Rat) error {
@@ -52,8 +70,13 @@ func (e *Exposure) Set(round uint64, cost *big.Rat) error {
 		return fmt.Errorf("accounting: no round %d, or a cost below zero", round)
 	}
 	e.costs[at] = orZero(cost)
-	for i := at + 1; i < len(e.most); i++ {
-		e.most[i] = e.row(i)
+	from := at + 1
+	if from-int(min(e.b, uint64(from))) < e.first { // what the row follows on is not kept: begin anew
+		e.most, e.first, from = [][]*big.Rat{{new(big.Rat)}}, 0, 1
+	}
+	e.most = e.most[:from-e.first]
+	for i := from; i <= len(e.rounds); i++ {
+		e.grow(i)
 	}
 	return nil
 }
@@ -74,26 +97,26 @@ func (e *Exposure) With(round uint64, cost *big.Rat) *big.Rat {
 		return worst
 	}
 	worst, n := e.Worst(), len(e.rounds)-1
-	e.rounds, e.costs, e.most = e.rounds[:n], e.costs[:n], e.most[:n+1]
+	e.rounds, e.costs, e.most = e.rounds[:n], e.costs[:n], e.most[:len(e.most)-1]
 	return worst
 }
 
 // row is most[i]: the i-th round is left out, or follows on the best choice that ends b rounds before it.
 func (e *Exposure) row(i int) []*big.Rat {
-	before, cost := e.most[i-1], e.costs[i-1]
+	before, cost := e.sum(i-1), e.costs[i-1]
 	reach := uint64(0)
 	if r := e.rounds[i-1]; r >= e.b {
 		reach = r - e.b + 1 // rounds below it are far enough
 	}
 	far, _ := slices.BinarySearch(e.rounds[:i-1], reach)
 	if e.k == 0 {
-		return []*big.Rat{larger(before[0], new(big.Rat).Add(cost, e.most[far][0]))}
+		return []*big.Rat{larger(before[0], new(big.Rat).Add(cost, e.sum(far)[0]))}
 	}
 	width := int(min(e.k, uint64(i)))
 	row := make([]*big.Rat, width+1)
 	row[0] = before[0]
 	for j := 1; j <= width; j++ {
-		with := new(big.Rat).Add(cost, at(e.most[far], j-1))
+		with := new(big.Rat).Add(cost, at(e.sum(far), j-1))
 		row[j] = larger(at(before, j), with)
 	}
 	return row
