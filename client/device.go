@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tutti/aggregation"
@@ -109,8 +110,8 @@ func matches(cfg *aggregation.Config, signed plan.Signed, pl plan.Plan) error {
 	if cfg.Params().Literal() != params.Literal() {
 		return errors.New("its numbers are not those of the plan")
 	}
-	if bases := cfg.Literal().Bases; len(bases) != 1 || bases[0] != pl.Base {
-		return errors.New("its base is not that of the plan")
+	if !slices.Equal(cfg.Literal().Bases, pl.Bases()) {
+		return errors.New("its base versions are not those of the plan")
 	}
 	if !bytes.Equal(cfg.Literal().Enroller, pl.Enroller) {
 		return errors.New("its enroller is not that of the plan")

@@ -96,6 +96,10 @@ type Plan struct {
 	Delta          string   // decimal, of the claim
 	Checkpoint     []byte   // signed note of the log, which holds every earlier round
 	Deadline       int64    // unix seconds after which the round takes nothing
+
+	// Older are the versions before the base that an update may start from too, newest first: Older[i] is the digest of
+	// version BaseNumber-1-i. Their number is the staleness bound s; none: every update starts from Base. See bases.go.
+	Older []Digest
 }
 
 // AnyParticipations is the k of a task whose budget alone limits how often a device takes part.
@@ -130,7 +134,8 @@ type Signed struct {
 // Digest names the plan: SHA-256 of its canonical bytes.
 func (s Signed) Digest() Digest { return sha256.Sum256(s.Bytes) }
 
-// signedMessage separates a plan's signature from every other use of the operator's key.
+// signedMessage separates a plan's signature from every other use of the operator's key. Its domain is that of version 3
+// for plans of version 4 too: what a plan says begins with its own version.
 func signedMessage(plan []byte) []byte {
 	return append([]byte("tutti/plan/v3/signature\x00"), plan...)
 }

@@ -382,6 +382,10 @@ func TestReasons(t *testing.T) {
 			st.Stream, st.StreamFirst = before.Stream(), before.StreamFirst()
 			p.Central.Z = "2"
 		}},
+		{"another earlier model than the device's", ReasonBases, func(_ *Policy, p *Plan, st *State) {
+			stale(p, 2)
+			st.BaseNumber, st.Base, st.Known = p.BaseNumber, p.Base, []Known{{p.BaseNumber - 2, Digest{1}}}
+		}},
 		{"log check unknown", ReasonLogForked, func(_ *Policy, _ *Plan, st *State) { st.Log = 77 }},
 	}
 	seen := map[Reason]bool{Accepted: true}
@@ -473,6 +477,12 @@ func TestBadPlansNeverPanic(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	good, err := sample(f).Encode()
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	late := sample(f)
+	stale(&late, 3)
+	if good, err = late.Encode(); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good)

@@ -60,6 +60,7 @@ type State struct {
 	Rounds     uint32   // rounds of the task that were sealed and not given back
 	BaseNumber uint64   // newest accepted model version; 0: none
 	Base       Digest   // its digest
+	Known      []Known  // older versions that the device is sure of
 	Log        LogCheck
 
 	Stream      Digest // of correlated noise that the device has paid for last; zero: none
@@ -244,6 +245,9 @@ func (p Policy) checkTurn(pl Plan, st State) *Refusal {
 	}
 	if pl.BaseNumber < st.BaseNumber || pl.BaseNumber == st.BaseNumber && pl.BaseNumber > 0 && pl.Base != st.Base {
 		return refuse(ReasonOldBase, "version %d, has %d", pl.BaseNumber, st.BaseNumber)
+	}
+	if r := checkBases(pl, st); r != nil {
+		return r
 	}
 	switch {
 	case len(pl.Checkpoint) == 0 || st.Log == LogMissing:

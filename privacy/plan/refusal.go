@@ -43,6 +43,7 @@ const (
 	ReasonClock                  // the device's clock went back
 	ReasonNotLogged              // the plan is not proven to be in the log
 	ReasonStream                 // the noise over several rounds changes midway
+	ReasonBases                  // an older base is not the version that the device knows
 	reasonCount
 )
 
@@ -111,6 +112,7 @@ var reasons = [reasonCount]struct {
 	ReasonClock:           {"clock", "The clock of this device went back, so it cannot tell which rounds are over. Nothing was sent; please set the clock.", RetryRound},
 	ReasonNotLogged:       {"not_logged", "The server does not prove that this round stands in its public log. Nothing was sent.", RetryAlarm},
 	ReasonStream:          {"stream", "The operator changed, midway, how several rounds hide people together. Nothing was sent.", RetryAlarm},
+	ReasonBases:           {"bases", "The round builds on an earlier model that is not the one this device knows. Nothing was sent.", RetryAlarm},
 	ReasonLogForked:       {"log_forked", "The public log contradicts what this device saw earlier. Nothing was sent; please tell the auditor.", RetryAlarm},
 }
 

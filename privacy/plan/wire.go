@@ -24,17 +24,19 @@ const (
 	maxMechanism  = 4 << 10
 	maxCheckpoint = 8 << 10
 	maxRational   = 8192
-	domain        = "tutti/plan/v3"
+	domain        = "tutti/plan/v3" // of a plan whose updates all start from one version
+	domainStale   = "tutti/plan/v4" // with Older behind all other fields
 )
 
 // Encode is the plan's canonical form: domain, then the fields of Plan in their order; integers big-endian, byte
-// strings behind a uint32 length, decimals and rationals as text.
+// strings behind a uint32 length, decimals and rationals as text. A plan without older bases is of version 3 and ends with
+// the deadline, so that programs which know no others can follow it; one with some is of version 4 and ends with them.
 func (p Plan) Encode() ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
 	w := new(writer)
-	w.text(domain)
+	w.text(p.version())
 	w.text(p.Task)
 	w.u64(p.Round)
 	w.out = append(w.out, byte(p.Kind))
@@ -73,6 +75,7 @@ func (p Plan) Encode() ([]byte, error) {
 	w.text(p.Delta)
 	w.text(string(p.Checkpoint))
 	w.u64(uint64(p.Deadline))
+	w.older(p.Older)
 	if len(w.out) > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes", ErrPlan, len(w.out))
 	}
@@ -85,7 +88,8 @@ func Parse(data []byte) (Plan, error) {
 		return Plan{}, fmt.Errorf("%w: %d bytes", ErrPlan, len(data))
 	}
 	r := &reader{in: data}
-	if r.text(len(domain)) != domain {
+	version := r.text(len(domain))
+	if version != domain && version != domainStale {
 		return Plan{}, fmt.Errorf("%w: another format or version", ErrPlan)
 	}
 	var p Plan
@@ -105,6 +109,9 @@ func Parse(data []byte) (Plan, error) {
 		p.Checkpoint = []byte(c)
 	}
 	p.Deadline = int64(r.u64())
+	if version == domainStale {
+		p.Older = r.older()
+	}
 	if r.err == nil && len(r.in) > 0 {
 		r.fail("more bytes follow")
 	}
@@ -161,6 +168,9 @@ func (p Plan) check() error {
 		return err
 	}
 	if err := p.Central.check(p); err != nil {
+		return err
+	}
+	if err := p.checkOlder(); err != nil {
 		return err
 	}
 	if p.Participations == 0 || p.Separation == 0 {

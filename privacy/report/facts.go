@@ -32,6 +32,7 @@ type facts struct {
 	charges   []charge
 	paid      ledger.Digest          // stream of correlated noise that was paid for last
 	commits   map[ledger.Digest]bool // noted before an audit
+	versions  map[uint64]ledger.Digest
 	first     uint64
 	last      uint64
 	leaves    uint64
@@ -96,7 +97,7 @@ var faultReasons = map[ledger.Fault]Reason{
 // gather puts the records of one task together. The chain was checked before: every round has its plan.
 func gather(records []ledger.Record, task string) (*facts, *Failure) {
 	opened := openPlans(records, task)
-	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}, commits: map[ledger.Digest]bool{}}
+	f := &facts{plans: map[uint64]planFact{}, groups: map[uint64][]*ledger.Group{}, commits: map[ledger.Digest]bool{}, versions: map[uint64]ledger.Digest{}}
 	for _, r := range records {
 		if r.Body.TaskName() != task {
 			continue
@@ -192,6 +193,9 @@ func (f *facts) add(r ledger.Record, opened openedPlan) *Failure {
 		if bad != nil {
 			return bad
 		}
+		if bad := f.checkBases(p); bad != nil {
+			return bad
+		}
 		f.plans[b.Round] = planFact{r.Seq, b, p, p.Stream() != ledger.Digest{} && p.Stream() == f.paid}
 	case *ledger.Round:
 		f.rounds = append(f.rounds, roundFact{r.Seq, r.Time, b, f.plans[b.Round], f.groups[b.Round]})
@@ -203,6 +207,8 @@ func (f *facts) add(r ledger.Record, opened openedPlan) *Failure {
 		f.groups[b.Round] = append(f.groups[b.Round], b)
 	case *ledger.Abandon:
 		f.abandoned = append(f.abandoned, abandonFact{r.Seq, b, f.plans[b.Round]})
+	case *ledger.Version:
+		f.versions[b.Number] = b.Digest
 	case *ledger.Note:
 		if strings.HasSuffix(b.Topic, "_commit") {
 			f.commits[b.Digest] = true
@@ -227,6 +233,16 @@ func (f *facts) agrees(b *ledger.Plan, opened openedPlan) (plan.Plan, *Failure) 
 		return p, fail(ReasonPlan, "round %d lets a device in more often than the task allows", b.Round)
 	}
 	return p, nil
+}
+
+// checkBases: the earlier versions that a plan lets updates start from are those that the log holds under their numbers.
+func (f *facts) checkBases(p plan.Plan) *Failure {
+	for i, d := range p.Older {
+		if number := p.BaseNumber - 1 - uint64(i); f.versions[number] != d {
+			return fail(ReasonModelChain, "the plan of round %d lets updates start from a version %d that is not the log's", p.Round, number)
+		}
+	}
+	return nil
 }
 
 func sameRho(a, b *big.Rat) bool {

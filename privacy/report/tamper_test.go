@@ -28,6 +28,15 @@ var tamperings = []struct {
 	make func(t *testing.T) exhibit
 }{
 	{"honest", ReasonNone, func(t *testing.T) exhibit { return honest(t) }},
+	{"honest-with-older-bases", ReasonNone, func(t *testing.T) exhibit {
+		w := sampleWorld(t)
+		staleRound(t, w, digest("distilled"))
+		report, lines := w.files()
+		return exhibit{report: report, lines: lines}
+	}},
+	{"older-base-that-never-was", ReasonModelChain, func(t *testing.T) exhibit {
+		return cheated(t, func(t *testing.T, w *world) { staleRound(t, w, digest("elsewhere")) })
+	}},
 	{"report-digit-changed", ReasonSignature, func(t *testing.T) exhibit {
 		e := honest(t)
 		e.report = swapOnce(t, e.report, `"committee_members":5`, `"committee_members":9`)
@@ -342,6 +351,14 @@ func weaken(t *testing.T, r *ledger.Round) mechanism.Params {
 	p.Sigma2.Num--
 	r.Mechanism = p.AppendCanonical(nil)
 	return p
+}
+
+// staleRound adds a version 4 and a round whose plan lets updates start from it and from the given version 3.
+func staleRound(t *testing.T, w *world, third plan.Digest) {
+	t.Helper()
+	w.bodies = append(w.bodies, &ledger.Version{Task: "films", Number: 4, Parent: w.head, Digest: digest("fourth"), Cause: "model"})
+	w.head = digest("fourth")
+	w.roundWith(plan.Model, 90, big.NewRat(1, 100), func(p *plan.Plan) { p.BaseNumber, p.Older = 4, []plan.Digest{third} })
 }
 
 // TestTamperNames: names are folders of other verifiers' tests.

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -203,8 +204,8 @@ func fits(cfg *aggregation.Config, b boundRound, id aggregation.RoundID) error {
 		return &Refused{aggregation.RefusePlan, "the configuration is not what the plan says"}
 	case l.Population.Size != b.plan.Population.Size || l.Population.Root != b.plan.Population.Root || l.Threshold != b.plan.Threshold || l.Groups != b.plan.Groups:
 		return &Refused{aggregation.RefusePlan, "the configuration draws from other devices than the plan"}
-	case len(l.Bases) != 1 || l.Bases[0] != b.plan.Base:
-		return &Refused{aggregation.RefusePlan, "the configuration takes another base version than the plan"}
+	case !slices.Equal(l.Bases, b.plan.Bases()):
+		return &Refused{aggregation.RefusePlan, "the configuration takes other base versions than the plan"}
 	}
 	return nil
 }
