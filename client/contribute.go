@@ -63,12 +63,18 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 	case answer.Offer == nil:
 		if answer.Wait.Reason == WaitTaskFinished {
 			d.askReceipts(ctx, true)
+			if err := d.dropHeld(); err != nil {
+				return failed(err)
+			}
 		}
 		return waiting(answer.Wait)
 	case d.opts.OptOut:
+		if err := d.dropHeld(); err != nil {
+			return failed(err)
+		}
 		return Outcome{Kind: NothingToDo, Sentence: "You have opted out: this device fetches models and sends nothing.", RetryAfter: retryDays}
 	}
-	return d.takePart(ctx, answer.Offer)
+	return d.takePart(ctx, answer.Offer, false)
 }
 
 // snapshot is the state now.
@@ -334,17 +340,18 @@ func tookPart(round uint64) Outcome {
 	return Outcome{Kind: Waiting, Round: round, RetryAfter: time.Minute, Sentence: WaitAlreadyCounted.Sentence()}
 }
 
-// base is the version that a plan starts from, nil if the device does not have
-// it.
+// base is the newest version that a plan lets updates start from and that the
+// device has, nil if it has none of them.
 func (d *Device) base(pl plan.Plan) (*model.Version, error) {
 	st, err := d.snapshot()
 	if err != nil {
 		return nil, err
 	}
-	a := st.find(pl.Base)
-	if a == nil {
-		return nil, nil
+	for _, digest := range pl.Bases() {
+		if a := st.find(digest); a != nil {
+			v, err := model.ParseVersion(a.version)
+			return &v, err
+		}
 	}
-	v, err := model.ParseVersion(a.version)
-	return &v, err
+	return nil, nil
 }

@@ -52,6 +52,12 @@ func (m *mortal) SavePending(b []byte) error {
 
 func (m *mortal) DropPending() error { return m.write(m.Memory.DropPending) }
 
+func (m *mortal) SaveHeld(b []byte) error {
+	return m.write(func() error { return m.Memory.SaveHeld(b) })
+}
+
+func (m *mortal) DropHeld() error { return m.write(m.Memory.DropHeld) }
+
 func (m *mortal) SaveBlob(d [32]byte, b []byte) error {
 	return m.write(func() error { return m.Memory.SaveBlob(d, b) })
 }

@@ -163,6 +163,7 @@ func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, l l
 	if v := s.newest(); v != nil {
 		st.BaseNumber, st.Base = v.number, v.digest
 	}
+	st.Known = s.known()
 	if err := check(o, st); err != nil {
 		return false, refusePlan(err)
 	}
@@ -171,6 +172,19 @@ func (s *state) follow(operator ed25519.PublicKey, check verdict, o *opened, l l
 	}
 	s.offered, s.delta = describe(o), pl.Delta
 	return false, invited(o.config, aggregation.IDOf(s.key().Public().(ed25519.PublicKey)))
+}
+
+// known are the versions that the device has accepted, and those that they name as
+// their parents.
+func (s *state) known() []plan.Known {
+	var known []plan.Known
+	for _, a := range s.versions {
+		known = append(known, plan.Known{Number: a.number, Digest: a.digest})
+		if v, err := model.ParseVersion(a.version); err == nil && v.Number > 1 {
+			known = append(known, plan.Known{Number: v.Number - 1, Digest: v.Parent})
+		}
+	}
+	return known
 }
 
 // verdict is plan.Policy.Check for one policy.

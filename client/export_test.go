@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"time"
+
+	"tutti/privacy/plan"
 )
 
 // Stages takes part in an offered round as Contribute does, and says how long
@@ -28,7 +30,14 @@ func (d *Device) Stages(ctx context.Context, offer *Offer) (map[string]time.Dura
 		return nil, r
 	}
 	lap("policy and log")
-	encoded, err := d.encode(ctx, o)
+	h, err := d.heldFor(o.plan)
+	if err == nil && h == nil && o.plan.Kind == plan.Model {
+		h, err = d.train(ctx, o.plan)
+	}
+	if err != nil {
+		return nil, err
+	}
+	encoded, base, err := d.encode(ctx, o, h)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +46,7 @@ func (d *Device) Stages(ctx context.Context, offer *Offer) (map[string]time.Dura
 		return nil, err
 	}
 	lap("charge")
-	u, err := d.seal(o, encoded)
+	u, err := d.seal(o, base, encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -66,5 +75,5 @@ func (d *Device) Overlong(ctx context.Context, offer *Offer) Outcome {
 	for i := range encoded {
 		encoded[i] = int32(p.Bound())
 	}
-	return d.commit(ctx, &st, o, encoded)
+	return d.commit(ctx, &st, o, o.plan.Base, encoded)
 }

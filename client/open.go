@@ -30,6 +30,7 @@ type Device struct {
 
 	mu      sync.Mutex // holds what follows, and the store
 	st      state
+	held    *held // changed by whoever holds turn too
 	events  []Event
 	records uint64 // number of the next history record
 	closed  bool
@@ -82,6 +83,9 @@ func (d *Device) load() error {
 		return fmt.Errorf("client: the store belongs to task %q, the policy to %q", d.st.task, d.opts.Policy.Task)
 	}
 	d.key = d.st.key()
+	if err := d.readHeld(); err != nil {
+		return err
+	}
 	d.records = first + uint64(len(records))
 	if d.records < d.st.records {
 		return fmt.Errorf("%w: history records are gone", ErrTampered)
@@ -204,6 +208,7 @@ func (d *Device) Close() error {
 func (d *Device) close() error {
 	d.closed = true
 	clear(d.key)
+	d.let(nil)
 	d.st, d.events = state{}, nil
 	return d.opts.Store.Close()
 }

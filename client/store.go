@@ -26,6 +26,12 @@ type Store interface {
 	SavePending(upload []byte) error
 	DropPending() error
 
+	// Held is what SaveHeld saved last and DropHeld has not removed, nil if
+	// nothing: an update that waits for a round, sealed.
+	Held() ([]byte, error)
+	SaveHeld(update []byte) error
+	DropHeld() error
+
 	// Blob is the bytes that were saved under a digest; ErrNoBlob if none were.
 	Blob(digest [32]byte) ([]byte, error)
 	SaveBlob(digest [32]byte, blob []byte) error

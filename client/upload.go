@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"time"
 
 	"tutti/aggregation"
 	"tutti/client/history"
@@ -15,8 +16,11 @@ import (
 	"tutti/privacy/plan"
 )
 
-// takePart follows an offer, or refuses it.
-func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
+// takePart follows an offer, or refuses it. For a round of the model the device
+// trains first, unless it holds an update that suits; where that took long it asks
+// again whether there is a place, in this round or in the one that is open by then:
+// trained says that this has happened.
+func (d *Device) takePart(ctx context.Context, offer *Offer, trained bool) Outcome {
 	o, r := d.opts.Shared.open(d.opts.Policy, offer)
 	if r != nil {
 		return r.outcome(0)
@@ -35,23 +39,65 @@ func (d *Device) takePart(ctx context.Context, offer *Offer) Outcome {
 		}
 		return r.outcome(o.plan.Round)
 	}
-	encoded, err := d.encode(ctx, o)
-	if errors.As(err, &r) && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
-		return r.outcome(o.plan.Round)
-	}
+	h, err := d.heldFor(o.plan)
 	if err != nil {
 		return failed(err)
 	}
+	if h == nil && o.plan.Kind == plan.Model {
+		if trained {
+			return Outcome{Kind: Waiting, Round: o.plan.Round, RetryAfter: time.Second,
+				Sentence: "The round ended while the device trained, and the next one takes no update that old; it trains anew."}
+		}
+		began := d.opts.Now()
+		if h, err = d.train(ctx, o.plan); err != nil {
+			return d.notMade(ctx, o, err)
+		}
+		if d.opts.Now().Sub(began) >= slowTraining {
+			return d.askAgain(ctx)
+		}
+	}
+	encoded, base, err := d.encode(ctx, o, h)
+	if err != nil {
+		return d.notMade(ctx, o, err)
+	}
 	defer clear(encoded)
-	return d.commit(ctx, &st, o, encoded)
+	return d.commit(ctx, &st, o, base, encoded)
+}
+
+// notMade is the outcome where no vector was made.
+func (d *Device) notMade(ctx context.Context, o *opened, err error) Outcome {
+	var r *refusal
+	if errors.As(err, &r) && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		return r.outcome(o.plan.Round)
+	}
+	return failed(err)
+}
+
+// askAgain looks for a place for an update that took long to train.
+func (d *Device) askAgain(ctx context.Context) Outcome {
+	answer, err := d.checkIn(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	if answer.Version != nil {
+		if o, ok := d.update(ctx, answer.Version); !ok {
+			return o
+		}
+	}
+	if answer.Offer == nil {
+		o := waiting(answer.Wait)
+		o.Sentence += " The device has trained, and keeps what it learned for the next round."
+		return o
+	}
+	return d.takePart(ctx, answer.Offer, true)
 }
 
 // commit charges for the round, seals the vector and sends it, in this order.
-func (d *Device) commit(ctx context.Context, st *state, o *opened, encoded []int32) Outcome {
+func (d *Device) commit(ctx context.Context, st *state, o *opened, base plan.Digest, encoded []int32) Outcome {
 	if err := d.chargeFor(st, o); err != nil {
 		return failed(err)
 	}
-	u, err := d.seal(o, encoded)
+	u, err := d.seal(o, base, encoded)
 	if errors.Is(err, aggregation.ErrNorm) { // an honest one with less than 2^-36: its charge stays, and nothing is sent
 		return refuse(ReasonNorm, err).outcome(o.plan.Round)
 	}
@@ -73,45 +119,35 @@ func (s *state) adopt(from *state) {
 	s.offered, s.delta = from.offered, from.delta
 }
 
-// encode makes the round's vector and takes it through clip and codec; behind it come the metrics, where the plan asks
-// for some. Nothing but the encoded integers remains; the caller clears them.
-func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, err error) {
+// encode makes the round's vector, or takes that which is held, through clip and
+// codec, and says which version it started from; behind it come the metrics, where
+// the plan asks for some. Nothing but the encoded integers remains; the caller clears them.
+func (d *Device) encode(ctx context.Context, o *opened, h *held) (encoded []int32, from plan.Digest, err error) {
 	base, err := d.base(o.plan)
 	if err != nil {
-		return nil, err
+		return nil, from, err
+	}
+	facts, m := plan.Unknown(), o.plan.Mechanism
+	var clipped mechanism.Clipped
+	if from = o.plan.Base; h != nil {
+		staleness, _ := h.suits(o.plan)
+		clipped, facts.Norm = h.clipped(m, staleness)
+		from, facts.Loss = h.base, h.loss
+	} else {
+		update, err := d.learn(ctx, o.plan, base, &facts)
+		if err != nil {
+			return nil, from, err
+		}
+		facts.Norm = norm(update.Values())
+		clipped = mechanism.Clip(update.Values(), m.Clip)
+		clear(update.Values())
+	}
+	defer clipped.Erase()
+	facts.Clip = m.Clip
+	if encoded, err = d.noised(m, clipped); err != nil || o.plan.Metrics == nil {
+		return encoded, from, err
 	}
 	history, target, held := heldOut(o.plan.Metrics, d.sequence())
-	lesson, done, r := d.opts.Shared.prepare(o.plan, base, history, d.fetch(ctx))
-	if r != nil {
-		return nil, r
-	}
-	defer done()
-	if o.plan.Kind == plan.Model {
-		if lesson.Seed, err = drawSeed(d.opts.Rand); err != nil {
-			return nil, err
-		}
-	}
-	facts := plan.Unknown()
-	lesson.loss = &facts.Loss
-	learn := d.opts.Learner
-	if learn == nil {
-		learn = func(ctx context.Context, l Lesson) (model.Update, error) { return l.Learn(ctx) }
-	}
-	update, err := learn(ctx, lesson)
-	if err != nil {
-		return nil, err
-	}
-	m := o.plan.Mechanism
-	if update.Len() != m.Dim {
-		return nil, fmt.Errorf("client: the learner gave %d numbers, the plan wants %d", update.Len(), m.Dim)
-	}
-	facts.Norm, facts.Clip = norm(update.Values()), m.Clip
-	clipped := mechanism.Clip(update.Values(), m.Clip)
-	defer clipped.Erase()
-	clear(update.Values())
-	if encoded, err = d.noised(m, clipped); err != nil || o.plan.Metrics == nil {
-		return encoded, err
-	}
 	more, err := d.measured(ctx, o.plan.Metrics, facts, func(f *plan.Facts) error {
 		if !held {
 			return nil
@@ -120,10 +156,10 @@ func (d *Device) encode(ctx context.Context, o *opened) (encoded []int32, err er
 	})
 	if err != nil {
 		clear(encoded)
-		return nil, err
+		return nil, from, err
 	}
 	defer clear(more)
-	return append(encoded, more...), nil
+	return append(encoded, more...), from, nil
 }
 
 // chargeFor saves the charge of a round, and with it what following the offer
@@ -145,10 +181,10 @@ func (d *Device) chargeFor(followed *state, o *opened) error {
 }
 
 // seal masks the vector, once, and saves the upload.
-func (d *Device) seal(o *opened, encoded []int32) (Upload, error) {
+func (d *Device) seal(o *opened, base plan.Digest, encoded []int32) (Upload, error) {
 	sealer := aggregation.Client{Key: d.key,
 		Pins: aggregation.Pins{Enroller: d.opts.Policy.Enroller, Roster: o.plan.Committee}}
-	sealed, err := sealer.Seal(d.opts.Rand, o.config, o.plan.Base, encoded, o.plan.InputBound())
+	sealed, err := sealer.Seal(d.opts.Rand, o.config, base, encoded, o.plan.InputBound())
 	if err != nil {
 		return Upload{}, err
 	}
@@ -175,6 +211,11 @@ func (d *Device) send(ctx context.Context, u Upload) Outcome {
 	o := d.book(u.Round, receipt)
 	if o.Kind == Failed {
 		return o
+	}
+	if used(receipt) { // before the upload is let go of: after a crash in between it is sent again, and not made again
+		if err := d.dropHeld(); err != nil {
+			return failed(err)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

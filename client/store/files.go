@@ -18,6 +18,7 @@ const (
 	stateName   = "state"
 	historyName = "history"
 	pendingName = "pending"
+	heldName    = "held"
 	blobsName   = "blobs"
 	lockName    = "lock"
 	eraseName   = "erasing" // exists while Erase is at work
@@ -129,6 +130,15 @@ func (f *Files) SavePending(upload []byte) error { return replaceFile(f.path(pen
 // DropPending removes the upload.
 func (f *Files) DropPending() error { return removeFile(f.path(pendingName)) }
 
+// Held reads the update that waits for a round.
+func (f *Files) Held() ([]byte, error) { return readOrNil(f.path(heldName)) }
+
+// SaveHeld replaces it.
+func (f *Files) SaveHeld(update []byte) error { return replaceFile(f.path(heldName), update) }
+
+// DropHeld removes it.
+func (f *Files) DropHeld() error { return removeFile(f.path(heldName)) }
+
 // Blob reads a blob; its digest is the caller's to check.
 func (f *Files) Blob(digest [32]byte) ([]byte, error) {
 	b, err := os.ReadFile(f.blobPath(digest))
@@ -182,7 +192,7 @@ func (f *Files) Erase() error {
 		}
 		f.log = nil
 	}
-	for _, name := range []string{historyName, pendingName, stateName} {
+	for _, name := range []string{historyName, pendingName, heldName, stateName} {
 		if err := removeFile(f.path(name)); err != nil {
 			return err
 		}

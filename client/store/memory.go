@@ -16,6 +16,7 @@ type Memory struct {
 	first   uint64
 	records [][]byte
 	pending []byte
+	held    []byte
 	blobs   []memoryBlob
 }
 
@@ -57,6 +58,15 @@ func (m *Memory) SavePending(upload []byte) error { m.pending = upload; return n
 
 // DropPending lets go of the upload.
 func (m *Memory) DropPending() error { m.pending = nil; return nil }
+
+// Held is the update that waits for a round.
+func (m *Memory) Held() ([]byte, error) { return m.held, nil }
+
+// SaveHeld replaces it.
+func (m *Memory) SaveHeld(update []byte) error { m.held = update; return nil }
+
+// DropHeld lets go of it.
+func (m *Memory) DropHeld() error { m.held = nil; return nil }
 
 // Blob finds a blob.
 func (m *Memory) Blob(digest [32]byte) ([]byte, error) {

@@ -59,6 +59,14 @@ func (x Clipped) Len() int {
 // NaN or an infinity.
 func (x Clipped) Within() bool { return x.data != nil && x.data.within }
 
+// Copy is a copy of the vector, for a device that keeps it, sealed, until a round takes it. It is not private.
+func (x Clipped) Copy() []float32 {
+	if x.data == nil {
+		return nil
+	}
+	return append([]float32(nil), x.data.values...)
+}
+
 // Erase overwrites the vector with zeros, once it has been encoded.
 func (x Clipped) Erase() {
 	if x.data != nil {

@@ -139,7 +139,7 @@ func (s *Server) configure(r *Round, spec Spec) *aggregation.Config {
 	params, err := plan.Aggregation(r.Plan)
 	s.must(err)
 	id := aggregation.RoundID{Task: r.Plan.Task, Round: r.Number}
-	l := aggregation.ConfigLiteral{Round: id, Plan: r.signed.Digest(), Bases: []aggregation.Digest{r.Plan.Base},
+	l := aggregation.ConfigLiteral{Round: id, Plan: r.signed.Digest(), Bases: r.Plan.Bases(),
 		Params: params.Literal(), Enroller: public(s.enroller), Population: r.Plan.Population, Threshold: r.Plan.Threshold, Groups: r.Plan.Groups}
 	suite := spec.Suite
 	if suite == 0 {
