@@ -208,14 +208,14 @@ func (d *Device) send(ctx context.Context, u Upload) Outcome {
 	if err != nil {
 		return failed(err)
 	}
-	o := d.book(u.Round, receipt)
-	if o.Kind == Failed {
-		return o
-	}
-	if used(receipt) { // before the upload is let go of: after a crash in between it is sent again, and not made again
+	if used(receipt) { // before the answer is booked: after a crash in between the upload is sent again, and not made again
 		if err := d.dropHeld(); err != nil {
 			return failed(err)
 		}
+	}
+	o := d.book(u.Round, receipt)
+	if o.Kind == Failed {
+		return o
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
