@@ -104,5 +104,5 @@ func (f *folder) settle(set []round.Upload) error {
 	if f.sum.Count() != len(set) {
 		return fmt.Errorf("the partial sum holds %d uploads, the set %d", f.sum.Count(), len(set))
 	}
-	return f.g.s.st.SavePartial(f.g.key, f.sum.Marshal())
+	return f.g.s.st.SaveSum(f.g.ctx, f.g.s.fence(), f.g.key, f.sum.Marshal())
 }

@@ -54,7 +54,7 @@ func (w *world) underWay() *active {
 // unfinished is the stored version of the one round that is under way, read without a server.
 func (w *world) unfinished(t *testing.T) uint64 {
 	t.Helper()
-	st, err := store.Open(w.cfg.Dir)
+	st, err := store.Open(context.Background(), store.Options{Dir: w.cfg.Dir})
 	if err != nil {
 		t.Fatal(err)
 	}

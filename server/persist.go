@@ -36,7 +36,7 @@ func (a *active) persist(steps ...step) error {
 			return err
 		}
 	}
-	if err := a.s.st.Move(a.ctx, a.s.cfg.Clock(), changes...); err != nil {
+	if err := a.s.st.Move(a.ctx, a.s.fence(), a.s.cfg.Clock(), changes...); err != nil {
 		return fmt.Errorf("storing that round %d is %v: %w", a.key.Round, steps[0].t.To, err)
 	}
 	a.mu.Lock()

@@ -53,7 +53,7 @@ func (s *Server) Publish(ctx context.Context, p Publication) (model.Version, err
 		return v, errors.New("server: a publication without a round and without a version")
 	}
 	record := &ledger.Version{Task: s.cfg.Task, Number: signed.Number, Parent: v.Parent, Digest: signed.Digest, Cause: p.Cause}
-	if err := s.st.PutVersion(ctx, s.cfg.Clock(), s.cfg.Task, *signed, record); err != nil {
+	if err := s.st.PutVersion(ctx, s.fence(), s.cfg.Clock(), s.cfg.Task, *signed, record); err != nil {
 		return v, fmt.Errorf("server: %w", err)
 	}
 	s.offerVersion(signed)

@@ -288,7 +288,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	first := a.groups[0]
 	first.stored = round.Durable{State: round.Created, Since: now}
 	row := store.Round{Key: key, Kind: p.Kind.String(), Durable: first.stored, Plan: signed}
-	if err := s.st.Begin(ctx, now, row, rho, planRecord(p, signed, paid)); err != nil {
+	if err := s.st.Begin(ctx, s.fence(), now, row, rho, planRecord(p, signed, paid)); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	first.m, first.first = round.New(params, now)

@@ -50,7 +50,8 @@ import (
 type Server struct {
 	cfg    Config
 	keys   Keys
-	st     *store.Store
+	st     store.Store
+	lease  store.Lease // of the driver
 	log    hclog.Logger
 	nodes  []*committee.Client
 	idents *wire.Limiter
@@ -80,7 +81,7 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(cfg.Dir)
+	st, err := store.Open(context.Background(), store.Options{Dir: cfg.Dir, Clock: cfg.Clock})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -106,6 +107,9 @@ func (s *Server) start() error {
 		}
 		s.nodes = append(s.nodes, c)
 	}
+	if err := s.lead(); err != nil {
+		return err
+	}
 	if err := s.openTask(); err != nil {
 		return err
 	}
@@ -120,11 +124,26 @@ func (s *Server) start() error {
 	return s.resumeRound()
 }
 
+// leadFor is how long this server drives its task: it has the data directory for itself until it is closed.
+const leadFor = 100 * 365 * 24 * time.Hour
+
+// lead takes the lease of the task's driver.
+func (s *Server) lead() error {
+	lease, won, err := s.st.Acquire(s.ctx, store.DriverLease(s.cfg.Task), "server", leadFor)
+	if err == nil && !won {
+		err = fmt.Errorf("task %s is driven by %s", s.cfg.Task, lease.Holder)
+	}
+	s.lease = lease
+	return err
+}
+
+func (s *Server) fence() store.Fence { return s.lease.Fence() }
+
 // openTask logs the task on the first run, and holds later runs to what was logged.
 func (s *Server) openTask() error {
 	t, known := s.st.Totals(s.cfg.Task)
 	if !known {
-		return s.st.Append(s.ctx, s.cfg.Clock(), &ledger.Task{
+		return s.st.Append(s.ctx, s.fence(), s.cfg.Clock(), &ledger.Task{
 			Task: s.cfg.Task, Operator: s.keys.Operator.Public().(ed25519.PublicKey), Purpose: s.cfg.Purpose,
 			Unit: "device", Adjacency: "zero-out", Delta: s.cfg.Delta, Budget: s.cfg.Budget,
 			Participations: uint64(s.cfg.Participations), Separation: uint64(s.cfg.Separation),

@@ -36,7 +36,7 @@ func (g *group) unmask(answers []round.Said) {
 // openSum opens the group's sum from what is durable: the partial sum and the answers.
 // wrong are the members, from 0, whose answers the others corrected.
 func (g *group) openSum(said []round.Said) (opened *opening, wrong []int, err error) {
-	b, err := g.s.st.Partial(g.key)
+	b, err := g.s.st.Sum(g.ctx, g.key)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tutti/aggregation"
@@ -137,8 +138,12 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 	}
 	err := <-u.outcome // group always answers what it took
 	switch {
-	case errors.Is(err, errLate):
+	case errors.Is(err, store.ErrSame):
+		return wire.Receipt{State: wire.Staged}, nil
+	case errors.Is(err, store.ErrRoundClosed):
 		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
+	case errors.Is(err, store.ErrOther), errors.Is(err, store.ErrFullRound):
+		return wire.Receipt{State: wire.Rejected, Reason: dropOfStage(err)}, nil
 	case err != nil && u.in.g.ctx.Err() != nil:
 		return u.in.g.tooLate()
 	case err != nil:
@@ -166,8 +171,6 @@ func (u *upload) Abort(why round.DropReason) {
 // Left is closed when another stream takes this upload's place.
 func (u *upload) Left() <-chan struct{} { return u.left }
 
-var errLate = errors.New("the round closed before the upload was stored")
-
 // group makes complete uploads durable, as many at once as are there.
 func (in *intake) group() {
 	for {
@@ -182,59 +185,80 @@ func (in *intake) group() {
 					more = false
 				}
 			}
-			in.settle(group, in.store(group))
+			outcomes, err := in.store(group)
+			in.settle(group, outcomes, err)
 		case <-in.g.ctx.Done():
 			return
 		}
 	}
 }
 
-func (in *intake) store(group []*upload) error {
+// store makes a group durable: one outcome for each, or one error for all.
+func (in *intake) store(group []*upload) ([]error, error) {
 	in.mu.Lock()
 	closed := in.closed
 	in.mu.Unlock()
 	if closed {
-		return errLate
+		return nil, store.ErrRoundClosed
 	}
 	if err := in.staging.Sync(); err != nil {
-		return err
+		return nil, err
 	}
 	now := in.g.s.cfg.Clock()
 	rows := make([]store.Staged, len(group))
 	for i, u := range group {
 		rows[i] = u.row(now)
 	}
-	return in.g.s.st.Stage(in.g.ctx, in.g.key, rows)
+	return in.g.s.st.Stage(in.g.ctx, in.g.key, replica, in.g.params.NMax(), rows)
 }
+
+// replica names this server's uploads; it is the only one.
+const replica = "server"
 
 func (u *upload) row(now time.Time) store.Staged {
 	return store.Staged{Upload: u.entry, Slot: u.slot, Header: len(u.header), Millis: now.Sub(u.began).Milliseconds(), State: store.StagedUpload}
 }
 
 // settle tells everybody what became of a group.
-func (in *intake) settle(group []*upload, err error) {
-	if err == nil {
-		entries := make([]round.Upload, len(group))
-		in.mu.Lock()
-		for i, u := range group {
-			entries[i] = u.entry
-			in.staged[u.entry.ID] = u.row(u.began)
-			delete(in.offers, u.entry.ID)
-			delete(in.drops, u.entry.ID)
-			delete(in.under, u.entry.ID)
+func (in *intake) settle(group []*upload, outcomes []error, err error) {
+	if err != nil {
+		outcomes = slices.Repeat([]error{err}, len(group))
+	}
+	var entries []round.Upload
+	in.mu.Lock()
+	for i, u := range group {
+		if outcomes[i] != nil {
+			continue
 		}
-		in.mu.Unlock()
+		entries = append(entries, u.entry)
+		in.staged[u.entry.ID] = u.row(u.began)
+		delete(in.offers, u.entry.ID)
+		delete(in.drops, u.entry.ID)
+		delete(in.under, u.entry.ID)
+	}
+	in.mu.Unlock()
+	if len(entries) > 0 {
 		in.g.tell(round.Staged{Uploads: entries})
 	}
-	for _, u := range group {
-		switch {
-		case err == nil:
+	for i, u := range group {
+		if outcomes[i] == nil {
 			close(u.gone)
-		case errors.Is(err, errLate):
-			u.Abort(round.DropClosed)
-		default:
-			u.Abort(round.DropStorage)
+		} else {
+			u.Abort(dropOfStage(outcomes[i]))
 		}
-		u.outcome <- err
+		u.outcome <- outcomes[i]
 	}
+}
+
+// dropOfStage is why an upload was not staged.
+func dropOfStage(err error) round.DropReason {
+	switch {
+	case errors.Is(err, store.ErrRoundClosed):
+		return round.DropClosed
+	case errors.Is(err, store.ErrOther):
+		return round.DropConflict
+	case errors.Is(err, store.ErrFullRound):
+		return round.DropFull
+	}
+	return round.DropStorage
 }

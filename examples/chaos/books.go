@@ -29,7 +29,7 @@ import (
 
 // books are what the server's directory and its log hold, and whose device is whose.
 type books struct {
-	st        *store.Store
+	st        store.Store
 	dir       string
 	catalogue *dataset.Catalogue
 	task      pinned
@@ -39,7 +39,7 @@ type books struct {
 	people    map[aggregation.DeviceID]int
 }
 
-func (s *story) readBooks(ctx context.Context, st *store.Store) (*books, error) {
+func (s *story) readBooks(ctx context.Context, st store.Store) (*books, error) {
 	b := &books{st: st, dir: s.path("server"), plans: map[uint64]plan.Plan{}, versions: map[uint64][32]byte{}}
 	var err error
 	if b.catalogue, err = dataset.LoadCatalogue(os.DirFS(s.path("films"))); err != nil {

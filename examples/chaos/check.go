@@ -32,7 +32,7 @@ const tolerance = 1e-4
 
 // check opens the server's data directory, which nobody serves any more, and recomputes every opened sum.
 func (s *story) check(ctx context.Context) ([]checked, error) {
-	st, err := store.Open(s.path("server"))
+	st, err := store.Open(ctx, store.Options{Dir: s.path("server")})
 	if err != nil {
 		return nil, err
 	}

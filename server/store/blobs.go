@@ -15,13 +15,13 @@ import (
 // ErrNoBlob says that no blob of this digest is kept.
 var ErrNoBlob = errors.New("no such blob")
 
-func (s *Store) blobPath(digest [32]byte) string {
+func (s *SQL) blobPath(digest [32]byte) string {
 	name := hex.EncodeToString(digest[:])
 	return filepath.Join(s.dir, "blobs", name[:2], name[2:])
 }
 
 // PutBlob keeps content under its digest: temporary file, fsync, rename.
-func (s *Store) PutBlob(content []byte) ([32]byte, error) {
+func (s *SQL) PutBlob(content []byte) ([32]byte, error) {
 	digest := sha256.Sum256(content)
 	path := s.blobPath(digest)
 	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
@@ -31,7 +31,7 @@ func (s *Store) PutBlob(content []byte) ([32]byte, error) {
 }
 
 // Blob reads a blob and checks it against its digest.
-func (s *Store) Blob(digest [32]byte) ([]byte, error) {
+func (s *SQL) Blob(digest [32]byte) ([]byte, error) {
 	b, err := os.ReadFile(s.blobPath(digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %x", ErrNoBlob, digest[:6])
@@ -46,7 +46,7 @@ func (s *Store) Blob(digest [32]byte) ([]byte, error) {
 }
 
 // OpenBlob opens a blob for reading in pieces; the reader of the pieces checks the digest.
-func (s *Store) OpenBlob(digest [32]byte) (io.ReaderAt, int64, io.Closer, error) {
+func (s *SQL) OpenBlob(digest [32]byte) (io.ReaderAt, int64, io.Closer, error) {
 	f, err := os.Open(s.blobPath(digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil, fmt.Errorf("%w: %x", ErrNoBlob, digest[:6])

@@ -25,18 +25,20 @@ var (
 	ErrClosed   = errors.New("the store is closed")
 )
 
-// DB is one SQLite file with one connection and group commit: writes that arrive while a commit is under way share the
-// next one.
+// DB is a database with one writer and group commit: writes that arrive while a commit is under way share the next one.
+// OpenDB opens one SQLite file, which it has for itself.
 type DB struct {
-	sql  *sql.DB
-	path string
-	jobs chan job
-	quit chan struct{}
-	done chan struct{}
+	sql   *sql.DB
+	d     dialect
+	path  string // how messages call it
+	jobs  chan job
+	quit  chan struct{}
+	done  chan struct{}
+	after func() // called behind every commit, on the writer's goroutine; may be nil
 }
 
 type job struct {
-	do  func(*sql.Tx) error
+	do  func(*Tx) error
 	end func(error) // told the outcome before the caller is, on the writer's goroutine; may be nil
 	res chan error
 }
@@ -63,7 +65,7 @@ func OpenDB(path string, schema ...string) (*DB, error) {
 	db.SetMaxOpenConns(1)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxLifetime(0)
-	d := &DB{sql: db, path: path, jobs: make(chan job, groupMost), quit: make(chan struct{}), done: make(chan struct{})}
+	d := newDB(db, dialect{}, path)
 	for _, statement := range schema {
 		if _, err := db.Exec(statement); err != nil {
 			db.Close()
@@ -80,6 +82,10 @@ func OpenDB(path string, schema ...string) (*DB, error) {
 	return d, nil
 }
 
+func newDB(db *sql.DB, d dialect, path string) *DB {
+	return &DB{sql: db, d: d, path: path, jobs: make(chan job, groupMost), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
 // Close ends the writer after the writes under way.
 func (d *DB) Close() error {
 	select {
@@ -93,9 +99,14 @@ func (d *DB) Close() error {
 }
 
 // Update runs do in a transaction that is durable when Update returns nil. It must not keep tx.
-func (d *DB) Update(ctx context.Context, do func(*sql.Tx) error) error { return d.update(ctx, do, nil) }
+func (d *DB) Update(ctx context.Context, do func(*sql.Tx) error) error {
+	return d.do(ctx, func(tx *Tx) error { return do(tx.sql) })
+}
 
-func (d *DB) update(ctx context.Context, do func(*sql.Tx) error, end func(error)) error {
+// do is Update in either dialect. do may be called again after a connection was lost.
+func (d *DB) do(ctx context.Context, do func(*Tx) error) error { return d.update(ctx, do, nil) }
+
+func (d *DB) update(ctx context.Context, do func(*Tx) error, end func(error)) error {
 	j := job{do: do, end: end, res: make(chan error, 1)}
 	select {
 	case d.jobs <- j:
@@ -119,7 +130,7 @@ func (d *DB) update(ctx context.Context, do func(*sql.Tx) error, end func(error)
 
 // Query reads; scan is called once per row.
 func (d *DB) Query(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := d.sql.QueryContext(ctx, query, args...)
+	rows, err := d.sql.QueryContext(ctx, d.d.bind(query), args...)
 	if err != nil {
 		return Explain(d.path, err)
 	}
@@ -134,7 +145,7 @@ func (d *DB) Query(ctx context.Context, query string, args []any, scan func(*sql
 
 // Row reads one row into dest; false if there is none.
 func (d *DB) Row(ctx context.Context, query string, args []any, dest ...any) (bool, error) {
-	err := d.sql.QueryRowContext(ctx, query, args...).Scan(dest...)
+	err := d.sql.QueryRowContext(ctx, d.d.bind(query), args...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -176,7 +187,7 @@ func (d *DB) gather(first job) []job {
 
 func (d *DB) commit(group []job) {
 	errs := make([]error, len(group))
-	tx, err := d.sql.Begin()
+	tx, err := d.begin()
 	if err == nil {
 		for i, j := range group {
 			if errs[i], err = inSavepoint(tx, j.do); err != nil {
@@ -184,11 +195,14 @@ func (d *DB) commit(group []job) {
 			}
 		}
 		if err == nil {
-			err = tx.Commit()
+			err = tx.sql.Commit()
 		}
 		if err != nil {
-			tx.Rollback()
+			tx.sql.Rollback()
 		}
+	}
+	if err == nil && d.after != nil {
+		d.after()
 	}
 	for i, j := range group {
 		if err != nil { // nothing of the group was written
@@ -201,9 +215,14 @@ func (d *DB) commit(group []job) {
 	}
 }
 
+func (d *DB) begin() (*Tx, error) {
+	tx, err := d.sql.Begin()
+	return &Tx{tx, d.d}, err
+}
+
 // inSavepoint runs one write of a group. err is its own failure, which is undone; broken says that the whole
 // transaction is gone, as after a full disk.
-func inSavepoint(tx *sql.Tx, do func(*sql.Tx) error) (err, broken error) {
+func inSavepoint(tx *Tx, do func(*Tx) error) (err, broken error) {
 	if _, err := tx.Exec("SAVEPOINT one"); err != nil {
 		return err, err
 	}

@@ -24,8 +24,8 @@ func TokenHash(task, token string) [32]byte {
 }
 
 // AddTokens keeps the hashes of one-time tokens.
-func (s *Store) AddTokens(ctx context.Context, now time.Time, task string, hashes [][32]byte) error {
-	return s.db.Update(ctx, func(tx *sql.Tx) error {
+func (s *SQL) AddTokens(ctx context.Context, now time.Time, task string, hashes [][32]byte) error {
+	return s.db.do(ctx, func(tx *Tx) error {
 		for _, h := range hashes {
 			if _, err := tx.Exec(`INSERT INTO tokens (hash, task, created) VALUES (?, ?, ?)`, h[:], task, now.Unix()); err != nil {
 				return err
@@ -36,8 +36,8 @@ func (s *Store) AddTokens(ctx context.Context, now time.Time, task string, hashe
 }
 
 // Enrol spends a token on a device's key. The same device may present its token again.
-func (s *Store) Enrol(ctx context.Context, now time.Time, task string, hash [32]byte, id round.ID, public []byte) error {
-	return s.db.Update(ctx, func(tx *sql.Tx) error {
+func (s *SQL) Enrol(ctx context.Context, now time.Time, task string, hash [32]byte, id round.ID, public []byte) error {
+	return s.db.do(ctx, func(tx *Tx) error {
 		var by []byte
 		err := tx.QueryRow(`SELECT device FROM tokens WHERE hash = ? AND task = ?`, hash[:], task).Scan(&by)
 		switch {
@@ -53,14 +53,18 @@ func (s *Store) Enrol(ctx context.Context, now time.Time, task string, hash [32]
 		if _, err := tx.Exec(`UPDATE tokens SET device = ? WHERE hash = ?`, id[:], hash[:]); err != nil {
 			return err
 		}
-		_, err = tx.Exec(`INSERT OR IGNORE INTO devices SELECT ?, ?, ?, ?, 1 + coalesce(max(place), 0) FROM devices WHERE task = ?`, task, id[:], public, now.Unix(), task)
+		var place int64
+		if err := tx.QueryRow(`SELECT 1 + coalesce(max(place), 0) FROM devices WHERE task = ?`, task).Scan(&place); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO devices VALUES (?, ?, ?, ?, ?) ON CONFLICT (task, device) DO NOTHING`, task, id[:], public, now.Unix(), place)
 		return err
 	})
 }
 
 // EnrolledIDs are the first n devices of a task, in the order in which they enrolled: a population that was frozen at n
 // devices is found again whoever enrolled since.
-func (s *Store) EnrolledIDs(ctx context.Context, task string, n int) ([]round.ID, error) {
+func (s *SQL) EnrolledIDs(ctx context.Context, task string, n int) ([]round.ID, error) {
 	ids := make([]round.ID, 0, n)
 	err := s.db.Query(ctx, `SELECT device FROM devices WHERE task = ? AND place <= ? ORDER BY place`, []any{task, n}, func(rows *sql.Rows) error {
 		var b []byte
@@ -80,7 +84,7 @@ func (s *Store) EnrolledIDs(ctx context.Context, task string, n int) ([]round.ID
 }
 
 // Enrolled is the number of devices of a task.
-func (s *Store) Enrolled(ctx context.Context, task string) (n int, err error) {
+func (s *SQL) Enrolled(ctx context.Context, task string) (n int, err error) {
 	_, err = s.db.Row(ctx, `SELECT count(*) FROM devices WHERE task = ?`, []any{task}, &n)
 	return n, err
 }

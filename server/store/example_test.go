@@ -18,14 +18,20 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	s, err := store.Open(dir)
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Options{Dir: dir})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer s.Close()
+	lease, _, err := s.Acquire(ctx, store.DriverLease("films"), "this server", time.Minute)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	task := &ledger.Task{Task: "films", Operator: make([]byte, 32), Budget: big.NewRat(3, 2)}
-	if err := s.Append(context.Background(), time.Now(), task); err != nil {
+	if err := s.Append(ctx, lease.Fence(), time.Now(), task); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -21,7 +21,7 @@ func TestOlderFormatIsRefused(t *testing.T) {
 		must(t, err)
 	}
 	must(t, db.Close())
-	s, err := Open(dir)
+	s, err := Open(ctx, Options{Dir: dir})
 	if err == nil {
 		s.Close()
 		t.Fatal("a directory of format 1 was opened")

@@ -14,7 +14,7 @@ import (
 
 // appendRecords judges bodies against the log so far and writes them with their hashes. It runs on the writer's
 // goroutine.
-func (s *Store) appendRecords(tx *sql.Tx, now int64, bodies []ledger.Body) error {
+func (s *SQL) appendRecords(tx *Tx, now int64, bodies []ledger.Body) error {
 	for _, body := range bodies {
 		rec := s.log.Next(body, now)
 		data, err := s.log.Add(rec)
@@ -39,7 +39,7 @@ func (s *Store) appendRecords(tx *sql.Tx, now int64, bodies []ledger.Body) error
 }
 
 // rebuild makes the log's state from the records.
-func (s *Store) rebuild(query func(string, func(*sql.Rows) error) error) error {
+func (s *SQL) rebuild(query func(string, func(*sql.Rows) error) error) error {
 	state := new(ledger.State)
 	err := query(`SELECT seq, record FROM records ORDER BY seq`, func(rows *sql.Rows) error {
 		var seq int64
@@ -62,36 +62,22 @@ func (s *Store) rebuild(query func(string, func(*sql.Rows) error) error) error {
 	return err
 }
 
-func queryTx(tx *sql.Tx, query string, scan func(*sql.Rows) error) error {
-	rows, err := tx.Query(query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // Totals is what the log says a task has spent; false if it was never opened.
-func (s *Store) Totals(task string) (ledger.Totals, bool) {
+func (s *SQL) Totals(task string) (ledger.Totals, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.Task(task)
 }
 
 // With is ledger.State.With.
-func (s *Store) With(task string, round uint64, rho *big.Rat, stream ledger.Digest) (*big.Rat, bool) {
+func (s *SQL) With(task string, round uint64, rho *big.Rat, stream ledger.Digest) (*big.Rat, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.With(task, round, rho, stream)
 }
 
 // PlanRecord reads the durable record of a round's plan; false if there is none.
-func (s *Store) PlanRecord(ctx context.Context, task string, round uint64) (ledger.Record, bool, error) {
+func (s *SQL) PlanRecord(ctx context.Context, task string, round uint64) (ledger.Record, bool, error) {
 	s.mu.Lock()
 	seq, ok := s.log.PlanAt(task, round)
 	ok = ok && seq < s.size
@@ -100,7 +86,7 @@ func (s *Store) PlanRecord(ctx context.Context, task string, round uint64) (ledg
 }
 
 // EndRecord reads the durable record that says who was in the sum of a group of a round; false if there is none yet.
-func (s *Store) EndRecord(ctx context.Context, k Key) (ledger.Record, bool, error) {
+func (s *SQL) EndRecord(ctx context.Context, k Key) (ledger.Record, bool, error) {
 	s.mu.Lock()
 	seq, ok := s.log.EndAt(k.Task, k.Round, k.Shard)
 	ok = ok && seq < s.size
@@ -108,7 +94,7 @@ func (s *Store) EndRecord(ctx context.Context, k Key) (ledger.Record, bool, erro
 	return s.record(ctx, seq, ok)
 }
 
-func (s *Store) record(ctx context.Context, seq uint64, ok bool) (ledger.Record, bool, error) {
+func (s *SQL) record(ctx context.Context, seq uint64, ok bool) (ledger.Record, bool, error) {
 	var data []byte
 	if !ok {
 		return ledger.Record{}, false, nil
@@ -125,14 +111,14 @@ func (s *Store) record(ctx context.Context, seq uint64, ok bool) (ledger.Record,
 }
 
 // LogSize is the number of durable records.
-func (s *Store) LogSize() uint64 {
+func (s *SQL) LogSize() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.size
 }
 
 // Records calls each with every record from seq on, in order, until it returns an error.
-func (s *Store) Records(ctx context.Context, from uint64, each func(seq uint64, record []byte) error) error {
+func (s *SQL) Records(ctx context.Context, from uint64, each func(seq uint64, record []byte) error) error {
 	const page = 64 // the one connection is not held while a slow reader takes its time
 	for {
 		type row struct {
@@ -159,11 +145,11 @@ func (s *Store) Records(ctx context.Context, from uint64, each func(seq uint64, 
 }
 
 // Hashes reads the stored hashes of the log's tree.
-func (s *Store) Hashes() ledger.Hashes { return hashReader{db: s.db} }
+func (s *SQL) Hashes() ledger.Hashes { return hashReader{db: s.db} }
 
 // hashReader is tlog.HashReader over the table, within a transaction or outside.
 type hashReader struct {
-	tx *sql.Tx
+	tx *Tx
 	db *DB
 }
 
@@ -192,10 +178,10 @@ func (h hashReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 // Root is the tree's root over the first size records.
-func (s *Store) Root(size uint64) (ledger.Digest, error) { return ledger.Root(size, s.Hashes()) }
+func (s *SQL) Root(size uint64) (ledger.Digest, error) { return ledger.Root(size, s.Hashes()) }
 
 // Proof proves that the log of to records extends that of from.
-func (s *Store) Proof(from, to uint64) ([][]byte, error) {
+func (s *SQL) Proof(from, to uint64) ([][]byte, error) {
 	proof, err := ledger.ProveConsistency(from, to, s.Hashes())
 	return slices.Clip(proof), err
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/gob"
 	"fmt"
+	"math"
 	"math/big"
 	"time"
 
@@ -27,8 +28,8 @@ type Round struct {
 }
 
 // Begin reserves the budget, logs the plan and writes the round, in one transaction.
-func (s *Store) Begin(ctx context.Context, now time.Time, r Round, rho *big.Rat, log ledger.Body) error {
-	return s.update(ctx, now, []ledger.Body{log}, func(tx *sql.Tx) error {
+func (s *SQL) Begin(ctx context.Context, fence Fence, now time.Time, r Round, rho *big.Rat, log ledger.Body) error {
+	return s.update(ctx, fence, now, []ledger.Body{log}, func(tx *Tx) error {
 		if err := insertRound(tx, now, r); err != nil {
 			return err
 		}
@@ -37,13 +38,13 @@ func (s *Store) Begin(ctx context.Context, now time.Time, r Round, rho *big.Rat,
 	})
 }
 
-func insertRound(tx *sql.Tx, now time.Time, r Round) error {
+func insertRound(tx *Tx, now time.Time, r Round) error {
 	durable, err := encodeDurable(r.Durable)
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO rounds (task, round, shard, kind, state, settled, freed, version, durable, plan, signature, config, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Task, int64(r.Round), int64(r.Shard), r.Kind, int(r.Durable.State), r.Durable.Settled, r.Durable.Freed, int64(r.Durable.Version), durable,
+		r.Task, int64(r.Round), int64(r.Shard), r.Kind, int(r.Durable.State), flag(r.Durable.Settled), flag(r.Durable.Freed), int64(r.Durable.Version), durable,
 		r.Plan.Bytes, r.Plan.Signature, orNull(r.Config), now.UnixMilli(), now.UnixMilli())
 	return err
 }
@@ -57,9 +58,10 @@ type Change struct {
 	Result      []byte
 	Log         []ledger.Body
 	Version     *SignedVersion
-	Stream      *Stream        // of central noise, behind the row that this round drew
-	Drops       map[string]int // drop reasons of uploads that never were staged
-	Groups      []Round        // rows of the round's other groups, written with the first one's configuration
+	Stream      *Stream           // of central noise, behind the row that this round drew
+	Drops       map[string]int    // drop reasons of uploads that never were staged
+	Groups      []Round           // rows of the round's other groups, written with the first one's configuration
+	Keep        map[string][]byte // small named state of the task
 }
 
 // SignedVersion is a published model version.
@@ -71,12 +73,12 @@ type SignedVersion struct {
 }
 
 // Move writes transitions, all of them or none: each if its round's version is the one before it, else ErrConflict.
-func (s *Store) Move(ctx context.Context, now time.Time, changes ...Change) error {
+func (s *SQL) Move(ctx context.Context, fence Fence, now time.Time, changes ...Change) error {
 	var log []ledger.Body
 	for _, c := range changes {
 		log = append(log, c.Log...)
 	}
-	return s.update(ctx, now, log, func(tx *sql.Tx) error {
+	return s.update(ctx, fence, now, log, func(tx *Tx) error {
 		for _, c := range changes {
 			if err := moveOne(tx, now, c); err != nil {
 				return err
@@ -86,7 +88,7 @@ func (s *Store) Move(ctx context.Context, now time.Time, changes ...Change) erro
 	})
 }
 
-func moveOne(tx *sql.Tx, now time.Time, c Change) error {
+func moveOne(tx *Tx, now time.Time, c Change) error {
 	t := c.Transition
 	durable, err := encodeDurable(t.Durable)
 	if err != nil {
@@ -95,7 +97,7 @@ func moveOne(tx *sql.Tx, now time.Time, c Change) error {
 	res, err := tx.Exec(`UPDATE rounds SET state = ?, settled = ?, freed = ?, version = ?, durable = ?, changed = ?,
 		config = coalesce(?, config), certificate = coalesce(?, certificate), result = coalesce(?, result)
 		WHERE task = ? AND round = ? AND shard = ? AND version = ?`,
-		int(t.Durable.State), t.Durable.Settled, t.Free || t.Durable.Freed, int64(t.Durable.Version), durable, now.UnixMilli(), orNull(c.Config), orNull(c.Certificate), orNull(c.Result),
+		int(t.Durable.State), flag(t.Durable.Settled), flag(t.Free || t.Durable.Freed), int64(t.Durable.Version), durable, now.UnixMilli(), orNull(c.Config), orNull(c.Certificate), orNull(c.Result),
 		c.Task, int64(c.Round), int64(c.Shard), int64(t.Durable.Version)-1)
 	if err != nil {
 		return err
@@ -110,12 +112,22 @@ func moveOne(tx *sql.Tx, now time.Time, c Change) error {
 		return err
 	}
 	for reason, n := range c.Drops {
-		if _, err := tx.Exec(`INSERT INTO drops VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count`, c.Task, int64(c.Round), int64(c.Shard), reason, n); err != nil {
+		if _, err := tx.Exec(`INSERT INTO drops VALUES (?, ?, ?, ?, ?) ON CONFLICT (task, round, shard, reason) DO UPDATE SET count = excluded.count`, c.Task, int64(c.Round), int64(c.Shard), reason, n); err != nil {
 			return err
 		}
 	}
 	for _, r := range c.Groups {
 		if err := insertRound(tx, now, r); err != nil {
+			return err
+		}
+	}
+	for name, value := range c.Keep {
+		if err := keep(tx, c.Task, name, value); err != nil {
+			return err
+		}
+	}
+	if t.To == round.Published || t.To == round.Lost || t.To == round.Abandoned && t.Durable.Settled {
+		if err := clearGroup(tx, c.Key); err != nil {
 			return err
 		}
 	}
@@ -133,7 +145,7 @@ func moveOne(tx *sql.Tx, now time.Time, c Change) error {
 // moveBudget charges a round with its first certificate, whichever of its groups brings it: the groups are disjoint, so
 // that more of them cost no device more (rule 11 of secure-aggregation.md). It frees or holds what no group charged, when
 // the last one has ended.
-func moveBudget(tx *sql.Tx, c Change) error {
+func moveBudget(tx *Tx, c Change) error {
 	t := c.Transition
 	to := Charged
 	if !t.Charge {
@@ -141,7 +153,7 @@ func moveBudget(tx *sql.Tx, c Change) error {
 			return nil
 		}
 		var others, held int
-		err := tx.QueryRow(`SELECT coalesce(sum(NOT settled), 0), coalesce(sum(settled AND NOT freed), 0) FROM rounds WHERE task = ? AND round = ?`,
+		err := tx.QueryRow(`SELECT coalesce(sum(1 - settled), 0), coalesce(sum(settled * (1 - freed)), 0) FROM rounds WHERE task = ? AND round = ?`,
 			c.Task, int64(c.Round)).Scan(&others, &held)
 		switch {
 		case err != nil:
@@ -170,7 +182,7 @@ func moveBudget(tx *sql.Tx, c Change) error {
 }
 
 // chargedBefore says whether another group charged the round.
-func chargedBefore(tx *sql.Tx, k Key) (bool, error) {
+func chargedBefore(tx *Tx, k Key) (bool, error) {
 	var n int
 	err := tx.QueryRow(`SELECT count(*) FROM rounds r JOIN budget b ON b.task = r.task AND b.round = r.round
 		WHERE r.task = ? AND r.round = ? AND r.shard <> ? AND r.state >= ? AND r.state <> ? AND b.state = ?`,
@@ -179,7 +191,7 @@ func chargedBefore(tx *sql.Tx, k Key) (bool, error) {
 }
 
 // moveUploads writes what became of the uploads: at FROZEN the refused and the late, at CERTIFIED the counted.
-func moveUploads(tx *sql.Tx, c Change) error {
+func moveUploads(tx *Tx, c Change) error {
 	t := c.Transition
 	switch t.To {
 	case round.Frozen:
@@ -213,25 +225,16 @@ func moveUploads(tx *sql.Tx, c Change) error {
 	return nil
 }
 
-func markLate(tx *sql.Tx, k Key, settled map[round.ID]bool) error {
-	rows, err := tx.Query(`SELECT device FROM uploads WHERE task = ? AND round = ? AND shard = ?`, k.Task, int64(k.Round), int64(k.Shard))
-	if err != nil {
-		return err
-	}
+func markLate(tx *Tx, k Key, settled map[round.ID]bool) error {
 	var late []round.ID
-	for rows.Next() {
-		var b []byte
-		if err := rows.Scan(&b); err != nil {
-			rows.Close()
-			return err
-		}
-		var id round.ID
-		copy(id[:], b)
+	err := tx.Query(`SELECT device FROM uploads WHERE task = ? AND round = ? AND shard = ?`, []any{k.Task, int64(k.Round), int64(k.Shard)}, func(rows *sql.Rows) error {
+		id, err := scanID(rows)
 		if !settled[id] {
 			late = append(late, id)
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	for _, id := range late {
@@ -258,7 +261,7 @@ func scanRound(scan func(...any) error) (Round, error) {
 }
 
 // Round reads a group of a round; false if there is none.
-func (s *Store) Round(ctx context.Context, k Key) (Round, bool, error) {
+func (s *SQL) Round(ctx context.Context, k Key) (Round, bool, error) {
 	var r Round
 	found := false
 	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE task = ? AND round = ? AND shard = ?`, []any{k.Task, int64(k.Round), int64(k.Shard)}, func(rows *sql.Rows) (err error) {
@@ -270,7 +273,7 @@ func (s *Store) Round(ctx context.Context, k Key) (Round, bool, error) {
 }
 
 // RoundGroups reads all groups of a round, in their order.
-func (s *Store) RoundGroups(ctx context.Context, k Key) ([]Round, error) {
+func (s *SQL) RoundGroups(ctx context.Context, k Key) ([]Round, error) {
 	var out []Round
 	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE task = ? AND round = ? ORDER BY shard`, []any{k.Task, int64(k.Round)}, func(rows *sql.Rows) error {
 		r, err := scanRound(rows.Scan)
@@ -280,8 +283,38 @@ func (s *Store) RoundGroups(ctx context.Context, k Key) ([]Round, error) {
 	return out, err
 }
 
+// RoundsBefore reads the newest limit rounds below before, of which 0 is beyond all, newest first, each with all of its groups.
+func (s *SQL) RoundsBefore(ctx context.Context, task string, before uint64, limit int) ([]Round, error) {
+	var out []Round
+	below := below(before)
+	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds WHERE task = ? AND round < ? AND round >=
+		(SELECT coalesce(min(n), 0) FROM (SELECT DISTINCT round AS n FROM rounds WHERE task = ? AND round < ? ORDER BY n DESC LIMIT ?) AS page) ORDER BY round DESC, shard`,
+		[]any{task, below, task, below, limit}, func(rows *sql.Rows) error {
+			r, err := scanRound(rows.Scan)
+			out = append(out, r)
+			return err
+		})
+	return out, err
+}
+
+// below is the bound of a page that ends before n; 0 ends it nowhere.
+func below(n uint64) int64 {
+	if n == 0 || n > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(n)
+}
+
+// flag is a truth as both databases keep it.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // Groups counts them.
-func (s *Store) Groups(ctx context.Context, k Key) (uint32, error) {
+func (s *SQL) Groups(ctx context.Context, k Key) (uint32, error) {
 	var n int64
 	_, err := s.db.Row(ctx, `SELECT count(*) FROM rounds WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, &n)
 	return uint32(n), err
@@ -289,10 +322,10 @@ func (s *Store) Groups(ctx context.Context, k Key) (uint32, error) {
 
 // Unfinished lists the rounds that still want something, oldest first, with all of their groups: of a round, one ended group
 // may wait for the others.
-func (s *Store) Unfinished(ctx context.Context) ([]Round, error) {
+func (s *SQL) Unfinished(ctx context.Context) ([]Round, error) {
 	var out []Round
 	err := s.db.Query(ctx, `SELECT `+roundColumns+` FROM rounds o WHERE EXISTS (SELECT 1 FROM rounds i
-		WHERE i.task = o.task AND i.round = o.round AND i.`+endedStates+` AND NOT i.settled) ORDER BY task, round, shard`, nil, func(rows *sql.Rows) error {
+		WHERE i.task = o.task AND i.round = o.round AND i.`+endedStates+` AND i.settled = 0) ORDER BY task, round, shard`, nil, func(rows *sql.Rows) error {
 		r, err := scanRound(rows.Scan)
 		out = append(out, r)
 		return err
@@ -308,7 +341,7 @@ type Fate struct {
 }
 
 // Fate reads it; false if there is no such round.
-func (s *Store) Fate(ctx context.Context, k Key) (Fate, bool, error) {
+func (s *SQL) Fate(ctx context.Context, k Key) (Fate, bool, error) {
 	var f Fate
 	var state int
 	found, err := s.db.Row(ctx, `SELECT state, settled, CASE WHEN state = ? THEN certificate END FROM rounds WHERE task = ? AND round = ? AND shard = ?`,
@@ -318,14 +351,14 @@ func (s *Store) Fate(ctx context.Context, k Key) (Fate, bool, error) {
 }
 
 // LastRound is the newest round of a task, 0 if there was none.
-func (s *Store) LastRound(ctx context.Context, task string) (uint64, error) {
+func (s *SQL) LastRound(ctx context.Context, task string) (uint64, error) {
 	var n int64
 	_, err := s.db.Row(ctx, `SELECT coalesce(max(round), 0) FROM rounds WHERE task = ?`, []any{task}, &n)
 	return uint64(n), err
 }
 
 // Drops is how many uploads of a round were dropped before they were staged, by reason.
-func (s *Store) Drops(ctx context.Context, k Key) (map[string]int, error) {
+func (s *SQL) Drops(ctx context.Context, k Key) (map[string]int, error) {
 	out := map[string]int{}
 	err := s.db.Query(ctx, `SELECT reason, count FROM drops WHERE task = ? AND round = ? AND shard = ?`, []any{k.Task, int64(k.Round), int64(k.Shard)}, func(rows *sql.Rows) error {
 		var reason string

@@ -1,12 +1,17 @@
 package store
 
-// placeIndex belongs to the schema, but its column is not in a directory of format 1, which is refused first.
-const placeIndex = `CREATE UNIQUE INDEX IF NOT EXISTS devices_by_place ON devices (task, place)`
+// The schema is made of numbered steps, forward only. Statements are SQLite's; sqlOf makes PostgreSQL's of them.
+// WITHOUT ROWID keeps the rows of a round together.
+const (
+	firstFormat  = 2
+	newestFormat = 3
+)
 
-// schema is version 2 of the database. WITHOUT ROWID keeps the rows of a round together.
-var schema = []string{
+// steps[i] leads from format i+firstFormat-1 to the next; the first makes an empty database.
+var steps = [][]string{format2, format3}
+
+var format2 = []string{
 	`CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`,
-	`INSERT OR IGNORE INTO meta VALUES ('schema', '2')`,
 
 	// A round has one row for each of its groups; those but the first come when the configuration is fixed.
 	// state and version repeat what durable holds, for compare-and-set and for people.
@@ -48,4 +53,37 @@ var schema = []string{
 	`CREATE TABLE IF NOT EXISTS devices (
 		task TEXT NOT NULL, device BLOB NOT NULL, public BLOB NOT NULL, enrolled INTEGER NOT NULL, place INTEGER NOT NULL,
 		PRIMARY KEY (task, device)) STRICT, WITHOUT ROWID`,
+	`CREATE UNIQUE INDEX IF NOT EXISTS devices_by_place ON devices (task, place)`,
+}
+
+// format3: several replicas, and what an operator sees.
+var format3 = []string{
+	// until: microseconds since 1970 by the database's clock; 0: given back.
+	`CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, token INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
+
+	// seq: 1, 2, ... in the order in which the uploads of a group became durable. replica: which one has the vector.
+	// raw: the header, where replicas share the database. want: the driver's word; folded: the replica's partial holds it.
+	`ALTER TABLE uploads ADD COLUMN seq INTEGER NOT NULL DEFAULT 0`,
+	`ALTER TABLE uploads ADD COLUMN replica TEXT NOT NULL DEFAULT ''`,
+	`ALTER TABLE uploads ADD COLUMN raw BLOB`,
+	`ALTER TABLE uploads ADD COLUMN want INTEGER NOT NULL DEFAULT 0`,
+	`ALTER TABLE uploads ADD COLUMN folded INTEGER NOT NULL DEFAULT 0`,
+	`UPDATE uploads SET seq = (SELECT count(*) FROM uploads o WHERE o.task = uploads.task AND o.round = uploads.round AND o.shard = uploads.shard AND o.slot <= uploads.slot)`,
+	`CREATE INDEX uploads_by_seq ON uploads (task, round, shard, seq)`,
+
+	`CREATE TABLE partials (
+		task TEXT NOT NULL, round INTEGER NOT NULL, shard INTEGER NOT NULL, replica TEXT NOT NULL, version INTEGER NOT NULL, sum BLOB NOT NULL,
+		PRIMARY KEY (task, round, shard, replica)) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE sums (
+		task TEXT NOT NULL, round INTEGER NOT NULL, shard INTEGER NOT NULL, sum BLOB NOT NULL,
+		PRIMARY KEY (task, round, shard)) STRICT, WITHOUT ROWID`,
+
+	`CREATE TABLE kept (task TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (task, name)) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE tasks (task TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE aliases (
+		task TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, percent INTEGER NOT NULL, since INTEGER NOT NULL, note TEXT NOT NULL,
+		PRIMARY KEY (task, name)) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE happenings (
+		task TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, round INTEGER NOT NULL, shard INTEGER NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
+		PRIMARY KEY (task, seq)) STRICT, WITHOUT ROWID`,
 }

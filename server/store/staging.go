@@ -15,6 +15,7 @@ import (
 // size, so that concurrent uploads write in place and one fsync makes many of them durable. It is safe for concurrent
 // use as long as every slot has one writer.
 type Staging struct {
+	shut              func() // behind Close
 	dir               string
 	headers, vectors  *os.File
 	headerCap, vector int
@@ -28,7 +29,7 @@ type Staging struct {
 // ErrNoSlot says that as many uploads are under way as the round has room for.
 var ErrNoSlot = errors.New("no room to stage another upload now")
 
-func (s *Store) roundDir(k Key) string {
+func (s *SQL) roundDir(k Key) string {
 	name := strconv.FormatUint(k.Round, 10)
 	if k.Shard > 0 {
 		name += "." + strconv.FormatUint(uint64(k.Shard), 10)
@@ -38,7 +39,7 @@ func (s *Store) roundDir(k Key) string {
 
 // OpenStaging opens or creates the staging files of a round for at most slots uploads. taken are the slots that staged
 // uploads already hold.
-func (s *Store) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int) (*Staging, error) {
+func (s *SQL) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int) (*Staging, error) {
 	dir := s.roundDir(k)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, Explain(dir, err)
@@ -66,7 +67,36 @@ func (s *Store) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int)
 			st.free = append(st.free, slot)
 		}
 	}
+	st.shut = s.open.add(k, st)
 	return st, nil
+}
+
+// stagings are the open ones, for Header.
+type stagings struct {
+	mu  sync.Mutex
+	all map[Key]*Staging
+}
+
+func (o *stagings) add(k Key, st *Staging) (shut func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all == nil {
+		o.all = map[Key]*Staging{}
+	}
+	o.all[k] = st
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.all[k] == st {
+			delete(o.all, k)
+		}
+	}
+}
+
+func (o *stagings) find(k Key) *Staging {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all[k]
 }
 
 // Take reserves a slot.
@@ -140,28 +170,20 @@ func (st *Staging) DropVectors() error {
 
 // Close closes the files and leaves them.
 func (st *Staging) Close() error {
+	if st.shut != nil {
+		st.shut()
+	}
 	st.vectors.Close()
 	return Explain(st.dir, st.headers.Close())
 }
 
-// SavePartial keeps the partial sum of a round; it is durable when it returns.
-func (s *Store) SavePartial(k Key, sum []byte) error {
-	return WriteFile(filepath.Join(s.roundDir(k), "partial"), sum)
-}
-
-// Partial reads the partial sum of a round.
-func (s *Store) Partial(k Key) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(s.roundDir(k), "partial"))
-	return b, Explain(s.dir, err)
-}
-
 // DropRound removes the files of a round that has ended.
-func (s *Store) DropRound(k Key) error {
+func (s *SQL) DropRound(k Key) error {
 	return Explain(s.dir, os.RemoveAll(s.roundDir(k)))
 }
 
 // sweep removes the files of rounds that no longer need them, and half-written files.
-func (s *Store) sweep(open map[Key]bool) error {
+func (s *SQL) sweep(open map[Key]bool) error {
 	tasks, err := os.ReadDir(filepath.Join(s.dir, "rounds"))
 	if err != nil {
 		return ignoreMissing(err)

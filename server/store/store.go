@@ -2,12 +2,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
+	"io"
 	"math/big"
-	"os"
-	"path/filepath"
-	"sync"
 	"time"
 
 	"tutti/privacy/ledger"
@@ -21,155 +17,110 @@ type Key struct {
 	Shard uint32 // group, from 0
 }
 
-// Store is the server's durable state. Its methods are safe for concurrent use.
-type Store struct {
-	dir string
-	db  *DB
+// Store is the durable state of one server, or of several that share it. Its methods are safe for concurrent use. What a
+// driver writes carries the Fence of its lease.
+type Store interface {
+	Rounds
+	Uploads
+	Log
+	Registry
+	Enrolments
+	Blobs
 
-	mu    sync.Mutex // guards what follows; whoever holds it does not wait for the database, except the writer
-	log   *ledger.State
-	stale bool   // log holds records that were not written: rebuild it
-	size  uint64 // records that are durable
+	// Dir is this server's own directory; "" where there is none.
+	Dir() string
+	// Shared says whether other replicas may use the same state.
+	Shared() bool
+	// Watch gives a channel that gets an element after something was written, by this replica or another; several writes
+	// may share one. The channel is the caller's own until ctx ends, and is never closed.
+	Watch(ctx context.Context) <-chan struct{}
+	Close() error
+
+	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (Lease, bool, error)
+	Renew(ctx context.Context, l Lease, ttl time.Duration) (Lease, error)
+	Release(ctx context.Context, l Lease) error
+
+	Keep(ctx context.Context, fence Fence, task, name string, value []byte) error
+	Kept(ctx context.Context, task, name string) (value []byte, found bool, err error)
+	SetTaskState(ctx context.Context, fence Fence, task, state string) error
+	TaskState(ctx context.Context, task string) (string, error)
+	Tell(ctx context.Context, hs []Happened) error
+	Happenings(ctx context.Context, task string, after uint64, limit int) ([]Happened, error)
 }
 
-// Open opens or creates the data directory, takes it for this process, and removes what a crash left over.
-func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "blobs"), 0o700); err != nil {
-		return nil, Explain(dir, err)
-	}
-	if err := probe(dir); err != nil {
-		return nil, err
-	}
-	db, err := OpenDB(filepath.Join(dir, "tutti.db"), schema...)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{dir: dir, db: db}
-	if err := s.start(); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return s, nil
+// Rounds are the rounds and the budget's books.
+type Rounds interface {
+	Begin(ctx context.Context, fence Fence, now time.Time, r Round, rho *big.Rat, log ledger.Body) error
+	Move(ctx context.Context, fence Fence, now time.Time, changes ...Change) error
+	Round(ctx context.Context, k Key) (Round, bool, error)
+	RoundGroups(ctx context.Context, k Key) ([]Round, error)
+	RoundsBefore(ctx context.Context, task string, before uint64, limit int) ([]Round, error)
+	Groups(ctx context.Context, k Key) (uint32, error)
+	Unfinished(ctx context.Context) ([]Round, error)
+	Fate(ctx context.Context, k Key) (Fate, bool, error)
+	LastRound(ctx context.Context, task string) (uint64, error)
+	Drops(ctx context.Context, k Key) (map[string]int, error)
+	Budget(ctx context.Context, task string) (map[BudgetState]*big.Rat, error)
+	Stream(ctx context.Context, task string) (Stream, bool, error)
 }
 
-// probe finds out that a directory cannot be written before anything depends on it.
-func probe(dir string) error {
-	f, err := os.CreateTemp(dir, ".probe-*")
-	if err != nil {
-		return Explain(dir, err)
-	}
-	f.Close()
-	return Explain(dir, os.Remove(f.Name()))
+// Uploads are the staged uploads of rounds and the sums over them.
+type Uploads interface {
+	OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int) (*Staging, error)
+	DropRound(k Key) error
+	Stage(ctx context.Context, k Key, replica string, most int, us []Staged) ([]error, error)
+	Uploads(ctx context.Context, k Key) ([]Staged, error)
+	UploadsSince(ctx context.Context, k Key, seq uint64) ([]Staged, error)
+	Upload(ctx context.Context, k Key, id round.ID) (Staged, bool, error)
+	Header(ctx context.Context, k Key, id round.ID) ([]byte, error)
+	Fold(ctx context.Context, fence Fence, k Key, ids []round.ID, want bool) error
+	ToFold(ctx context.Context, k Key, replica string) ([]FoldRow, error)
+	PutPartial(ctx context.Context, k Key, p Partial) error
+	Partials(ctx context.Context, k Key) ([]Partial, error)
+	SaveSum(ctx context.Context, fence Fence, k Key, sum []byte) error
+	Sum(ctx context.Context, k Key) ([]byte, error)
+	Uploaded(ctx context.Context, task string, first, last uint64) (map[round.ID]bool, error)
+	DeviceSpent(ctx context.Context, task string, id round.ID) (rho *big.Rat, rounds int, err error)
+	Participation(ctx context.Context, task string) (devices, most, total int, err error)
 }
 
-func (s *Store) start() error {
-	ctx := context.Background()
-	var version string
-	if _, err := s.db.Row(ctx, `SELECT value FROM meta WHERE name = 'schema'`, nil, &version); err != nil {
-		return err
-	}
-	if version != "2" {
-		return fmt.Errorf("%s: the data directory has format %s, this program reads format 2: use the program that wrote it", s.dir, version)
-	}
-	if err := s.db.Update(ctx, func(tx *sql.Tx) error { _, err := tx.Exec(placeIndex); return err }); err != nil {
-		return err
-	}
-	err := s.rebuild(func(query string, scan func(*sql.Rows) error) error { return s.db.Query(ctx, query, nil, scan) })
-	if err != nil {
-		return err
-	}
-	s.size = s.log.Size()
-	open, err := s.Unfinished(ctx)
-	if err != nil {
-		return err
-	}
-	keep := map[Key]bool{}
-	for _, r := range open {
-		keep[r.Key] = true
-	}
-	return s.sweep(keep)
+// Log is the transparency log.
+type Log interface {
+	Append(ctx context.Context, fence Fence, now time.Time, bodies ...ledger.Body) error
+	Totals(task string) (ledger.Totals, bool)
+	With(task string, round uint64, rho *big.Rat, stream ledger.Digest) (*big.Rat, bool)
+	PlanRecord(ctx context.Context, task string, round uint64) (ledger.Record, bool, error)
+	EndRecord(ctx context.Context, k Key) (ledger.Record, bool, error)
+	LogSize() uint64
+	Records(ctx context.Context, from uint64, each func(seq uint64, record []byte) error) error
+	Hashes() ledger.Hashes
+	Root(size uint64) (ledger.Digest, error)
+	Proof(from, to uint64) ([][]byte, error)
 }
 
-// Close closes the database after the writes under way.
-func (s *Store) Close() error { return s.db.Close() }
-
-// Dir is the data directory.
-func (s *Store) Dir() string { return s.dir }
-
-// update runs a write that may append records. A write that fails after it moved the log's state in memory leaves it
-// stale; it is rebuilt before anything else is judged or answered by it.
-func (s *Store) update(ctx context.Context, now time.Time, bodies []ledger.Body, do func(*sql.Tx) error) error {
-	moved := false
-	return s.db.update(ctx, func(tx *sql.Tx) error {
-		if err := do(tx); err != nil || len(bodies) == 0 {
-			return err
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.stale {
-			if err := s.rebuild(func(query string, scan func(*sql.Rows) error) error { return queryTx(tx, query, scan) }); err != nil {
-				return err
-			}
-		}
-		moved = true
-		err := s.appendRecords(tx, now.Unix(), bodies)
-		s.stale = err != nil
-		return err
-	}, func(err error) { // on the writer's goroutine, behind the commit: what is in the database is the truth
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.stale = s.stale || moved && err != nil; s.stale {
-			_ = s.rebuild(func(query string, scan func(*sql.Rows) error) error {
-				return s.db.Query(context.Background(), query, nil, scan)
-			}) // fails: the log stays stale, and the next write tries again
-		}
-		if !s.stale {
-			s.size = s.log.Size()
-		}
-	})
+// Registry is the published versions and the names that they go by.
+type Registry interface {
+	PutVersion(ctx context.Context, fence Fence, now time.Time, task string, v SignedVersion, log ledger.Body) error
+	LatestVersion(ctx context.Context, task string) (SignedVersion, bool, error)
+	Version(ctx context.Context, task string, number uint64) (SignedVersion, bool, error)
+	Versions(ctx context.Context, task string, before uint64, limit int) ([]SignedVersion, error)
+	SetAlias(ctx context.Context, fence Fence, task string, a Alias) error
+	Aliases(ctx context.Context, task string) ([]Alias, error)
 }
 
-// Append writes records that belong to no round: a task's opening, telemetry.
-func (s *Store) Append(ctx context.Context, now time.Time, bodies ...ledger.Body) error {
-	return s.update(ctx, now, bodies, func(*sql.Tx) error { return nil })
+// Enrolments are the devices of a task and the tokens that let them in.
+type Enrolments interface {
+	AddTokens(ctx context.Context, now time.Time, task string, hashes [][32]byte) error
+	Enrol(ctx context.Context, now time.Time, task string, hash [32]byte, id round.ID, public []byte) error
+	EnrolledIDs(ctx context.Context, task string, n int) ([]round.ID, error)
+	Enrolled(ctx context.Context, task string) (int, error)
 }
 
-// BudgetState is what became of the rho that a round reserved.
-type BudgetState int
-
-const (
-	Reserved BudgetState = iota + 1 // the round is under way
-	Charged                         // a certificate exists
-	Freed                           // nothing can have been opened, and no device is charged
-	Held                            // abandoned without a certificate: devices keep their charge, so the server does
-)
-
-// Budget is what a task has reserved, charged and held by the server's own books, beside which the log keeps the public
-// ones. Rounds without noise are not in it.
-func (s *Store) Budget(ctx context.Context, task string) (map[BudgetState]*big.Rat, error) {
-	out := map[BudgetState]*big.Rat{Reserved: new(big.Rat), Charged: new(big.Rat), Freed: new(big.Rat), Held: new(big.Rat)}
-	err := s.db.Query(ctx, `SELECT rho, state FROM budget WHERE task = ?`, []any{task}, func(rows *sql.Rows) error {
-		var text string
-		var state int
-		if err := rows.Scan(&text, &state); err != nil || text == "" {
-			return err
-		}
-		rho, ok := new(big.Rat).SetString(text)
-		if !ok || out[BudgetState(state)] == nil {
-			return fmt.Errorf("budget of task %s: %w", task, ErrCorrupt)
-		}
-		out[BudgetState(state)].Add(out[BudgetState(state)], rho)
-		return nil
-	})
-	return out, err
+// Blobs are contents by their SHA-256 digest.
+type Blobs interface {
+	PutBlob(content []byte) ([32]byte, error)
+	Blob(digest [32]byte) ([]byte, error)
+	OpenBlob(digest [32]byte) (io.ReaderAt, int64, io.Closer, error)
 }
 
-func rhoText(rho *big.Rat) string {
-	if rho == nil {
-		return ""
-	}
-	return rho.RatString()
-}
-
-// endedStates leaves out the states in which a round needs nothing more, as SQL reads them.
-var endedStates = fmt.Sprintf("state NOT IN (%d, %d)", round.Published, round.Lost)
+var _ Store = (*SQL)(nil)

@@ -37,30 +37,41 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func open(t testing.TB, dir string) *Store {
+func open(t testing.TB, dir string) *SQL {
 	t.Helper()
-	s, err := Open(dir)
+	s, err := Open(ctx, Options{Dir: dir})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
 // withTask is a store whose log has opened a task with a budget of 1.
-func withTask(t testing.TB) *Store {
+func withTask(t testing.TB) *SQL {
 	t.Helper()
 	s := open(t, t.TempDir())
-	must(t, s.Append(ctx, now, &ledger.Task{Task: "t", Operator: make([]byte, 32), Delta: "1e-06", Budget: big.NewRat(1, 1)}))
+	must(t, s.Append(ctx, lead(t, s), now, &ledger.Task{Task: "t", Operator: make([]byte, 32), Delta: "1e-06", Budget: big.NewRat(1, 1)}))
 	return s
+}
+
+// lead takes the lease of the task's driver, again if it is held.
+func lead(t testing.TB, s Store) Fence {
+	t.Helper()
+	l, won, err := s.Acquire(ctx, DriverLease("t"), "test", time.Hour)
+	must(t, err)
+	if !won {
+		t.Fatalf("%s has the lease", l.Holder)
+	}
+	return l.Fence()
 }
 
 func key(n uint64) Key { return Key{Task: "t", Round: n} }
 
 // begin writes a round that costs rho.
-func begin(t testing.TB, s *Store, n uint64, rho *big.Rat) error {
+func begin(t testing.TB, s Store, n uint64, rho *big.Rat) error {
 	t.Helper()
 	signed := plan.Signed{Bytes: fmt.Appendf(nil, "plan %d", n), Signature: []byte("s")}
 	body := &ledger.Plan{Task: "t", Round: n, What: "popularity", Rho: rho, Bytes: signed.Bytes, Signature: signed.Signature}
-	return s.Begin(ctx, now, Round{Key: key(n), Kind: "popularity", Durable: round.Durable{State: round.Created, Since: now}, Plan: signed}, rho, body)
+	return s.Begin(ctx, lead(t, s), now, Round{Key: key(n), Kind: "popularity", Durable: round.Durable{State: round.Created, Since: now}, Plan: signed}, rho, body)
 }
 
 func move(from, to round.State, version uint64, change func(*Change)) Change {
@@ -79,24 +90,31 @@ func TestRoundLives(t *testing.T) {
 	s := withTask(t)
 	rho := big.NewRat(1, 3)
 	must(t, begin(t, s, 1, rho))
+	must(t, s.Move(ctx, lead(t, s), now, move(round.Created, round.Collecting, 1, func(c *Change) { c.Config = []byte("cfg") })))
 	us := []Staged{upload(1), upload(2), upload(3), upload(4), upload(5)}
-	must(t, s.Stage(ctx, key(1), us))
-	if err := s.Stage(ctx, key(1), us[:1]); err == nil {
-		t.Error("an upload was staged twice")
+	for _, want := range []error{nil, ErrSame} {
+		outcomes, err := s.Stage(ctx, key(1), "r", 6, us)
+		must(t, err)
+		for i, got := range outcomes {
+			if got != want {
+				t.Errorf("upload %d: %v, want %v", i, got, want)
+			}
+		}
 	}
 	set := []round.Upload{us[0].Upload, us[1].Upload}
-	must(t, s.Move(ctx, now, move(round.Created, round.Collecting, 1, func(c *Change) { c.Config = []byte("cfg") })))
-	must(t, s.Move(ctx, now, move(round.Collecting, round.Frozen, 2, func(c *Change) {
+	must(t, s.Move(ctx, lead(t, s), now, move(round.Collecting, round.Frozen, 2, func(c *Change) {
 		c.Transition.Durable.Set, c.Transition.Refused, c.Drops = set, []round.Refusal{{ID: us[2].ID, Reason: round.DropCommittee}, {ID: us[3].ID, Reason: round.DropSharing}}, map[string]int{"died": 2}
 	})))
 	us = append(us, upload(6))
-	must(t, s.Stage(ctx, key(1), us[5:])) // it was on its way when the set was frozen
-	must(t, s.Move(ctx, now, move(round.Frozen, round.Certified, 3, func(c *Change) {
+	if late, err := s.Stage(ctx, key(1), "r", 6, us[5:]); err != nil || late[0] != ErrRoundClosed {
+		t.Errorf("an upload that was on its way when the set was frozen: %v, %v", late, err)
+	}
+	must(t, s.Move(ctx, lead(t, s), now, move(round.Frozen, round.Certified, 3, func(c *Change) {
 		c.Transition.Charge, c.Certificate, c.Transition.Durable.Set = true, []byte("cert"), set
 	})))
 	uploads, err := s.Uploads(ctx, key(1))
 	must(t, err)
-	for i, want := range []UploadState{CountedUpload, CountedUpload, RefusedUpload, UnsoundUpload, LateUpload, LateUpload} {
+	for i, want := range []UploadState{CountedUpload, CountedUpload, RefusedUpload, UnsoundUpload, LateUpload} {
 		if uploads[i].State != want || uploads[i].Upload != us[i].Upload || uploads[i].Slot != us[i].Slot {
 			t.Errorf("upload %d is %+v, want state %d", i, uploads[i], want)
 		}
@@ -129,14 +147,14 @@ func TestRoundLives(t *testing.T) {
 func TestCompareAndSet(t *testing.T) {
 	s := withTask(t)
 	must(t, begin(t, s, 1, nil))
-	must(t, s.Move(ctx, now, move(round.Created, round.Collecting, 1, nil)))
+	must(t, s.Move(ctx, lead(t, s), now, move(round.Created, round.Collecting, 1, nil)))
 	size := s.LogSize()
 	for _, version := range []uint64{0, 1, 3} {
 		c := move(round.Collecting, round.Abandoned, version, func(c *Change) {
 			c.Transition.Free = true
 			c.Log = []ledger.Body{&ledger.Abandon{Task: "t", Round: 1, Plan: (&ledger.Plan{Bytes: []byte("plan 1")}).Digest(), Reason: "stopped"}}
 		})
-		if err := s.Move(ctx, now, c); !errors.Is(err, ErrConflict) {
+		if err := s.Move(ctx, lead(t, s), now, c); !errors.Is(err, ErrConflict) {
 			t.Errorf("version %d over 1: %v", version, err)
 		}
 	}
@@ -163,9 +181,9 @@ func TestBudgetBooks(t *testing.T) {
 		c.Transition.Durable.Settled, c.Transition.Free = settled, freed
 		return c
 	}
-	must(t, s.Move(ctx, now, free(1, true, true)))
-	must(t, s.Move(ctx, now, free(2, true, false)))
-	must(t, s.Move(ctx, now, free(3, false, false)))
+	must(t, s.Move(ctx, lead(t, s), now, free(1, true, true)))
+	must(t, s.Move(ctx, lead(t, s), now, free(2, true, false)))
+	must(t, s.Move(ctx, lead(t, s), now, free(3, false, false)))
 	books, err := s.Budget(ctx, "t")
 	must(t, err)
 	for state, want := range map[BudgetState]*big.Rat{Freed: third, Held: third, Reserved: third, Charged: new(big.Rat)} {
@@ -175,7 +193,7 @@ func TestBudgetBooks(t *testing.T) {
 	}
 	twice := free(1, true, true)
 	twice.Transition.Durable.Version = 2
-	if err := s.Move(ctx, now, twice); !errors.Is(err, ErrConflict) {
+	if err := s.Move(ctx, lead(t, s), now, twice); !errors.Is(err, ErrConflict) {
 		t.Errorf("a budget was freed twice: %v", err)
 	}
 }
@@ -186,13 +204,13 @@ func TestLogSurvivesFailedWrites(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	task := &ledger.Task{Task: "t", Operator: make([]byte, 32), Budget: big.NewRat(1, 1)}
-	must(t, s.Append(ctx, now, task))
+	must(t, s.Append(ctx, lead(t, s), now, task))
 	bad := []ledger.Body{&ledger.Version{Task: "t", Number: 1, Digest: [32]byte{1}}, &ledger.Version{Task: "t", Number: 2, Parent: [32]byte{9}, Digest: [32]byte{2}}}
-	if err := s.Append(ctx, now, bad...); err == nil {
+	if err := s.Append(ctx, lead(t, s), now, bad...); err == nil {
 		t.Fatal("a version that follows nothing was logged")
 	}
 	good := &ledger.Version{Task: "t", Number: 1, Digest: [32]byte{1}}
-	must(t, s.Append(ctx, now, good))
+	must(t, s.Append(ctx, lead(t, s), now, good))
 	root, err := s.Root(s.LogSize())
 	must(t, err)
 	must(t, s.Close())
@@ -285,19 +303,21 @@ func TestStagingSlots(t *testing.T) {
 func TestOpenSweeps(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	must(t, s.Append(ctx, now, &ledger.Task{Task: "t", Operator: make([]byte, 32)}))
+	must(t, s.Append(ctx, lead(t, s), now, &ledger.Task{Task: "t", Operator: make([]byte, 32)}))
 	for n := range uint64(2) {
 		must(t, begin(t, s, n+1, nil))
-		must(t, s.SavePartial(key(n+1), []byte("sum")))
+		st, err := s.OpenStaging(key(n+1), 8, 8, 1, nil)
+		must(t, err)
+		must(t, st.Close())
 	}
-	must(t, s.Move(ctx, now, move(round.Applied, round.Published, 1, nil)))
+	must(t, s.Move(ctx, lead(t, s), now, move(round.Applied, round.Published, 1, nil)))
 	must(t, s.Close())
 	s = open(t, dir)
-	if _, err := s.Partial(key(1)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the ended round's sum: %v", err)
+	if _, err := os.Stat(s.roundDir(key(1))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the ended round's files: %v", err)
 	}
-	if b, err := s.Partial(key(2)); err != nil || string(b) != "sum" {
-		t.Errorf("the open round's sum: %q, %v", b, err)
+	if _, err := os.Stat(s.roundDir(key(2))); err != nil {
+		t.Errorf("the open round's files: %v", err)
 	}
 	left, err := s.Unfinished(ctx)
 	if err != nil || len(left) != 1 || left[0].Key != key(2) {
@@ -341,7 +361,7 @@ func TestFullDisk(t *testing.T) {
 	n := uint64(0)
 	for full == nil && n < 1000 {
 		n++
-		full = s.Append(ctx, now, &ledger.Plan{Task: "t", Round: n, What: "popularity", Bytes: make([]byte, 4000), Signature: []byte("s")})
+		full = s.Append(ctx, lead(t, s), now, &ledger.Plan{Task: "t", Round: n, What: "popularity", Bytes: make([]byte, 4000), Signature: []byte("s")})
 	}
 	if !errors.Is(full, ErrFull) {
 		t.Fatalf("write %d of a full disk: %v", n, full)
@@ -350,13 +370,13 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d records are there, %d were acknowledged", got, n)
 	}
 	limit(pages + 1000)
-	must(t, s.Append(ctx, now, &ledger.Plan{Task: "t", Round: n, What: "popularity", Bytes: make([]byte, 4000), Signature: []byte("s")}))
+	must(t, s.Append(ctx, lead(t, s), now, &ledger.Plan{Task: "t", Round: n, What: "popularity", Bytes: make([]byte, 4000), Signature: []byte("s")}))
 }
 
 func TestDirectoriesThatAreNotOurs(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, err := Open(dir); !errors.Is(err, ErrInUse) {
+	if _, err := Open(ctx, Options{Dir: dir}); !errors.Is(err, ErrInUse) {
 		t.Errorf("two processes on one directory: %v", err)
 	}
 	must(t, s.Close())
@@ -368,12 +388,12 @@ func TestDirectoriesThatAreNotOurs(t *testing.T) {
 		}
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "tutti.db"), bytes.Repeat([]byte("not a database. "), 1000), 0o600))
-	if _, err := Open(dir); !errors.Is(err, ErrCorrupt) {
+	if _, err := Open(ctx, Options{Dir: dir}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a file that is no database: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
-	if _, err := Open(filepath.Join(file, "data")); err == nil {
+	if _, err := Open(ctx, Options{Dir: filepath.Join(file, "data")}); err == nil {
 		t.Error("a directory below a file was opened")
 	}
 }
@@ -385,7 +405,7 @@ func TestVersions(t *testing.T) {
 	}
 	for n := range uint64(2) {
 		v := SignedVersion{Number: n + 1, Digest: [32]byte{byte(n + 1)}, Version: []byte{1}, Signature: []byte{2}}
-		must(t, s.PutVersion(ctx, now, "t", v, &ledger.Version{Task: "t", Number: n + 1, Parent: [32]byte{byte(n)}, Digest: v.Digest}))
+		must(t, s.PutVersion(ctx, lead(t, s), now, "t", v, &ledger.Version{Task: "t", Number: n + 1, Parent: [32]byte{byte(n)}, Digest: v.Digest}))
 	}
 	v, found, err := s.LatestVersion(ctx, "t")
 	if err != nil || !found || v.Number != 2 || v.Digest != [32]byte{2} {
@@ -451,7 +471,7 @@ func TestBudgetOfGroups(t *testing.T) {
 	} {
 		s := withTask(t)
 		must(t, begin(t, s, 1, third))
-		must(t, s.Move(ctx, now, move(round.Created, round.Collecting, 1, func(c *Change) {
+		must(t, s.Move(ctx, lead(t, s), now, move(round.Created, round.Collecting, 1, func(c *Change) {
 			for shard := uint32(1); shard < 3; shard++ {
 				row := Round{Key: Key{"t", 1, shard}, Kind: "popularity", Config: []byte("cfg"), Plan: plan.Signed{Bytes: []byte("plan 1"), Signature: []byte("s")}}
 				row.Durable.State = round.Collecting
@@ -469,7 +489,7 @@ func TestBudgetOfGroups(t *testing.T) {
 			if e.certified {
 				to = round.Certified
 			}
-			must(t, s.Move(ctx, now, move(round.Collecting, to, 2, func(c *Change) {
+			must(t, s.Move(ctx, lead(t, s), now, move(round.Collecting, to, 2, func(c *Change) {
 				c.Key = Key{"t", 1, uint32(shard)}
 				c.Transition.Charge, c.Transition.Free = e.certified, e.freed
 				c.Transition.Durable.Settled, c.Transition.Durable.Freed = !e.certified, e.freed

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 )
 
@@ -18,13 +17,13 @@ func (Stream) String() string { return "store.Stream(redacted)" }
 // GoString redacts.
 func (s Stream) GoString() string { return s.String() }
 
-func putStream(tx *sql.Tx, task string, s Stream) error {
-	_, err := tx.Exec(`INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET stream = excluded.stream, state = excluded.state`, task, s.ID[:], s.State)
+func putStream(tx *Tx, task string, s Stream) error {
+	_, err := tx.Exec(`INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT (task) DO UPDATE SET stream = excluded.stream, state = excluded.state`, task, s.ID[:], s.State)
 	return err
 }
 
 // Stream reads it; false before the first.
-func (s *Store) Stream(ctx context.Context, task string) (Stream, bool, error) {
+func (s *SQL) Stream(ctx context.Context, task string) (Stream, bool, error) {
 	var out Stream
 	var id []byte
 	found, err := s.db.Row(ctx, `SELECT stream, state FROM streams WHERE task = ?`, []any{task}, &id, &out.State)
