@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -33,14 +34,22 @@ func (a *app) serverCommand() *cobra.Command {
 		Use:   "server",
 		Short: "Run the aggregation server: it runs the task's rounds and can open only their sums",
 		Long: `Runs the rounds of a task that tutti server init made, publishes what comes of them. It can be
-stopped at any moment; the next start continues. tutti report writes the report once it is stopped.`,
+stopped at any moment; the next start continues. tutti report writes the report once it is stopped.
+
+With --db any number of servers work on one task and one PostgreSQL database, behind any load balancer: give each a data
+directory of its own with the same keys, setup.json and task.json in it. All of them answer devices; one of them at a time
+runs the rounds, and another goes on where it dies.`,
 		Example: `  tutti server init --dir server-data --goal 40 --node 127.0.0.1:7201=5f3c… --node 127.0.0.1:7202=77aa… --node 127.0.0.1:7203=09be… --catalogue movies
-  tutti server --dir server-data --listen 127.0.0.1:7100 --certs certs --catalogue movies`,
+  tutti server --dir server-data --listen 127.0.0.1:7100 --certs certs --catalogue movies
+  tutti server --dir replica2 --db postgres://tutti@db/tutti --listen 127.0.0.1:7102 --certs certs --catalogue movies`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), f) },
 	}
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "server-data", "the server's data directory")
 	cmd.PersistentFlags().StringVar(&f.catalogue, "catalogue", "", "folder with the list of items (movies.csv, movies.dat or u.item)")
+	cmd.PersistentFlags().StringVar(&f.db, "db", "", "PostgreSQL that servers of one task share, postgres://... (default: $"+dbSetting+", or SQLite in the data directory)")
+	cmd.PersistentFlags().StringVar(&f.blobs, "blobs", "", "where models are kept: dir:PATH, db: or s3://BUCKET/PREFIX?endpoint=... (default: $"+blobsSetting+", or beside the database)")
+	cmd.Flags().DurationVar(&f.lease, "lease", 5*time.Second, "with --db: how long the server that runs the rounds may be silent before another one does")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7100", "address to answer devices on")
 	cmd.Flags().StringVar(&f.certs, "certs", "certs", "folder with ca.pem, server.pem, server.key (tutti dev-certs makes one)")
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "end when the last round is published, instead of serving the model on")
@@ -51,7 +60,17 @@ stopped at any moment; the next start continues. tutti report writes the report 
 
 type serverFlags struct {
 	dir, catalogue, listen, certs string
+	db, blobs                     string
+	lease                         time.Duration
 	exit, keepSums                bool
+}
+
+// A database's address may hold a password, which is better kept out of command lines.
+const dbSetting, blobsSetting = "TUTTI_DB", "TUTTI_BLOBS"
+
+// stores are the database and the place of blobs.
+func (f serverFlags) stores() (db, blobs string) {
+	return cmp.Or(f.db, os.Getenv(dbSetting)), cmp.Or(f.blobs, os.Getenv(blobsSetting))
 }
 
 // setup is what init writes and every later start reads; task.json beside it is for devices and committee nodes.
@@ -160,7 +179,7 @@ func (a *app) initServer(ctx context.Context, f serverFlags, s setup, t taskFile
 	if _, err := t.policy(); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return a.makeTask(ctx, f.dir, t, s, tokens, w)
+	return a.makeTask(ctx, f, t, s, tokens, w)
 }
 
 // ownNodes makes the identities of three committee nodes that the server runs beside itself: masks without anybody who keeps
@@ -200,13 +219,14 @@ func (a *app) startOwnNodes(dir string, s setup, t taskFile, certs keys.Files) (
 
 // makeTask opens the task's log, and writes setup.json, task.json and the tokens. A task that the server would not open
 // leaves no file behind.
-func (a *app) makeTask(ctx context.Context, dir string, t taskFile, s setup, n int, w taskPlan) error {
+func (a *app) makeTask(ctx context.Context, f serverFlags, t taskFile, s setup, n int, w taskPlan) error {
+	dir := f.dir
 	setupFile, err := createFresh(filepath.Join(dir, "setup.json"))
 	if err != nil {
 		return err
 	}
 	defer setupFile.Close()
-	srv, err := a.openTask(dir, s, t)
+	srv, err := a.openTask(f, s, t)
 	if err != nil {
 		setupFile.Close()
 		os.Remove(setupFile.Name())
@@ -240,8 +260,8 @@ func (a *app) makeTask(ctx context.Context, dir string, t taskFile, s setup, n i
 }
 
 // openTask opens the data directory without serving anybody.
-func (a *app) openTask(dir string, s setup, t taskFile) (*server.Server, error) {
-	c, err := a.serverConfig(dir, s, t)
+func (a *app) openTask(f serverFlags, s setup, t taskFile) (*server.Server, error) {
+	c, err := a.serverConfig(f, s, t)
 	if err != nil {
 		return nil, err
 	}
@@ -294,10 +314,11 @@ func readSetup(dir string) (setup, taskFile, error) {
 	return s, t, err
 }
 
-func (a *app) serverConfig(dir string, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: dir, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
+func (a *app) serverConfig(f serverFlags, s setup, t taskFile) (server.Config, error) {
+	c := server.Config{Dir: f.dir, Lease: f.lease, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
 		Participations: t.Participations,
 		Groups:         s.Recipe.Groups, Combine: server.Combine(s.Recipe.Combine), Offline: true, Log: a.logger("server")}
+	c.DB, c.Blobs = f.stores()
 	roster, err := t.roster()
 	if err != nil {
 		return c, err
@@ -323,7 +344,7 @@ func openOffline(a *app, dir string) (*offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv, err := a.openTask(dir, s, t)
+	srv, err := a.openTask(serverFlags{dir: dir}, s, t)
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +371,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.serverConfig(f.dir, s, t)
+	c, err := a.serverConfig(f, s, t)
 	if err != nil {
 		return err
 	}
@@ -385,7 +406,13 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	go srv.Serve(l) // ends with Close
 	t.warn(a.err)
 	u.say("task %s: devices are answered on %s", t.Task, l.Addr())
-	if err := a.runCampaign(ctx, srv, t, s, w, words); err != nil {
+	err = srv.Lead(ctx, func(ctx context.Context) error {
+		if c.DB != "" {
+			u.say("this server runs the rounds now")
+		}
+		return a.runCampaign(ctx, srv, t, s, w, words)
+	})
+	if err != nil {
 		return err
 	}
 	u.say("all rounds are run; write the report with: tutti report --dir %s", f.dir)

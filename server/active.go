@@ -31,8 +31,9 @@ type active struct {
 	rest   map[round.ID]bool     // devices that were in a round too short a while ago, and would refuse
 	nodes  []*committee.Client   // in the order of the plan's committee
 	groups []*group              // as many as the plan says; the first one opens the round for all
+	term   *term // in which this replica drives the round; nil: it only takes uploads
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	mail   *mailbox[letter]
 	work   sync.WaitGroup // goroutines that belong to the round
 
@@ -85,7 +86,9 @@ func (a *active) run() {
 		a.arm(timer)
 		select {
 		case <-a.ctx.Done():
-			a.err = ErrClosed
+			if a.err = a.cause(); a.err == nil {
+				a.err = ErrClosed
+			}
 			return
 		case <-timer.C:
 			now := a.s.cfg.Clock()
@@ -150,12 +153,13 @@ func (a *active) arm(timer *time.Timer) {
 
 // end lets everybody go who waits for the round.
 func (a *active) end() {
-	a.cancel()
+	a.err = a.s.fenced(a.term, a.err)
+	a.cancel(a.err)
 	a.once.Do(func() { close(a.opened) })
 	if f := a.finish; f != nil {
 		f.fail(a.err)
 	}
-	if a.err != nil && !errors.Is(a.err, ErrClosed) {
+	if a.err != nil && !errors.Is(a.err, ErrClosed) && !errors.Is(a.err, ErrFollower) {
 		a.s.log.Error("the round stands still", "round", a.key.Round, "error", a.err)
 		a.s.observe(Failing{Round: a.key.Round, Err: a.err})
 	}
@@ -170,7 +174,7 @@ func (a *active) release() {
 		g.offer = nil
 		if g.intake != nil {
 			g.intake.staging.Close()
-			g.intake = nil
+			g.intake, g.folder = nil, nil
 		}
 	}
 }
@@ -184,8 +188,31 @@ func (a *active) spawn(do func()) {
 	}()
 }
 
-// newActive prepares a round from its plan.
-func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (*active, error) {
+// attend keeps a round that another replica drives until this one leaves it.
+func (a *active) attend() {
+	<-a.ctx.Done()
+	a.err = a.cause()
+	a.once.Do(func() { close(a.opened) })
+	close(a.done)
+}
+
+// cause is why the round ended here before it ended; nil: it ended.
+func (a *active) cause() error {
+	switch cause := context.Cause(a.ctx); {
+	case a.s.ctx.Err() != nil:
+		return ErrClosed
+	case errors.Is(cause, context.Canceled):
+		return nil
+	default:
+		return cause
+	}
+}
+
+// drives says whether this replica drives the round.
+func (a *active) drives() bool { return a.term != nil }
+
+// newActive prepares a round from its plan, to be driven in a term, or only to take uploads.
+func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed, t *term) (*active, error) {
 	p, err := plan.Open(signed, s.Operator())
 	if err != nil {
 		return nil, err
@@ -199,7 +226,7 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 		return nil, err
 	}
 	paid := s.Ledger().Totals().Stream
-	a := &active{s: s, key: key, began: began, signed: signed, plan: p, rho: p.Cost(paid), params: params, people: people, mail: newMailbox[letter](),
+	a := &active{s: s, key: key, began: began, signed: signed, plan: p, rho: p.Cost(paid), params: params, people: people, term: t, mail: newMailbox[letter](),
 		done: make(chan struct{}), opened: make(chan struct{})}
 	if p.Separation > 1 {
 		first := p.Round - min(p.Round, uint64(p.Separation)) + 1
@@ -212,18 +239,28 @@ func (s *Server) newActive(key store.Key, began time.Time, signed plan.Signed) (
 		g.key.Shard = shard
 		a.groups = append(a.groups, g)
 	}
-	for i, identity := range p.Committee {
-		for j, peer := range s.cfg.Committee {
+	if t != nil {
+		if err := a.findNodes(); err != nil {
+			return nil, err
+		}
+	}
+	a.ctx, a.cancel = context.WithCancelCause(s.ctx)
+	return a, nil
+}
+
+// findNodes finds the connections to the plan's committee.
+func (a *active) findNodes() error {
+	for i, identity := range a.plan.Committee {
+		for j, peer := range a.s.cfg.Committee {
 			if peer.Identity.Equal(identity) {
-				a.nodes = append(a.nodes, s.nodes[j])
+				a.nodes = append(a.nodes, a.s.nodes[j])
 			}
 		}
 		if len(a.nodes) != i+1 {
-			return nil, fmt.Errorf("round %d was opened with committee node %x, which is not configured any more", key.Round, identity[:6])
+			return fmt.Errorf("round %d was opened with committee node %x, which is not configured any more", a.key.Round, identity[:6])
 		}
 	}
-	a.ctx, a.cancel = context.WithCancel(s.ctx)
-	return a, nil
+	return nil
 }
 
 // machineParams are the numbers of one group for its machine: the goal is divided among the groups.

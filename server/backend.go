@@ -172,10 +172,11 @@ func (b backend) BeginUpload(ctx context.Context, task string, number uint64, he
 	if task != s.cfg.Task {
 		return nil, wire.Receipt{State: wire.Rejected, Reason: round.DropNoRound}, nil
 	}
-	s.mu.Lock()
-	a := s.round
-	s.mu.Unlock()
-	if a != nil && a.key.Round == number {
+	a, err := s.roundTaking(ctx, number)
+	if err != nil {
+		return nil, wire.Receipt{}, err
+	}
+	if a != nil {
 		if in := a.intakeOf(header); in != nil && a.ctx.Err() == nil {
 			u, receipt, err := in.begin(ctx, header, vectorBytes)
 			if u == nil {

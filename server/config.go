@@ -24,6 +24,8 @@ import (
 // Config is what an operator decides. The zero values of optional fields take the default in brackets.
 type Config struct {
 	Dir     string // data directory: keys, database, blobs, staged uploads
+	DB      string // "postgres://...": the database that replicas share [SQLite in Dir, of this process alone]
+	Blobs   string // where versions and other contents are kept, as store.Options has it [Dir; with DB, the database]
 	Task    string // 1 to 64 of a-z 0-9 . _ -
 	Purpose string // why the task exists, in words; logged once
 
@@ -48,6 +50,8 @@ type Config struct {
 	Limits   wire.Limits
 	Windows  func(collect time.Duration) round.Windows // [round.DefaultWindows]
 	Pace     Pace
+	Lease    time.Duration // replicas: how long one may be silent before another drives the rounds [5 s]
+	Patience time.Duration // replicas: how long the driver waits for the partial sum of one that says nothing [as long]
 	Offline  bool // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
 	KeepSums bool // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
 	Log      hclog.Logger
@@ -94,6 +98,12 @@ func (c Config) complete() (Config, error) {
 			*d.p = d.v
 		}
 	}
+	if c.Lease == 0 {
+		c.Lease = 5 * time.Second
+	}
+	if c.Patience == 0 {
+		c.Patience = c.Lease
+	}
 	if c.Log == nil {
 		c.Log = hclog.NewNullLogger()
 	}
@@ -129,6 +139,9 @@ const provenShare, provenStatement = 80 << 10, 4 * 4096 * 8
 func (c Config) check() error {
 	if c.Dir == "" {
 		return errors.New("server: a data directory is needed")
+	}
+	if c.Lease < 100*time.Millisecond || c.Patience < 0 {
+		return fmt.Errorf("server: a lease of %v and a patience of %v: want 100 ms or more", c.Lease, c.Patience)
 	}
 	if c.Task == "" || len(c.Task) > 64 || strings.Trim(c.Task, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || strings.Trim(c.Task, ".") == "" {
 		return fmt.Errorf("server: the task's name %q is not 1 to 64 of a-z 0-9 . _ -", c.Task)

@@ -24,6 +24,7 @@ type intake struct {
 	under  map[round.ID]*upload          // uploads under way
 	offers map[round.ID]time.Time        // devices that were shown the round and have not uploaded yet
 	drops  map[round.ID]round.DropReason // devices that were turned away and are not staged, with the first reason
+	seen   uint64                        // how far the uploads of all replicas are known
 	closed bool
 
 	complete chan *upload
@@ -32,16 +33,19 @@ type intake struct {
 // slack is how many uploads beyond n_max may be under way: some of them die.
 const slack = 256
 
-// openIntake opens the round to devices. staged are the uploads of an earlier process.
+// openIntake opens the round to devices. staged are the uploads so far: of an earlier process, and of other replicas.
 func (g *group) openIntake(staged []store.Staged) error {
 	in := &intake{
 		g: g, cfg: g.cfg, vectorLen: g.params.VectorLen(), staged: map[round.ID]store.Staged{}, under: map[round.ID]*upload{},
 		offers: map[round.ID]time.Time{}, drops: map[round.ID]round.DropReason{}, complete: make(chan *upload),
 	}
-	taken := make([]int, len(staged))
-	for i, u := range staged {
+	var taken []int
+	for _, u := range staged {
 		in.staged[u.ID] = u
-		taken[i] = u.Slot
+		in.seen = max(in.seen, u.Seq)
+		if in.own(u) {
+			taken = append(taken, u.Slot)
+		}
 	}
 	var err error
 	in.staging, err = g.s.st.OpenStaging(g.key, g.headerCap(), in.vectorLen, g.params.NMax()+slack, taken)
@@ -69,6 +73,13 @@ func (g *group) taking() *intake {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.intake
+}
+
+// folding is the folder while there is an intake.
+func (g *group) folding() *folder {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.folder
 }
 
 // closeOffer ends the intake: what is under way is late.

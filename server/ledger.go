@@ -22,7 +22,11 @@ func (s *Server) Ledger() Ledger { return Ledger{s} }
 
 // Append writes a record that belongs to no round, durably: telemetry. It makes Ledger a telemetry.Ledger.
 func (l Ledger) Append(body ledger.Body) error {
-	return l.s.st.Append(l.s.ctx, l.s.fence(), l.s.cfg.Clock(), body)
+	t := l.s.leading()
+	if t == nil {
+		return ErrFollower
+	}
+	return l.s.fenced(t, l.s.st.Append(l.s.ctx, t.fence(), l.s.cfg.Clock(), body))
 }
 
 // Size is the number of records.

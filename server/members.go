@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -57,7 +58,7 @@ func (g *group) headersOf(ids []round.ID) ([][][]byte, error) {
 		if !ok {
 			return nil, fmt.Errorf("upload of a device that is not staged")
 		}
-		b, err := in.staging.Header(s.Slot, s.Header)
+		b, err := in.headerOf(g.ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -66,6 +67,14 @@ func (g *group) headersOf(ids []round.ID) ([][][]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// headerOf reads a staged header: out of this replica's files, or out of the database.
+func (in *intake) headerOf(ctx context.Context, s store.Staged) ([]byte, error) {
+	if in.own(s) {
+		return in.staging.Header(s.Slot, s.Header)
+	}
+	return in.g.s.st.Header(ctx, in.g.key, s.ID)
 }
 
 // batchOf shares one reading of a batch among the members; it runs on the driver's goroutine.

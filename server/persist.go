@@ -36,7 +36,7 @@ func (a *active) persist(steps ...step) error {
 			return err
 		}
 	}
-	if err := a.s.st.Move(a.ctx, a.s.fence(), a.s.cfg.Clock(), changes...); err != nil {
+	if err := a.s.st.Move(a.ctx, a.term.fence(), a.s.cfg.Clock(), changes...); err != nil {
 		return fmt.Errorf("storing that round %d is %v: %w", a.key.Round, steps[0].t.To, err)
 	}
 	a.mu.Lock()
@@ -174,7 +174,7 @@ func (g *group) clean() {
 // configure makes the group's one configuration from the plan and the members' keys and coins.
 func (g *group) configure(keys, coins []round.Said) (*aggregation.Config, error) {
 	l := aggregation.ConfigLiteral{
-		Round: g.id(), Plan: g.signed.Digest(), Bases: g.plan.Bases(),
+		Round: g.id(), Plan: g.signed.Digest(), Bases: []aggregation.Digest{g.plan.Base},
 		Params: g.params.Literal(), Enroller: g.plan.Enroller,
 		Population: g.plan.Population, Threshold: g.plan.Threshold, Groups: g.plan.Groups,
 	}

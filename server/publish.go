@@ -33,6 +33,10 @@ func VersionMessage(version []byte) []byte {
 func (s *Server) Publish(ctx context.Context, p Publication) (model.Version, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	t := s.leading()
+	if t == nil {
+		return model.Version{}, ErrFollower
+	}
 	for _, b := range p.Blobs {
 		if _, err := s.st.PutBlob(b); err != nil {
 			return model.Version{}, fmt.Errorf("server: %w", err)
@@ -53,8 +57,8 @@ func (s *Server) Publish(ctx context.Context, p Publication) (model.Version, err
 		return v, errors.New("server: a publication without a round and without a version")
 	}
 	record := &ledger.Version{Task: s.cfg.Task, Number: signed.Number, Parent: v.Parent, Digest: signed.Digest, Cause: p.Cause}
-	if err := s.st.PutVersion(ctx, s.fence(), s.cfg.Clock(), s.cfg.Task, *signed, record); err != nil {
-		return v, fmt.Errorf("server: %w", err)
+	if err := s.st.PutVersion(ctx, t.fence(), s.cfg.Clock(), s.cfg.Task, *signed, record); err != nil {
+		return v, s.fenced(t, fmt.Errorf("server: %w", err))
 	}
 	s.offerVersion(signed)
 	s.observe(Published{Version: signed.Number, Cause: p.Cause})

@@ -32,7 +32,7 @@ func (s *Server) resumeRound() error {
 			return fmt.Errorf("several rounds of task %s are unfinished: %w", s.cfg.Task, store.ErrCorrupt)
 		}
 	}
-	a, err := s.revive(rounds)
+	a, err := s.revive(rounds, s.leading())
 	if err != nil {
 		return fmt.Errorf("round %d cannot be resumed: %w", rounds[0].Round, err)
 	}
@@ -42,12 +42,14 @@ func (s *Server) resumeRound() error {
 
 // restart drives a round again that stood still, from what is stored.
 func (s *Server) restart(old *active) (*active, error) {
+	s.shift.Lock()
+	defer s.shift.Unlock()
 	old.release()
 	rows, err := s.st.RoundGroups(s.ctx, old.key)
 	if err != nil || len(rows) == 0 {
 		return nil, fmt.Errorf("server: round %d cannot be resumed: %w", old.key.Round, err)
 	}
-	a, err := s.revive(rows)
+	a, err := s.revive(rows, old.term)
 	if err != nil {
 		return nil, fmt.Errorf("server: round %d cannot be resumed: %w", old.key.Round, err)
 	}
@@ -59,9 +61,12 @@ func (s *Server) restart(old *active) (*active, error) {
 }
 
 // revive makes a round from the rows of its groups, their uploads and their files.
-func (s *Server) revive(rows []store.Round) (*active, error) {
+func (s *Server) revive(rows []store.Round, t *term) (*active, error) {
+	if t == nil {
+		return nil, ErrFollower
+	}
 	first := rows[0]
-	a, err := s.newActive(store.Key{Task: first.Task, Round: first.Round}, first.Created, first.Plan)
+	a, err := s.newActive(store.Key{Task: first.Task, Round: first.Round}, first.Created, first.Plan, t)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +86,7 @@ func (s *Server) revive(rows []store.Round) (*active, error) {
 		err = a.conclude()
 	}
 	if err != nil {
-		a.cancel()
+		a.cancel(nil)
 		a.release()
 		return nil, err
 	}

@@ -135,6 +135,9 @@ func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
 	if s.cfg.Offline {
 		return ErrOffline
 	}
+	if s.leading() == nil {
+		return ErrFollower
+	}
 	if err := s.checkBudget(ctx, s.leastCost(spec), ledger.Digest{}); err != nil {
 		return err
 	}
@@ -172,9 +175,12 @@ func (s *Server) leastCost(spec RoundSpec) *big.Rat {
 // Resume waits for the round under way, or gives the opened sum of the one that waits to be published.
 func (s *Server) Resume(ctx context.Context) (*RoundResult, error) {
 	s.mu.Lock()
-	a := s.round
+	a, lead := s.round, s.lead
 	s.mu.Unlock()
-	if a == nil {
+	switch {
+	case lead == nil && !s.cfg.Offline:
+		return nil, ErrFollower
+	case a == nil:
 		return nil, ErrNothing
 	}
 	select {
@@ -222,19 +228,24 @@ func (s *Server) forget(a *active) {
 	s.mu.Unlock()
 }
 
-// CloseCollection ends the collection of the round under way, in all of its groups, before its deadline; the minimum still holds.
-func (s *Server) CloseCollection() { s.tell(round.CloseNow{}) }
+// CloseCollection ends the collection of the round under way, in all of its groups, before its deadline; the minimum still
+// holds. Only the driver can.
+func (s *Server) CloseCollection() error { return s.tell(round.CloseNow{}) }
 
-// Abandon abandons the round under way, or those of its groups that are not certified already.
-func (s *Server) Abandon() { s.tell(round.Stop{Reason: round.StoppedByCaller}) }
+// Abandon abandons the round under way, or those of its groups that are not certified already. Only the driver can.
+func (s *Server) Abandon() error { return s.tell(round.Stop{Reason: round.StoppedByCaller}) }
 
-func (s *Server) tell(in round.Input) {
+func (s *Server) tell(in round.Input) error {
 	s.mu.Lock()
-	a := s.round
+	a, lead := s.round, s.lead
 	s.mu.Unlock()
-	if a != nil {
+	if lead == nil {
+		return ErrFollower
+	}
+	if a != nil && a.drives() {
 		a.tell(in)
 	}
+	return nil
 }
 
 // openRound reserves the budget, logs the plan and starts the driver.
@@ -242,13 +253,15 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	s.mu.Lock()
-	busy := s.round != nil
+	busy, lead := s.round != nil, s.lead
 	s.mu.Unlock()
 	switch {
 	case s.ctx.Err() != nil:
 		return nil, ErrClosed
 	case s.cfg.Offline:
 		return nil, ErrOffline
+	case lead == nil:
+		return nil, ErrFollower
 	case busy:
 		return nil, ErrUnfinished
 	}
@@ -277,7 +290,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	key := store.Key{Task: p.Task, Round: p.Round}
-	a, err := s.newActive(key, now, signed)
+	a, err := s.newActive(key, now, signed, lead)
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
@@ -288,8 +301,9 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	first := a.groups[0]
 	first.stored = round.Durable{State: round.Created, Since: now}
 	row := store.Round{Key: key, Kind: p.Kind.String(), Durable: first.stored, Plan: signed}
-	if err := s.st.Begin(ctx, s.fence(), now, row, rho, planRecord(p, signed, paid)); err != nil {
-		return nil, fmt.Errorf("server: %w", err)
+	if err := s.st.Begin(ctx, lead.fence(), now, row, rho, planRecord(p, signed, paid)); err != nil {
+		a.cancel(nil)
+		return nil, s.fenced(lead, fmt.Errorf("server: %w", err))
 	}
 	first.m, first.first = round.New(params, now)
 	if err := s.begin(a); err != nil {
@@ -298,17 +312,35 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	return a, nil
 }
 
-// begin starts a round's driver, unless the server is closing: then the round waits on disk for the next process.
+// begin starts a round's driver, or the taking of its uploads for another, unless the server is closing, or drives no
+// longer: then the round waits in the database for whoever is next.
 func (s *Server) begin(a *active) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		a.cancel()
+	switch {
+	case s.closed:
+		a.cancel(ErrClosed)
 		return ErrClosed
+	case s.lead != a.term:
+		a.cancel(ErrFollower)
+		return ErrFollower
 	}
 	s.round = a
-	go a.run()
+	if a.drives() {
+		go a.run()
+	} else {
+		go a.attend()
+	}
 	return nil
+}
+
+// fenced ends a term that the database knows to be over.
+func (s *Server) fenced(t *term, err error) error {
+	if errors.Is(err, store.ErrFenced) {
+		go s.stepDown(t, errLost)
+		return fmt.Errorf("%w: %w", ErrFollower, err)
+	}
+	return err
 }
 
 // planOf completes a spec.

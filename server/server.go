@@ -30,10 +30,15 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,14 +56,20 @@ type Server struct {
 	cfg    Config
 	keys   Keys
 	st     store.Store
-	lease  store.Lease // of the driver
 	log    hclog.Logger
 	nodes  []*committee.Client
 	idents *wire.Limiter
 	ctx    context.Context
 	stop   context.CancelFunc
 
+	replica string        // this one's name; empty where the database is this process's own
+	look    chan struct{} // has follow look now
+	behind  sync.WaitGroup
+	shift   sync.Mutex // one change at a time of who drives, and of the round that a follower takes part in
+	passed  uint64     // guarded by shift: a round that takes no uploads any more
+
 	mu       sync.Mutex
+	lead     *term   // nil: another replica drives
 	round    *active // the round under way or not yet published; nil if none
 	version  *store.SignedVersion
 	people   *aggregation.Enrolled // of the newest population
@@ -81,11 +92,11 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(context.Background(), store.Options{Dir: cfg.Dir, Clock: cfg.Clock})
+	st, err := store.Open(context.Background(), store.Options{Dir: cfg.Dir, DB: cfg.DB, Blobs: cfg.Blobs, Clock: cfg.Clock})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}
-	s := &Server{cfg: cfg, st: st, log: cfg.Log, proofs: map[[2]uint64][][]byte{},
+	s := &Server{cfg: cfg, st: st, log: cfg.Log, look: make(chan struct{}, 1), proofs: map[[2]uint64][][]byte{},
 		idents: wire.NewLimiter(cfg.Limits.PerIdent, int(10*cfg.Limits.PerIdent)+1)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.start(); err != nil {
@@ -107,47 +118,65 @@ func (s *Server) start() error {
 		}
 		s.nodes = append(s.nodes, c)
 	}
-	if err := s.lead(); err != nil {
+	if err := s.enlist(); err != nil {
 		return err
 	}
 	if err := s.openTask(); err != nil {
 		return err
 	}
-	if v, found, err := s.st.LatestVersion(s.ctx, s.cfg.Task); err != nil {
+	if err := s.refresh(s.ctx); err != nil {
 		return err
-	} else if found {
-		s.version = &v
 	}
-	if s.cfg.Offline {
+	switch {
+	case s.cfg.Offline:
+		return nil
+	case s.st.Shared():
+		s.behind.Go(s.follow)
 		return nil
 	}
 	return s.resumeRound()
 }
 
-// leadFor is how long this server drives its task: it has the data directory for itself until it is closed.
-const leadFor = 100 * 365 * 24 * time.Hour
-
-// lead takes the lease of the task's driver.
-func (s *Server) lead() error {
-	lease, won, err := s.st.Acquire(s.ctx, store.DriverLease(s.cfg.Task), "server", leadFor)
-	if err == nil && !won {
-		err = fmt.Errorf("task %s is driven by %s", s.cfg.Task, lease.Holder)
+// enlist gives this replica its name. Where nobody else can open the database, it drives from the beginning.
+func (s *Server) enlist() (err error) {
+	if s.st.Shared() {
+		if s.cfg.CheckNorm && !s.cfg.Offline {
+			return errors.New("proofs of norms need every upload's vector where the round is driven: they are for a server with a database of its own")
+		}
+		s.replica, err = replicaName(s.cfg.Dir)
+		return err
 	}
-	s.lease = lease
-	return err
+	lease, ok, err := s.st.Acquire(s.ctx, store.DriverLease(s.cfg.Task), s.replica, forever)
+	if err == nil && !ok {
+		err = store.ErrInUse
+	}
+	if err != nil {
+		return err
+	}
+	s.lead = &term{lease: lease}
+	s.lead.ctx, s.lead.cancel = context.WithCancelCause(s.ctx)
+	return nil
 }
 
-func (s *Server) fence() store.Fence { return s.lease.Fence() }
+// replicaName reads the name of the replica that a data directory is of, or makes one.
+func replicaName(dir string) (string, error) {
+	path := filepath.Join(dir, "replica")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(strings.ToLower(rand.Text()[:16]) + "\n")
+		err = store.WriteFile(path, b)
+	}
+	if name := strings.TrimSpace(string(b)); err == nil && name == "" {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	return strings.TrimSpace(string(b)), err
+}
 
 // openTask logs the task on the first run, and holds later runs to what was logged.
 func (s *Server) openTask() error {
 	t, known := s.st.Totals(s.cfg.Task)
 	if !known {
-		return s.st.Append(s.ctx, s.fence(), s.cfg.Clock(), &ledger.Task{
-			Task: s.cfg.Task, Operator: s.keys.Operator.Public().(ed25519.PublicKey), Purpose: s.cfg.Purpose,
-			Unit: "device", Adjacency: "zero-out", Delta: s.cfg.Delta, Budget: s.cfg.Budget,
-			Participations: uint64(s.cfg.Participations), Separation: uint64(s.cfg.Separation),
-		})
+		return s.logTask()
 	}
 	if (t.Budget == nil) != (s.cfg.Budget == nil) || t.Budget != nil && t.Budget.Cmp(s.cfg.Budget) != 0 {
 		return fmt.Errorf("task %s was opened with a budget of rho %s, which cannot be changed to %s: start a new task", s.cfg.Task, text(t.Budget), text(s.cfg.Budget))
@@ -156,6 +185,36 @@ func (s *Server) openTask() error {
 		return fmt.Errorf("task %s was opened for %d participations, %d apart (0: no limit), which cannot be changed: start a new task", s.cfg.Task, t.Participations, t.Separation)
 	}
 	return nil
+}
+
+// logTask logs the task, unless another replica just does.
+func (s *Server) logTask() error {
+	record := &ledger.Task{
+		Task: s.cfg.Task, Operator: s.keys.Operator.Public().(ed25519.PublicKey), Purpose: s.cfg.Purpose,
+		Unit: "device", Adjacency: "zero-out", Delta: s.cfg.Delta, Budget: s.cfg.Budget,
+		Participations: uint64(s.cfg.Participations), Separation: uint64(s.cfg.Separation),
+	}
+	if fence, err := s.fence(); err == nil {
+		return s.st.Append(s.ctx, fence, s.cfg.Clock(), record)
+	}
+	for {
+		lease, ok, err := s.st.Acquire(s.ctx, store.DriverLease(s.cfg.Task), s.replica, s.cfg.Lease)
+		if err != nil {
+			return err
+		}
+		if _, known := s.st.Totals(s.cfg.Task); known {
+			if ok {
+				s.giveBack(lease)
+			}
+			return s.openTask()
+		}
+		if ok {
+			err := s.st.Append(s.ctx, (&term{lease: lease}).fence(), s.cfg.Clock(), record)
+			s.giveBack(lease)
+			return err
+		}
+		s.pause(s.cfg.Lease / 10)
+	}
 }
 
 func text(rho *big.Rat) string {
@@ -193,16 +252,19 @@ func (s *Server) Serve(l net.Listener) error {
 // continues it.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	wires, a := s.wires, s.round
+	wires := s.wires
 	s.wires, s.closed = nil, true
 	s.mu.Unlock()
 	for _, w := range wires {
 		w.Drain(500 * time.Millisecond)
 	}
 	s.stop()
-	if a != nil {
-		<-a.done
-		a.release()
+	s.behind.Wait()
+	s.shift.Lock()
+	s.leave(ErrClosed)
+	s.shift.Unlock()
+	if t := s.leading(); t != nil {
+		s.giveBack(t.lease)
 	}
 	var errs []error
 	for _, n := range s.nodes {
@@ -221,9 +283,16 @@ func (s *Server) observe(e Event) {
 	s.cfg.Observer(e)
 }
 
-// Finish tells devices from now on that the task is over.
+// Finish tells devices from now on that the task is over; other replicas tell theirs.
 func (s *Server) Finish() {
 	s.mu.Lock()
+	t, known := s.lead, s.finished
 	s.finished = true
 	s.mu.Unlock()
+	if known || t == nil || !s.st.Shared() {
+		return
+	}
+	if err := s.st.Keep(s.ctx, t.fence(), s.cfg.Task, keptFinished, []byte{1}); err != nil {
+		s.log.Warn("the other replicas do not know that the task is over", "error", s.fenced(t, err))
+	}
 }

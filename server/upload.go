@@ -138,12 +138,12 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 	}
 	err := <-u.outcome // group always answers what it took
 	switch {
-	case errors.Is(err, store.ErrSame):
-		return wire.Receipt{State: wire.Staged}, nil
 	case errors.Is(err, store.ErrRoundClosed):
 		return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
-	case errors.Is(err, store.ErrOther), errors.Is(err, store.ErrFullRound):
-		return wire.Receipt{State: wire.Rejected, Reason: dropOfStage(err)}, nil
+	case errors.Is(err, store.ErrOther):
+		return wire.Receipt{State: wire.Rejected, Reason: round.DropConflict}, nil
+	case errors.Is(err, store.ErrFullRound):
+		return wire.Receipt{State: wire.Rejected, Reason: round.DropFull}, nil
 	case err != nil && u.in.g.ctx.Err() != nil:
 		return u.in.g.tooLate()
 	case err != nil:
@@ -155,7 +155,7 @@ func (u *upload) Finish(ctx context.Context) (wire.Receipt, error) {
 // tooLate answers an upload whose round is no longer driven: late if the round is over, otherwise the device tries again
 // when the server is back.
 func (g *group) tooLate() (wire.Receipt, error) {
-	if g.err != nil || g.s.ctx.Err() != nil {
+	if g.cause() != nil {
 		return wire.Receipt{}, store.ErrClosed
 	}
 	return wire.Receipt{State: wire.Late, Reason: round.DropClosed}, nil
@@ -193,72 +193,96 @@ func (in *intake) group() {
 	}
 }
 
-// store makes a group durable: one outcome for each, or one error for all.
+// store makes a group durable: one outcome for each, or none of them is known to be stored.
 func (in *intake) store(group []*upload) ([]error, error) {
 	in.mu.Lock()
 	closed := in.closed
 	in.mu.Unlock()
 	if closed {
-		return nil, store.ErrRoundClosed
+		return slices.Repeat([]error{store.ErrRoundClosed}, len(group)), nil
 	}
 	if err := in.staging.Sync(); err != nil {
 		return nil, err
 	}
-	now := in.g.s.cfg.Clock()
+	now, s := in.g.s.cfg.Clock(), in.g.s
 	rows := make([]store.Staged, len(group))
 	for i, u := range group {
 		rows[i] = u.row(now)
+		if s.st.Shared() {
+			rows[i].Raw = u.header
+		}
 	}
-	return in.g.s.st.Stage(in.g.ctx, in.g.key, replica, in.g.params.NMax(), rows)
+	return s.st.Stage(in.g.ctx, in.g.key, s.replica, in.g.params.NMax(), rows)
 }
 
-// replica names this server's uploads; it is the only one.
-const replica = "server"
-
 func (u *upload) row(now time.Time) store.Staged {
-	return store.Staged{Upload: u.entry, Slot: u.slot, Header: len(u.header), Millis: now.Sub(u.began).Milliseconds(), State: store.StagedUpload}
+	return store.Staged{Upload: u.entry, Slot: u.slot, Header: len(u.header), Millis: now.Sub(u.began).Milliseconds(), State: store.StagedUpload, Replica: u.in.g.s.replica}
 }
 
 // settle tells everybody what became of a group.
 func (in *intake) settle(group []*upload, outcomes []error, err error) {
 	if err != nil {
-		outcomes = slices.Repeat([]error{err}, len(group))
+		in.unsettled(group, err)
+		return
 	}
-	var entries []round.Upload
+	var fresh []round.Upload
 	in.mu.Lock()
 	for i, u := range group {
 		if outcomes[i] != nil {
 			continue
 		}
-		entries = append(entries, u.entry)
+		fresh = append(fresh, u.entry)
 		in.staged[u.entry.ID] = u.row(u.began)
 		delete(in.offers, u.entry.ID)
 		delete(in.drops, u.entry.ID)
 		delete(in.under, u.entry.ID)
 	}
 	in.mu.Unlock()
-	if len(entries) > 0 {
-		in.g.tell(round.Staged{Uploads: entries})
+	if len(fresh) > 0 && in.g.drives() {
+		in.g.tell(round.Staged{Uploads: fresh})
 	}
 	for i, u := range group {
-		if outcomes[i] == nil {
+		switch err := outcomes[i]; {
+		case err == nil:
 			close(u.gone)
-		} else {
-			u.Abort(dropOfStage(outcomes[i]))
+		case errors.Is(err, store.ErrSame): // it came twice, by two replicas
+			outcomes[i] = nil
+			in.staging.Give(u.slot)
+			in.forget(u)
+			in.learnAgain()
+		case errors.Is(err, store.ErrOther):
+			u.Abort(round.DropConflict)
+		case errors.Is(err, store.ErrFullRound):
+			u.Abort(round.DropFull)
+		default:
+			u.Abort(round.DropClosed)
 		}
 		u.outcome <- outcomes[i]
 	}
 }
 
-// dropOfStage is why an upload was not staged.
-func dropOfStage(err error) round.DropReason {
-	switch {
-	case errors.Is(err, store.ErrRoundClosed):
-		return round.DropClosed
-	case errors.Is(err, store.ErrOther):
-		return round.DropConflict
-	case errors.Is(err, store.ErrFullRound):
-		return round.DropFull
+// learnAgain has all rows of uploads looked at once more.
+func (in *intake) learnAgain() {
+	in.mu.Lock()
+	in.seen = 0
+	in.mu.Unlock()
+}
+
+// unsettled gives up a group of which nobody knows whether it was stored. Where it was, and the answer was lost on its way
+// from the database, the rows name the slots: these are not used again, and what is in them is found again.
+func (in *intake) unsettled(group []*upload, err error) {
+	shared := in.g.s.st.Shared()
+	for _, u := range group {
+		if !shared {
+			in.staging.Give(u.slot)
+		}
+		in.drop(u.entry.ID, round.DropStorage)
+		in.forget(u)
 	}
-	return round.DropStorage
+	if shared {
+		in.learnAgain()
+	}
+	for _, u := range group {
+		u.outcome <- err
+	}
 }

@@ -57,4 +57,3 @@ func assembling(t *testing.T) (*Machine, []Upload) {
 	t.Fatalf("no set is assembled: %+v", out)
 	return nil, nil
 }
-
