@@ -174,7 +174,7 @@ func (g *group) clean() {
 // configure makes the group's one configuration from the plan and the members' keys and coins.
 func (g *group) configure(keys, coins []round.Said) (*aggregation.Config, error) {
 	l := aggregation.ConfigLiteral{
-		Round: g.id(), Plan: g.signed.Digest(), Bases: []aggregation.Digest{g.plan.Base},
+		Round: g.id(), Plan: g.signed.Digest(), Bases: g.plan.Bases(),
 		Params: g.params.Literal(), Enroller: g.plan.Enroller,
 		Population: g.plan.Population, Threshold: g.plan.Threshold, Groups: g.plan.Groups,
 	}
