@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,10 +18,10 @@ import (
 
 // What a caller can do something about. Every error of this package that has one of these causes wraps it.
 var (
-	ErrFull     = errors.New("the disk of the data directory is full: free space and start again, nothing was lost")
-	ErrReadOnly = errors.New("the data directory cannot be written: check its owner, permissions and mount")
+	ErrFull     = errors.New("the disk of the data directory or of the database is full: free space and start again, nothing was lost")
+	ErrReadOnly = errors.New("the data directory or the database cannot be written: check owner, permissions and mount")
 	ErrInUse    = errors.New("another process is using the data directory: stop it or choose another directory")
-	ErrCorrupt  = errors.New("the database is damaged: restore the data directory from a backup")
+	ErrCorrupt  = errors.New("the database is damaged: restore it from a backup")
 	ErrConflict = errors.New("the round was changed by somebody else")
 	ErrClosed   = errors.New("the store is closed")
 )
@@ -28,13 +29,14 @@ var (
 // DB is a database with one writer and group commit: writes that arrive while a commit is under way share the next one.
 // OpenDB opens one SQLite file, which it has for itself.
 type DB struct {
-	sql   *sql.DB
-	d     dialect
-	path  string // how messages call it
-	jobs  chan job
-	quit  chan struct{}
-	done  chan struct{}
-	after func() // called behind every commit, on the writer's goroutine; may be nil
+	sql    *sql.DB
+	writes *sql.DB // the writer's own connection; nil: sql has but one
+	d      dialect
+	path   string // how messages call it
+	jobs   chan job
+	quit   chan struct{}
+	done   chan struct{}
+	after  func() // called behind every commit, on the writer's goroutine; may be nil
 }
 
 type job struct {
@@ -95,7 +97,11 @@ func (d *DB) Close() error {
 	}
 	close(d.quit)
 	<-d.done
-	return d.sql.Close()
+	err := d.sql.Close()
+	if d.writes != nil {
+		err = errors.Join(err, d.writes.Close())
+	}
+	return err
 }
 
 // Update runs do in a transaction that is durable when Update returns nil. It must not keep tx.
@@ -128,28 +134,53 @@ func (d *DB) update(ctx context.Context, do func(*Tx) error, end func(error)) er
 	}
 }
 
-// Query reads; scan is called once per row.
-func (d *DB) Query(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := d.sql.QueryContext(ctx, d.d.bind(query), args...)
-	if err != nil {
-		return Explain(d.path, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
+// again reads, and reads again after a connection was lost, unless rows were handed out.
+func (d *DB) again(ctx context.Context, read func() (begun bool, err error)) error {
+	for pause := 10 * time.Millisecond; ; pause *= 3 {
+		begun, err := read()
+		if d.d.pg == nil || begun || err == nil || ctx.Err() != nil || !lost(err) || pause > time.Second {
 			return Explain(d.path, err)
 		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-d.quit:
+			return ErrClosed
+		}
 	}
-	return Explain(d.path, rows.Err())
+}
+
+// Query reads; scan is called once per row.
+func (d *DB) Query(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	return d.again(ctx, func() (bool, error) {
+		rows, err := d.sql.QueryContext(ctx, d.d.bind(query), args...)
+		if err != nil {
+			return false, err
+		}
+		defer rows.Close()
+		begun := false
+		for rows.Next() {
+			begun = true
+			if err := scan(rows); err != nil {
+				return true, err
+			}
+		}
+		return begun, rows.Err()
+	})
 }
 
 // Row reads one row into dest; false if there is none.
 func (d *DB) Row(ctx context.Context, query string, args []any, dest ...any) (bool, error) {
-	err := d.sql.QueryRowContext(ctx, d.d.bind(query), args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, Explain(d.path, err)
+	found := false
+	err := d.again(ctx, func() (bool, error) {
+		err := d.sql.QueryRowContext(ctx, d.d.bind(query), args...).Scan(dest...)
+		if found = err == nil; errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return false, err
+	})
+	return found, err
 }
 
 // write is the one writer: it takes what is waiting into one transaction, each write behind a savepoint of its own.
@@ -187,19 +218,11 @@ func (d *DB) gather(first job) []job {
 
 func (d *DB) commit(group []job) {
 	errs := make([]error, len(group))
-	tx, err := d.begin()
-	if err == nil {
-		for i, j := range group {
-			if errs[i], err = inSavepoint(tx, j.do); err != nil {
-				break
-			}
-		}
-		if err == nil {
-			err = tx.sql.Commit()
-		}
-		if err != nil {
-			tx.sql.Rollback()
-		}
+	var err error
+	if d.d.pg != nil {
+		err = d.commitPostgres(group, errs)
+	} else {
+		err = d.commitSQLite(group, errs)
 	}
 	if err == nil && d.after != nil {
 		d.after()
@@ -215,9 +238,24 @@ func (d *DB) commit(group []job) {
 	}
 }
 
-func (d *DB) begin() (*Tx, error) {
-	tx, err := d.sql.Begin()
-	return &Tx{tx, d.d}, err
+func (d *DB) commitSQLite(group []job, errs []error) error {
+	begun, err := d.sql.Begin()
+	if err != nil {
+		return err
+	}
+	tx := &Tx{begun, d.d}
+	for i, j := range group {
+		if errs[i], err = inSavepoint(tx, j.do); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = begun.Commit()
+	}
+	if err != nil {
+		begun.Rollback()
+	}
+	return err
 }
 
 // inSavepoint runs one write of a group. err is its own failure, which is undone; broken says that the whole
@@ -228,7 +266,7 @@ func inSavepoint(tx *Tx, do func(*Tx) error) (err, broken error) {
 	}
 	if err = do(tx); err != nil {
 		if _, back := tx.Exec("ROLLBACK TO one"); back != nil {
-			return err, err
+			return err, errors.Join(err, back)
 		}
 	}
 	if _, release := tx.Exec("RELEASE one"); release != nil {
@@ -249,7 +287,7 @@ func Explain(path string, err error) error {
 }
 
 func causeOf(err error) error {
-	for _, known := range []error{ErrFull, ErrReadOnly, ErrInUse, ErrCorrupt} {
+	for _, known := range []error{ErrFull, ErrReadOnly, ErrInUse, ErrCorrupt, ErrUnavailable, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, known) {
 			return nil // explained before
 		}
@@ -273,5 +311,5 @@ func causeOf(err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return ErrReadOnly
 	}
-	return nil
+	return pgCause(err)
 }

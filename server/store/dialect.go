@@ -6,23 +6,22 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
 // dialect is all that differs between SQLite and PostgreSQL in a statement: the place-holders, and the clock. The zero
 // value is SQLite.
 type dialect struct {
-	bound *sync.Map // PostgreSQL: statements with $1, $2 ... by what they were with ?
+	pg    *postgres // nil: SQLite
 	clock func() time.Time
 }
 
 // bind writes the place-holders as the database wants them. No statement of ours has a ? anywhere else.
 func (d dialect) bind(query string) string {
-	if d.bound == nil {
+	if d.pg == nil {
 		return query
 	}
-	if known, ok := d.bound.Load(query); ok {
+	if known, ok := d.pg.bound.Load(query); ok {
 		return known.(string)
 	}
 	var b strings.Builder
@@ -35,13 +34,13 @@ func (d dialect) bind(query string) string {
 			b.WriteRune(r)
 		}
 	}
-	d.bound.Store(query, b.String())
+	d.pg.bound.Store(query, b.String())
 	return b.String()
 }
 
 // now is an expression for the time in microseconds since 1970: the database's own clock where several processes share it.
 func (d dialect) now() string {
-	if d.bound != nil {
+	if d.pg != nil {
 		return `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 	}
 	clock := time.Now
@@ -93,11 +92,11 @@ func affected(res sql.Result, err error) (int64, error) {
 	return res.RowsAffected()
 }
 
-var toPostgres = strings.NewReplacer(" STRICT, WITHOUT ROWID", "", " STRICT", "", "BLOB", "BYTEA", "INTEGER", "BIGINT")
+var toPostgres = strings.NewReplacer(" STRICT, WITHOUT ROWID", "", " STRICT", "", "TEXT", `TEXT COLLATE "C"`, "BLOB", "BYTEA", "INTEGER", "BIGINT")
 
 // create is a statement of the schema as the database wants it.
 func (d dialect) create(statement string) string {
-	if d.bound == nil {
+	if d.pg == nil {
 		return statement
 	}
 	return toPostgres.Replace(statement)
@@ -110,16 +109,18 @@ type querier interface {
 
 // read runs do in a transaction that sees one state of the database and writes nothing.
 func (d *DB) read(ctx context.Context, do func(querier) error) error {
-	tx, err := d.sql.BeginTx(ctx, &sql.TxOptions{Isolation: d.d.snapshot(), ReadOnly: true})
-	if err != nil {
-		return Explain(d.path, err)
-	}
-	defer tx.Rollback()
-	return Explain(d.path, do(&Tx{tx, d.d}))
+	return d.again(ctx, func() (bool, error) {
+		tx, err := d.sql.BeginTx(ctx, &sql.TxOptions{Isolation: d.d.snapshot(), ReadOnly: true})
+		if err != nil {
+			return false, err
+		}
+		defer tx.Rollback()
+		return false, do(&Tx{tx, d.d})
+	})
 }
 
 func (d dialect) snapshot() sql.IsolationLevel {
-	if d.bound != nil {
+	if d.pg != nil {
 		return sql.LevelRepeatableRead
 	}
 	return sql.LevelDefault

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -38,32 +39,96 @@ func (s *SQL) appendRecords(tx *Tx, now int64, bodies []ledger.Body) error {
 	return nil
 }
 
+const recordsFrom = `SELECT seq, record FROM records WHERE seq >= ? ORDER BY seq`
+
 // rebuild makes the log's state from the records.
-func (s *SQL) rebuild(query func(string, func(*sql.Rows) error) error) error {
+func (s *SQL) rebuild(query func(query string, args []any, scan func(*sql.Rows) error) error) error {
 	state := new(ledger.State)
-	err := query(`SELECT seq, record FROM records ORDER BY seq`, func(rows *sql.Rows) error {
-		var seq int64
-		var data []byte
-		if err := rows.Scan(&seq, &data); err != nil {
-			return err
-		}
-		rec, err := ledger.Decode(data)
-		if err != nil {
-			return fmt.Errorf("log: record %d: %w", seq, err)
-		}
-		if _, err := state.Add(rec); err != nil {
-			return fmt.Errorf("log: %w", err)
-		}
-		return nil
-	})
+	err := query(recordsFrom, []any{0}, func(rows *sql.Rows) error { return addRow(state, rows) })
 	if err == nil {
 		s.log, s.stale = state, false
 	}
 	return err
 }
 
+func addRow(state *ledger.State, rows *sql.Rows) error {
+	var seq int64
+	var data []byte
+	if err := rows.Scan(&seq, &data); err != nil {
+		return err
+	}
+	return addRecord(state, seq, data)
+}
+
+func addRecord(state *ledger.State, seq int64, data []byte) error {
+	rec, err := ledger.Decode(data)
+	if err != nil {
+		return fmt.Errorf("log: record %d: %w", seq, err)
+	}
+	if _, err := state.Add(rec); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
+}
+
+// catchUpTx adds what other replicas appended, in a write, which they wait for.
+func (s *SQL) catchUpTx(tx *Tx) error {
+	if s.stale {
+		return s.rebuild(tx.Query)
+	}
+	if !s.Shared() {
+		return nil
+	}
+	err := tx.Query(recordsFrom, []any{int64(s.log.Size())}, func(rows *sql.Rows) error { return addRow(s.log, rows) })
+	s.stale = err != nil
+	return err
+}
+
+// catchUp adds what other replicas appended before the log is read. Where the database cannot be reached, or a write of
+// our own is under way, which others wait for, the log stays as it is known.
+func (s *SQL) catchUp() {
+	if !s.Shared() {
+		return
+	}
+	s.mu.Lock()
+	from := s.size
+	s.mu.Unlock()
+	type row struct {
+		seq  int64
+		data []byte
+	}
+	var rows []row
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	err := s.db.Query(ctx, recordsFrom, []any{int64(from)}, func(r *sql.Rows) error {
+		var x row
+		err := r.Scan(&x.seq, &x.data)
+		rows = append(rows, x)
+		return err
+	})
+	if err != nil || len(rows) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range rows {
+		if s.stale || s.log.Size() != s.size || uint64(r.seq) > s.size {
+			return
+		}
+		if uint64(r.seq) < s.size {
+			continue
+		}
+		if err := addRecord(s.log, r.seq, r.data); err != nil {
+			s.stale = true
+			return
+		}
+		s.size = s.log.Size()
+	}
+}
+
 // Totals is what the log says a task has spent; false if it was never opened.
 func (s *SQL) Totals(task string) (ledger.Totals, bool) {
+	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.Task(task)
@@ -71,6 +136,7 @@ func (s *SQL) Totals(task string) (ledger.Totals, bool) {
 
 // With is ledger.State.With.
 func (s *SQL) With(task string, round uint64, rho *big.Rat, stream ledger.Digest) (*big.Rat, bool) {
+	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.With(task, round, rho, stream)
@@ -78,6 +144,7 @@ func (s *SQL) With(task string, round uint64, rho *big.Rat, stream ledger.Digest
 
 // PlanRecord reads the durable record of a round's plan; false if there is none.
 func (s *SQL) PlanRecord(ctx context.Context, task string, round uint64) (ledger.Record, bool, error) {
+	s.catchUp()
 	s.mu.Lock()
 	seq, ok := s.log.PlanAt(task, round)
 	ok = ok && seq < s.size
@@ -87,6 +154,7 @@ func (s *SQL) PlanRecord(ctx context.Context, task string, round uint64) (ledger
 
 // EndRecord reads the durable record that says who was in the sum of a group of a round; false if there is none yet.
 func (s *SQL) EndRecord(ctx context.Context, k Key) (ledger.Record, bool, error) {
+	s.catchUp()
 	s.mu.Lock()
 	seq, ok := s.log.EndAt(k.Task, k.Round, k.Shard)
 	ok = ok && seq < s.size
@@ -112,6 +180,7 @@ func (s *SQL) record(ctx context.Context, seq uint64, ok bool) (ledger.Record, b
 
 // LogSize is the number of durable records.
 func (s *SQL) LogSize() uint64 {
+	s.catchUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.size

@@ -13,7 +13,7 @@ var ErrFormat = errors.New("another program's format")
 
 // migrate leads the database to the newest format, step by step, each in a transaction of its own.
 func (s *SQL) migrate(ctx context.Context) error {
-	if err := s.db.do(ctx, func(tx *Tx) error { _, err := tx.Exec(format2[0]); return err }); err != nil {
+	if err := s.db.do(ctx, func(tx *Tx) error { _, err := tx.Exec(tx.d.create(format2[0])); return err }); err != nil {
 		return err
 	}
 	for done := false; !done; {

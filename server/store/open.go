@@ -3,9 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 // Options say where a store keeps what.
 type Options struct {
 	Dir   string           // this server's own directory: staged uploads; with SQLite also the database and the blobs
-	DB    string           // "": SQLite in Dir
-	Blobs string           // "": Dir/blobs
+	DB    string           // "": SQLite in Dir; "postgres://user:password@host/database?search_path=schema": PostgreSQL, for any number of replicas
+	Blobs string           // "": Dir/blobs with SQLite, the database with PostgreSQL; "dir:PATH", "db:", "s3://..."
 	Clock func() time.Time // of leases and happenings where the database has none of its own [time.Now]
 }
 
@@ -27,6 +28,10 @@ type SQL struct {
 	clock func() time.Time
 	bell  bell
 	open  stagings
+	blobs blobStore
+	own   *DB // of the directory, where the database is elsewhere: no other process uses it
+	stop  context.CancelFunc
+	ends  sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows; whoever holds it does not wait for the database, except the writer
 	log   *ledger.State
@@ -39,27 +44,50 @@ func Open(ctx context.Context, o Options) (*SQL, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	if o.DB != "" || o.Blobs != "" {
-		return nil, fmt.Errorf("store: only SQLite in the data directory is there yet, not %q with blobs in %q", o.DB, o.Blobs)
-	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, "blobs"), 0o700); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, Explain(o.Dir, err)
 	}
 	if err := probe(o.Dir); err != nil {
 		return nil, err
 	}
-	db, err := OpenDB(filepath.Join(o.Dir, "tutti.db"))
-	if err != nil {
+	s := &SQL{dir: o.Dir, clock: o.Clock, stop: func() {}}
+	if err := s.connect(ctx, o); err != nil {
 		return nil, err
 	}
-	db.d.clock = o.Clock
-	s := &SQL{dir: o.Dir, db: db, clock: o.Clock}
-	db.after = s.bell.ring
-	if err := s.start(ctx); err != nil {
-		db.Close()
+	s.db.after = s.bell.ring
+	err := s.start(ctx)
+	if err == nil {
+		s.blobs, err = openBlobs(s, o.Blobs)
+	}
+	if err != nil {
+		s.Close()
 		return nil, err
+	}
+	if s.Shared() {
+		var watching context.Context
+		watching, s.stop = context.WithCancel(context.Background())
+		s.ends.Go(func() { s.follow(watching) })
 	}
 	return s, nil
+}
+
+func (s *SQL) connect(ctx context.Context, o Options) (err error) {
+	switch {
+	case o.DB == "":
+		if s.db, err = OpenDB(filepath.Join(o.Dir, "tutti.db")); err == nil {
+			s.db.d.clock = o.Clock
+		}
+		return err
+	case strings.HasPrefix(o.DB, "postgres://"), strings.HasPrefix(o.DB, "postgresql://"):
+		if s.own, err = OpenDB(filepath.Join(o.Dir, "replica.db")); err != nil {
+			return err
+		}
+		if s.db, err = openPostgres(ctx, o.DB, o.Clock); err != nil {
+			s.own.Close()
+		}
+		return err
+	}
+	return errors.New("store: a database is \"\", for SQLite in the data directory, or postgres://...")
 }
 
 // probe finds out that a directory cannot be written before anything depends on it.
@@ -81,7 +109,9 @@ func (s *SQL) start(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.rebuild(func(query string, scan func(*sql.Rows) error) error { return s.db.Query(ctx, query, nil, scan) })
+	err := s.rebuild(func(query string, args []any, scan func(*sql.Rows) error) error {
+		return s.db.Query(ctx, query, args, scan)
+	})
 	if err != nil {
 		return err
 	}
@@ -98,10 +128,18 @@ func (s *SQL) start(ctx context.Context) error {
 }
 
 // Close closes the database after the writes under way.
-func (s *SQL) Close() error { return s.db.Close() }
+func (s *SQL) Close() error {
+	s.stop()
+	s.ends.Wait()
+	err := s.db.Close()
+	if s.own != nil {
+		err = errors.Join(err, s.own.Close())
+	}
+	return err
+}
 
 // Dir is this server's own directory.
 func (s *SQL) Dir() string { return s.dir }
 
 // Shared says whether other replicas may use the same database.
-func (s *SQL) Shared() bool { return false }
+func (s *SQL) Shared() bool { return s.db.d.pg != nil }

@@ -86,4 +86,8 @@ var format3 = []string{
 	`CREATE TABLE happenings (
 		task TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, round INTEGER NOT NULL, shard INTEGER NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
 		PRIMARY KEY (task, seq)) STRICT, WITHOUT ROWID`,
+
+	// Blobs, where they are kept in the database; parts of blobPart bytes.
+	`CREATE TABLE blobs (digest BLOB PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE blob_parts (digest BLOB NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (digest, part)) STRICT`,
 }

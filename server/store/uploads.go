@@ -188,7 +188,7 @@ func (s *SQL) DeviceSpent(ctx context.Context, task string, id round.ID) (rho *b
 // Participation counts, over all devices of a task, in how many rounds they were counted: most and sum.
 func (s *SQL) Participation(ctx context.Context, task string) (devices, most, total int, err error) {
 	_, err = s.db.Row(ctx, `SELECT count(*), coalesce(max(n), 0), coalesce(sum(n), 0) FROM
-		(SELECT count(*) AS n FROM uploads WHERE task = ? AND state = ? GROUP BY device)`, []any{task, int(CountedUpload)}, &devices, &most, &total)
+		(SELECT count(*) AS n FROM uploads WHERE task = ? AND state = ? GROUP BY device) AS counts`, []any{task, int(CountedUpload)}, &devices, &most, &total)
 	return devices, most, total, err
 }
 

@@ -13,6 +13,11 @@ import (
 func (s *SQL) update(ctx context.Context, fence Fence, now time.Time, bodies []ledger.Body, do func(*Tx) error) error {
 	moved := false
 	return s.db.update(ctx, func(tx *Tx) error {
+		if moved { // again, after a lost connection: nothing of the first time was written
+			s.mu.Lock()
+			s.stale, moved = true, false
+			s.mu.Unlock()
+		}
 		if err := fenced(tx, fence); err != nil {
 			return err
 		}
@@ -21,10 +26,8 @@ func (s *SQL) update(ctx context.Context, fence Fence, now time.Time, bodies []l
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.stale {
-			if err := s.rebuild(func(query string, scan func(*sql.Rows) error) error { return tx.Query(query, nil, scan) }); err != nil {
-				return err
-			}
+		if err := s.catchUpTx(tx); err != nil {
+			return err
 		}
 		moved = true
 		err := s.appendRecords(tx, now.Unix(), bodies)
@@ -34,8 +37,8 @@ func (s *SQL) update(ctx context.Context, fence Fence, now time.Time, bodies []l
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.stale = s.stale || moved && err != nil; s.stale {
-			_ = s.rebuild(func(query string, scan func(*sql.Rows) error) error {
-				return s.db.Query(context.Background(), query, nil, scan)
+			_ = s.rebuild(func(query string, args []any, scan func(*sql.Rows) error) error {
+				return s.db.Query(context.Background(), query, args, scan)
 			}) // fails: the log stays stale, and the next write tries again
 		}
 		if !s.stale {
