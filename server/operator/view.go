@@ -183,6 +183,10 @@ type Totals struct {
 	Lost      int `json:"lost"`
 	Counted   int `json:"counted"`  // uploads in published sums
 	InARow    int `json:"in_a_row"` // rounds since the last published one that ended without a sum
+
+	Abandons []Reason    `json:"abandons"` // why rounds were abandoned
+	Refused  []Reason    `json:"refused"`  // uploads that were dropped, over all rounds that the store still tells of
+	Phases   []Histogram `json:"phases"`   // how long rounds were in each phase
 }
 
 // Quality is what the devices told of the model in one round, with differential privacy. It measures the version that the

@@ -1,0 +1,98 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"tutti/privacy/ledger"
+)
+
+// judgeEvery is how often the whole log is checked again, beside the check with the first view.
+const judgeEvery = time.Hour
+
+// judge reads the whole log: it makes the book, and checks the records' chain, the rules between them, and that their tree is
+// the one whose root is signed. What is wrong with the log is the verdict, and what cannot be read is the error.
+func judge(ctx context.Context, st Store, task string, clock func() time.Time) (*book, Verdict, error) {
+	b := newBook(task)
+	var state ledger.State
+	var tree ledger.Memory
+	var fault error
+	size := st.LogSize()
+	done := errors.New("done")
+	err := st.Records(ctx, 0, func(seq uint64, data []byte) error {
+		if seq >= size {
+			return done
+		}
+		r, err := ledger.Decode(data)
+		if err != nil {
+			return fmt.Errorf("record %d: %w", seq, err)
+		}
+		if fault == nil {
+			fault = add(&state, &tree, r, data)
+		}
+		spent := new(big.Rat)
+		if t, found := state.Task(task); found {
+			spent = t.Spent
+		}
+		return b.take(r, spent)
+	})
+	if err != nil && !errors.Is(err, done) {
+		return nil, Verdict{}, err
+	}
+	if fault == nil {
+		fault = sameRoot(st, tree, size)
+	}
+	at := clock()
+	v := Verdict{State: "ok", At: &at, Size: size, Words: fmt.Sprintf("all %d records follow the rules and each other, and give the root that is signed", size)}
+	if fault != nil {
+		v.State, v.Words = "failed", fault.Error()
+	}
+	return b, v, nil
+}
+
+func add(state *ledger.State, tree *ledger.Memory, r ledger.Record, data []byte) error {
+	if _, err := state.Add(r); err != nil {
+		return err
+	}
+	hashes, err := ledger.Append(r.Seq, data, *tree)
+	*tree = append(*tree, hashes...)
+	return err
+}
+
+func sameRoot(st Store, tree ledger.Memory, size uint64) error {
+	own, err := ledger.Root(size, tree)
+	if err != nil {
+		return err
+	}
+	kept, err := st.Root(size)
+	if err != nil {
+		return err
+	}
+	if own != kept {
+		return fmt.Errorf("the records have the root %x, the stored hashes %x: the log was changed behind the server's back", own, kept)
+	}
+	return nil
+}
+
+// judgeAgain checks the log in the background when the last check is old. The caller holds mu.
+func (m *Maker) judgeAgain() {
+	now := m.set.Clock()
+	if m.judging || m.verdict.At != nil && now.Sub(*m.verdict.At) < judgeEvery {
+		return
+	}
+	m.judging = true
+	go func() {
+		_, v, err := judge(context.Background(), m.st, m.set.Task, m.set.Clock)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.judging = false
+		if err != nil {
+			at := m.set.Clock()
+			v = Verdict{State: "unchecked", At: &at, Words: "the log could not be read: " + err.Error()}
+		}
+		m.verdict = v
+	}()
+}
