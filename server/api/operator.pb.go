@@ -440,7 +440,7 @@ func (*ReportRequest) Descriptor() ([]byte, []int) {
 
 type ReportResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Checkpoint    []byte                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // signed note, in the first message
+	Checkpoint    []byte                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // signed note over all pieces, in the last message
 	Ledger        []byte                 `protobuf:"bytes,2,opt,name=ledger,proto3" json:"ledger,omitempty"`         // a piece of ledger.jsonl
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -151,6 +151,7 @@ type Round struct {
 	Ended    time.Time `json:"ended"`
 	Seconds  float64   `json:"seconds"`
 	Goal     int       `json:"goal"`
+	Collect  float64   `json:"collect"` // seconds that it took uploads at most
 	Groups   int       `json:"groups"`
 	Counted  int       `json:"counted"`
 	Staged   int       `json:"staged"`

@@ -39,7 +39,7 @@ func (b *book) privacy() Privacy {
 
 // round puts together what log and happenings say of a round.
 func (l *logged) round(number uint64, h *happenedRound) Round {
-	r := Round{Number: number, Kind: l.kind, State: l.outcome, Reason: l.reason, Opened: l.at, Ended: l.end, Seconds: l.end.Sub(l.at).Seconds(), Goal: l.goal,
+	r := Round{Number: number, Kind: l.kind, State: l.outcome, Reason: l.reason, Opened: l.at, Ended: l.end, Seconds: l.end.Sub(l.at).Seconds(), Goal: l.goal, Collect: max(0, l.deadline.Sub(l.at).Seconds()),
 		Groups: max(1, l.groups), Counted: l.survived, Staged: l.survived, Refused: []Reason{}, Phases: []Phase{}, Meter: l.meter, Cost: l.cost,
 		Charged: l.outcome != ledger.Abandoned, Version: l.version, Measured: l.figures}
 	if l.outcome != ledger.Published {
@@ -257,7 +257,7 @@ func lowParticipation(rounds []Round) bool {
 		return false
 	}
 	for _, r := range rounds[:warnRounds] {
-		if r.Goal == 0 || float64(r.Counted) >= warnParticipation*float64(r.Goal) {
+		if r.participation() >= warnParticipation {
 			return false
 		}
 	}

@@ -1,0 +1,200 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tutti/server/operator"
+	"tutti/server/store"
+)
+
+// ErrStopped says that an operator stopped the task: it is over, and Finish tells devices so.
+var ErrStopped = errors.New("server: the task was stopped by its operator")
+
+// keptRecipe is the name under which it is kept that the task has ended.
+const stateEvery = time.Second // where no word comes of a change of the task's state
+
+// permitted waits while the task is paused, and refuses when it is stopped.
+func (s *Server) permitted(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var changed <-chan struct{}
+	for {
+		state, err := s.st.TaskState(ctx, s.cfg.Task)
+		switch {
+		case err != nil:
+			return err
+		case state == store.TaskStopped:
+			return ErrStopped
+		case state != store.TaskPaused:
+			return nil
+		}
+		if changed == nil {
+			changed = s.st.Watch(ctx)
+			s.observe(Paused{})
+		}
+		select {
+		case <-changed:
+		case <-time.After(stateEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
+
+// obeyEvery bounds how often the happenings are looked through for what an operator asks.
+const obeyEvery = 250 * time.Millisecond
+
+// obey does what operators ask of the replica that drives, whichever replica they asked, until the server closes.
+func (s *Server) obey() {
+	changed := s.st.Watch(s.ctx)
+	poll := time.NewTicker(stateEvery)
+	defer poll.Stop()
+	var after uint64
+	var asked []store.Happened
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-changed:
+		case <-poll.C:
+		}
+		for {
+			hs, err := s.st.Happenings(s.ctx, s.cfg.Task, after, newsBatch)
+			if err != nil {
+				break // the next look tries again
+			}
+			for _, h := range hs {
+				after = h.Seq
+				if h.Name == operator.Asked {
+					asked = append(asked, h)
+				}
+			}
+			if len(hs) < newsBatch {
+				break
+			}
+		}
+		asked = s.grant(asked)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(obeyEvery):
+		}
+	}
+}
+
+// grant does what is asked of the round under way, and gives back what is about a later one.
+func (s *Server) grant(asked []store.Happened) (later []store.Happened) {
+	if len(asked) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	a := s.round
+	s.mu.Unlock()
+	for _, h := range asked {
+		t, ok := operator.ReadTold(h)
+		if _, leads := s.leads(); !leads || a == nil || h.Round > a.key.Round {
+			later = append(later, h)
+			continue
+		}
+		if !ok || h.Round != a.key.Round {
+			continue
+		}
+		s.log.Info("an operator asked", "what", t.Ask, "round", h.Round)
+		switch t.Ask {
+		case operator.AskClose:
+			s.CloseCollection()
+		case operator.AskAbandon:
+			s.Abandon()
+		}
+	}
+	return later[max(0, len(later)-newsBatch):]
+}
+
+// Operator is the server as its operator sees and steers it. It works on any replica.
+type Operator struct {
+	s *Server
+	*operator.Maker
+}
+
+// Operate gives an operator's view of the task, and control of it. machine says how this replica's machine does.
+func (s *Server) Operate(machine func() operator.Machine) *Operator {
+	var nodes []string
+	for _, p := range s.cfg.Committee {
+		nodes = append(nodes, p.Address)
+	}
+	return &Operator{s, operator.NewMaker(s.st, operator.Setting{
+		Task: s.cfg.Task, Replica: s.name(), Nodes: nodes, Wanted: s.cfg.Enrolled, Finished: keptFinished,
+		Sign: s.Ledger().Checkpoint, Machine: machine, Leads: s.leads, Clock: s.cfg.Clock,
+	})}
+}
+
+// Changed gives a channel that gets an element when there may be something new to see, until ctx ends.
+func (o *Operator) Changed(ctx context.Context) <-chan struct{} { return o.s.st.Watch(ctx) }
+
+// Pause implements operator.Control.
+func (o *Operator) Pause(ctx context.Context) error { return o.turn(ctx, store.TaskPaused, "paused") }
+
+// Resume implements operator.Control.
+func (o *Operator) Resume(ctx context.Context) error { return o.turn(ctx, store.TaskRunning, "resumed") }
+
+// Stop implements operator.Control.
+func (o *Operator) Stop(ctx context.Context) error { return o.turn(ctx, store.TaskStopped, "stopped") }
+
+func (o *Operator) turn(ctx context.Context, state, word string) error {
+	was, err := o.s.st.TaskState(ctx, o.s.cfg.Task)
+	if err != nil || was == state {
+		return err
+	}
+	if was == store.TaskStopped {
+		return operator.ErrStopped
+	}
+	if err := o.s.st.SetTaskState(ctx, store.Fence{}, o.s.cfg.Task, state); err != nil {
+		return err
+	}
+	return o.tell(ctx, 0, operator.OtherNews, operator.Told{Words: "The operator " + word + " the task"})
+}
+
+func (o *Operator) tell(ctx context.Context, number uint64, name string, t operator.Told) error {
+	h, err := t.Happened(o.s.cfg.Clock(), o.s.cfg.Task, number, name)
+	if err != nil {
+		return err
+	}
+	return o.s.st.Tell(ctx, []store.Happened{h})
+}
+
+// CloseRound implements operator.Control.
+func (o *Operator) CloseRound(ctx context.Context, number uint64) error {
+	return o.ask(ctx, number, operator.AskClose, "The operator asks to close the collection of round %d")
+}
+
+// Abandon implements operator.Control.
+func (o *Operator) Abandon(ctx context.Context, number uint64) error {
+	return o.ask(ctx, number, operator.AskAbandon, "The operator asks to abandon round %d")
+}
+
+func (o *Operator) ask(ctx context.Context, number uint64, what, words string) error {
+	last, err := o.s.st.LastRound(ctx, o.s.cfg.Task)
+	if err != nil {
+		return err
+	}
+	if number == 0 {
+		number = last
+	}
+	groups, err := o.s.st.RoundGroups(ctx, store.Key{Task: o.s.cfg.Task, Round: number})
+	if err != nil {
+		return err
+	}
+	over := true
+	for _, g := range groups {
+		over = over && g.Durable.State.Ended()
+	}
+	if over || number != last {
+		return operator.ErrNoRound
+	}
+	return o.tell(ctx, number, operator.Asked, operator.Told{Ask: what, Words: fmt.Sprintf(words, number)})
+}
