@@ -42,7 +42,7 @@ func (w *words) server(e server.Event) {
 			w.round.finish()
 			w.round = nil
 		}
-	case server.Frozen:
+	case server.Frozen, server.Moved:
 	default:
 		w.ui.say("%s.", e)
 	}

@@ -31,7 +31,7 @@ type active struct {
 	rest   map[round.ID]bool     // devices that were in a round too short a while ago, and would refuse
 	nodes  []*committee.Client   // in the order of the plan's committee
 	groups []*group              // as many as the plan says; the first one opens the round for all
-	term   *term // in which this replica drives the round; nil: it only takes uploads
+	term   *term                 // in which this replica drives the round; nil: it only takes uploads
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	mail   *mailbox[letter]

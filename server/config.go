@@ -52,8 +52,8 @@ type Config struct {
 	Pace     Pace
 	Lease    time.Duration // replicas: how long one may be silent before another drives the rounds [5 s]
 	Patience time.Duration // replicas: how long the driver waits for the partial sum of one that says nothing [as long]
-	Offline  bool // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
-	KeepSums bool // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
+	Offline  bool          // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
+	KeepSums bool          // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
 	Log      hclog.Logger
 	Clock    func() time.Time // [time.Now]
 	Random   io.Reader        // [crypto/rand]

@@ -1,11 +1,16 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strconv"
+	"sync"
 	"time"
 
+	"tutti/privacy/ledger"
 	"tutti/server/operator"
 	"tutti/server/store"
 )
@@ -13,7 +18,6 @@ import (
 // ErrStopped says that an operator stopped the task: it is over, and Finish tells devices so.
 var ErrStopped = errors.New("server: the task was stopped by its operator")
 
-// keptRecipe is the name under which it is kept that the task has ended.
 const stateEvery = time.Second // where no word comes of a change of the task's state
 
 // permitted waits while the task is paused, and refuses when it is stopped.
@@ -42,6 +46,82 @@ func (s *Server) permitted(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.ctx.Done():
 			return ErrClosed
+		}
+	}
+}
+
+// keptEnd is the name under which it is kept after which round the recipe was done.
+const keptEnd = "end"
+
+// keepEnd notes that the recipe is done, for whoever looks at the task.
+func (s *Server) keepEnd(t *term) {
+	if t == nil {
+		return
+	}
+	last, err := s.st.LastRound(s.ctx, s.cfg.Task)
+	if err == nil {
+		err = s.st.Keep(s.ctx, t.fence(), s.cfg.Task, keptEnd, strconv.AppendUint(nil, last, 10))
+	}
+	if err != nil {
+		s.log.Warn("that the task is over is not kept", "error", s.fenced(t, err))
+	}
+}
+
+// name is this replica's, or "server" where there are no others.
+func (s *Server) name() string {
+	if s.replica == "" {
+		return "server"
+	}
+	return s.replica
+}
+
+// leads says whether this replica drives, and the token of its lease.
+func (s *Server) leads() (token uint64, is bool) {
+	t := s.leading()
+	if t == nil {
+		return 0, false
+	}
+	return t.lease.Token, true
+}
+
+// nodesEvery is how often the committee is asked whether it is there, between rounds.
+const nodesEvery = 30 * time.Second
+
+// watchNodes tells of nodes that go away and come back while no round is under way; the round itself does then. The
+// replica that drives does it.
+func (s *Server) watchNodes() {
+	tick := time.NewTicker(nodesEvery)
+	defer tick.Stop()
+	away := make([]bool, len(s.nodes))
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		idle := s.round == nil && s.lead != nil
+		s.mu.Unlock()
+		if !idle {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
+		errs := make([]error, len(s.nodes))
+		var wg sync.WaitGroup
+		for i, n := range s.nodes {
+			wg.Go(func() { _, errs[i] = n.Identity(ctx) })
+		}
+		wg.Wait()
+		cancel()
+		for i, err := range errs {
+			if gone := err != nil; s.ctx.Err() == nil && gone != away[i] {
+				away[i] = gone
+				if gone {
+					s.observe(NodeAway{Node: s.nodes[i].Address()})
+				} else {
+					s.observe(NodeBack{Node: s.nodes[i].Address()})
+				}
+			}
 		}
 	}
 }
@@ -128,7 +208,7 @@ func (s *Server) Operate(machine func() operator.Machine) *Operator {
 		nodes = append(nodes, p.Address)
 	}
 	return &Operator{s, operator.NewMaker(s.st, operator.Setting{
-		Task: s.cfg.Task, Replica: s.name(), Nodes: nodes, Wanted: s.cfg.Enrolled, Finished: keptFinished,
+		Task: s.cfg.Task, Replica: s.name(), Nodes: nodes, Wanted: s.cfg.Enrolled, Ended: keptEnd,
 		Sign: s.Ledger().Checkpoint, Machine: machine, Leads: s.leads, Clock: s.cfg.Clock,
 	})}
 }
@@ -140,7 +220,9 @@ func (o *Operator) Changed(ctx context.Context) <-chan struct{} { return o.s.st.
 func (o *Operator) Pause(ctx context.Context) error { return o.turn(ctx, store.TaskPaused, "paused") }
 
 // Resume implements operator.Control.
-func (o *Operator) Resume(ctx context.Context) error { return o.turn(ctx, store.TaskRunning, "resumed") }
+func (o *Operator) Resume(ctx context.Context) error {
+	return o.turn(ctx, store.TaskRunning, "resumed")
+}
 
 // Stop implements operator.Control.
 func (o *Operator) Stop(ctx context.Context) error { return o.turn(ctx, store.TaskStopped, "stopped") }
@@ -198,3 +280,26 @@ func (o *Operator) ask(ctx context.Context, number uint64, what, words string) e
 	}
 	return o.tell(ctx, number, operator.Asked, operator.Told{Ask: what, Words: fmt.Sprintf(words, number)})
 }
+
+// Report implements operator.Reporter.
+func (o *Operator) Report(ctx context.Context, w io.Writer) ([]byte, error) {
+	l := o.s.Ledger()
+	size := l.Size()
+	note, err := l.checkpoint(size)
+	if err != nil {
+		return nil, err
+	}
+	b := bufio.NewWriter(w)
+	err = l.Records(ctx, 0, func(r ledger.Record) error {
+		if r.Seq >= size {
+			return errEnough
+		}
+		return ledger.Export(b, r)
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	return note, b.Flush()
+}
+
+var errEnough = errors.New("enough")

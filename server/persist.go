@@ -46,6 +46,7 @@ func (a *active) persist(steps ...step) error {
 	a.mu.Unlock()
 	for _, x := range steps {
 		a.s.log.Info("round", "round", a.key.Round, "group", x.g.key.Shard, "from", x.t.From.String(), "to", x.t.To.String())
+		a.s.observe(Moved{Round: a.key.Round, Part: x.g.which(), From: x.t.From, To: x.t.To})
 		if err := x.g.trip("after", x.t); err != nil {
 			return err
 		}

@@ -114,6 +114,9 @@ func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, er
 	if err := s.ready(ctx, spec); err != nil {
 		return nil, err
 	}
+	if err := s.permitted(ctx); err != nil {
+		return nil, err
+	}
 	var without []ed25519.PublicKey
 	for attempt := 1; ; attempt++ {
 		a, err := s.openRound(ctx, spec, without)
@@ -124,6 +127,9 @@ func (s *Server) RunRound(ctx context.Context, spec RoundSpec) (*RoundResult, er
 		var abandoned *AbandonedError
 		if attempt < 3 && errors.As(err, &abandoned) && abandoned.Reason == round.CommitteeAbsent {
 			without = append(without, a.failed...)
+			if err := s.permitted(ctx); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		return result, err
@@ -137,6 +143,9 @@ func (s *Server) ready(ctx context.Context, spec RoundSpec) error {
 	}
 	if s.leading() == nil {
 		return ErrFollower
+	}
+	if err := s.permitted(ctx); err != nil {
+		return err
 	}
 	if err := s.checkBudget(ctx, s.leastCost(spec), ledger.Digest{}); err != nil {
 		return err
@@ -306,6 +315,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 		return nil, s.fenced(lead, fmt.Errorf("server: %w", err))
 	}
 	first.m, first.first = round.New(params, now)
+	s.observe(Moved{Round: p.Round, To: round.Created})
 	if err := s.begin(a); err != nil {
 		return nil, err
 	}

@@ -82,6 +82,7 @@ type Server struct {
 
 	turn      sync.Mutex // one opening or publication at a time
 	observing sync.Mutex
+	news      *news // nil: nothing is told, because no round is run
 
 	fault func(point string) error // tests: an error stops the driver there, as a crash would
 }
@@ -127,10 +128,13 @@ func (s *Server) start() error {
 	if err := s.refresh(s.ctx); err != nil {
 		return err
 	}
-	switch {
-	case s.cfg.Offline:
+	if s.cfg.Offline {
 		return nil
-	case s.st.Shared():
+	}
+	s.news = s.startNews()
+	s.behind.Go(s.obey)
+	s.behind.Go(s.watchNodes)
+	if s.st.Shared() {
 		s.behind.Go(s.follow)
 		return nil
 	}
@@ -263,6 +267,7 @@ func (s *Server) Close() error {
 	s.shift.Lock()
 	s.leave(ErrClosed)
 	s.shift.Unlock()
+	s.news.close()
 	if t := s.leading(); t != nil {
 		s.giveBack(t.lease)
 	}
@@ -280,6 +285,7 @@ var ErrClosed = errors.New("server: closed")
 func (s *Server) observe(e Event) {
 	s.observing.Lock()
 	defer s.observing.Unlock()
+	s.news.hear(e)
 	s.cfg.Observer(e)
 }
 
@@ -289,6 +295,7 @@ func (s *Server) Finish() {
 	t, known := s.lead, s.finished
 	s.finished = true
 	s.mu.Unlock()
+	s.keepEnd(t)
 	if known || t == nil || !s.st.Shared() {
 		return
 	}

@@ -193,20 +193,47 @@ func (n *news) ended(number uint64) (operator.Told, bool) {
 			return operator.Told{}, false
 		}
 	}
-	var c Counters
-	if err == nil {
-		c, err = n.s.Counters(ctx, number)
+	t := operator.Told{Drops: map[string]int{}}
+	for _, g := range groups {
+		if err == nil {
+			err = n.count(ctx, g.Key, &t)
+		}
 	}
 	if err != nil || len(groups) == 0 {
 		n.s.log.Warn("what became of a round's uploads is not told", "round", number, "error", err)
 		return operator.Told{}, false
 	}
-	t := operator.Told{Staged: c.Staged, Devices: c.Counted, Late: c.Late, Drops: c.Drops,
-		Words: fmt.Sprintf("Round %d ended: %d of %d uploads were counted, %d were late, %d refused", number, c.Counted, c.Staged, c.Late, c.Refused)}
-	for reason, k := range c.refusals {
-		t.Drops[reason.String()] += k
-	}
+	t.Words = fmt.Sprintf("Round %d ended: of %d uploads %d were counted and %d late", number, t.Staged, t.Devices, t.Late)
 	return t, true
+}
+
+// refusedAs is why the committee refused an upload, by how it is stored.
+var refusedAs = map[store.UploadState]round.DropReason{
+	store.RefusedUpload: round.DropCommittee, store.UnsoundUpload: round.DropSharing, store.OversizedUpload: round.DropNorm,
+}
+
+// count adds what became of the uploads of a group.
+func (n *news) count(ctx context.Context, k store.Key, t *operator.Told) error {
+	uploads, err := n.s.st.Uploads(ctx, k)
+	if err != nil {
+		return err
+	}
+	t.Staged += len(uploads)
+	for _, u := range uploads {
+		switch reason, refused := refusedAs[u.State]; {
+		case refused:
+			t.Drops[reason.String()]++
+		case u.State == store.CountedUpload:
+			t.Devices++
+		case u.State == store.LateUpload:
+			t.Late++
+		}
+	}
+	drops, err := n.s.st.Drops(ctx, k)
+	for reason, k := range drops {
+		t.Drops[reason] += k
+	}
+	return err
 }
 
 // endOf says whether an event may be the end of a round, and why it ended without a sum.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,15 +35,15 @@ type Store interface {
 
 // Setting is what a view says beside what the store has.
 type Setting struct {
-	Task     string
-	Replica  string                         // name of the one that answers; empty: there are no others
-	Nodes    []string                       // addresses of the committee's nodes
-	Wanted   int                            // enrolled devices that a round waits for
-	Finished string                         // name under which the store keeps that the recipe is done
-	Sign     func() ([]byte, error)         // a checkpoint; nil: none is shown
-	Machine  func() Machine                 // of the replica that answers; nil: not known
-	Leads    func() (token uint64, is bool) // whether the replica that answers drives; nil: it does not
-	Clock    func() time.Time
+	Task    string
+	Replica string                         // name of the one that answers; empty: there are no others
+	Nodes   []string                       // addresses of the committee's nodes
+	Wanted  int                            // enrolled devices that a round waits for
+	Ended   string                         // name under which the store keeps after which round the recipe was done
+	Sign    func() ([]byte, error)         // a checkpoint; nil: none is shown
+	Machine func() Machine                 // of the replica that answers; nil: not known
+	Leads   func() (token uint64, is bool) // whether the replica that answers drives; nil: it does not
+	Clock   func() time.Time
 }
 
 // Maker makes views of a task. It remembers what cannot change any more, in bounded memory, so that a view costs what is new.
@@ -196,10 +197,12 @@ func (m *Maker) state(ctx context.Context, v *View) error {
 		return err
 	}
 	v.State = State(state)
-	if v.State == Running && m.set.Finished != "" {
-		if _, finished, err := m.st.Kept(ctx, m.set.Task, m.set.Finished); err != nil {
+	if v.State == Running && m.set.Ended != "" {
+		after, found, err := m.st.Kept(ctx, m.set.Task, m.set.Ended)
+		if err != nil {
 			return err
-		} else if finished {
+		}
+		if found && string(after) == strconv.FormatUint(m.book.newest, 10) {
 			v.State = Finished
 		}
 	}
