@@ -46,16 +46,18 @@ func (b backend) Enroll(ctx context.Context, r wire.Enrollment) ([]byte, error) 
 	s := b.s
 	switch {
 	case r.Task != s.cfg.Task:
-		return nil, fmt.Errorf("%w: task %q", wire.ErrNone, r.Task)
+		return nil, s.wrongTask(r.Task)
 	case len(r.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(r.PublicKey, EnrollMessage(r.Task, r.Token), r.Proof):
 		return nil, fmt.Errorf("%w: the proof that the key is held", wire.ErrUnauthenticated)
 	}
 	id := aggregation.IDOf(r.PublicKey)
 	err := s.st.Enrol(ctx, s.cfg.Clock(), r.Task, store.TokenHash(r.Task, r.Token), id, r.PublicKey)
-	if errors.Is(err, store.ErrToken) || errors.Is(err, store.ErrTokenUsed) {
-		return nil, fmt.Errorf("%w: %w: ask the operator for a fresh one", wire.ErrDenied, err)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrToken):
+		return nil, wire.ErrToken
+	case errors.Is(err, store.ErrTokenUsed):
+		return nil, wire.ErrTokenUsed
+	case err != nil:
 		return nil, err
 	}
 	return aggregation.Enrol(s.keys.Enroller, r.Task, r.PublicKey), nil
@@ -64,18 +66,18 @@ func (b backend) Enroll(ctx context.Context, r wire.Enrollment) ([]byte, error) 
 func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, error) {
 	s := b.s
 	if r.Task != s.cfg.Task {
-		return wire.Answer{}, fmt.Errorf("%w: task %q", wire.ErrNone, r.Task)
+		return wire.Answer{}, s.wrongTask(r.Task)
 	}
 	now := s.cfg.Clock()
 	if skew := now.Sub(r.Time); skew > clockSkew || skew < -clockSkew {
-		return wire.Answer{}, fmt.Errorf("%w: %v", wire.ErrClock, skew.Round(time.Second))
+		return wire.Answer{}, fmt.Errorf("%w: the device's is %v %s", wire.ErrClock, skew.Abs().Round(time.Second), map[bool]string{true: "behind", false: "ahead"}[skew > 0])
 	}
 	if len(r.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(r.PublicKey, CheckInMessage(r.Task, r.PublicKey, r.Time.Unix(), r.LogSize), r.Signature) ||
 		!aggregation.VerifyEnrolment(s.Enroller(), r.Task, r.PublicKey, r.Enrolment) {
 		return wire.Answer{}, wire.ErrUnauthenticated
 	}
-	if !s.idents.Allow(string(r.PublicKey), now) {
-		return wire.Answer{}, fmt.Errorf("%w: %s", wire.ErrBusy, round.DropSlow.Sentence())
+	if wait := s.idents.Wait(string(r.PublicKey), now); wait > 0 {
+		return wire.Answer{}, &wire.TryLater{Why: "this device asks too often", After: wait}
 	}
 	var a wire.Answer
 	if v := s.latest(); v != nil {
@@ -85,6 +87,10 @@ func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, erro
 		return s.wait(a, wire.WaitProtocol, s.cfg.Pace.Finished), nil
 	}
 	return s.offerRound(a, aggregation.IDOf(r.PublicKey), r.LogSize, now)
+}
+
+func (s *Server) wrongTask(asked string) error {
+	return fmt.Errorf("%w: %q is asked for, this server runs %q", wire.ErrTask, asked, s.cfg.Task)
 }
 
 // offerRound completes a check-in's answer with the device's own group of the open round, or with a wait.

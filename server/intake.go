@@ -95,6 +95,22 @@ func (g *group) closeOffer() {
 	}
 }
 
+// over says that the intake takes nothing any more: the round does not, or this server stops or no longer takes part in it.
+func (in *intake) over() error {
+	in.mu.Lock()
+	closed := in.closed
+	in.mu.Unlock()
+	switch {
+	case closed:
+		return wire.ErrOver
+	case in.g.ctx.Err() == nil:
+		return nil
+	case in.g.cause() != nil:
+		return store.ErrClosed
+	}
+	return wire.ErrOver
+}
+
 func (g *group) drops() map[string]int {
 	in := g.taking()
 	if in == nil {

@@ -40,7 +40,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -260,7 +259,7 @@ func (s *Server) Close() error {
 	s.wires, s.closed = nil, true
 	s.mu.Unlock()
 	for _, w := range wires {
-		w.Drain(500 * time.Millisecond)
+		w.Drain(s.cfg.Limits.Drain)
 	}
 	s.stop()
 	s.behind.Wait()

@@ -21,6 +21,7 @@ type upload struct {
 	header  []byte // as it came
 	check   *aggregation.VectorCheck
 	at      int
+	resting bool // nobody sends it at the moment; guarded by in.mu
 	began   time.Time
 	left    chan struct{} // closed when another stream takes over
 	gone    chan struct{} // closed when this upload holds its place no longer
@@ -90,6 +91,13 @@ func (in *intake) reserve(u *upload) (*wire.Receipt, *upload) {
 		return nil, before
 	}
 	if len(in.staged)+len(in.under) >= in.g.params.NMax() {
+		for _, other := range in.under {
+			if other.resting {
+				other.resting = false
+				close(other.left)
+				return nil, other
+			}
+		}
 		in.dropLocked(u.entry.ID, round.DropFull)
 		return &wire.Receipt{State: wire.Rejected, Reason: round.DropFull}, nil
 	}
@@ -107,6 +115,9 @@ func (in *intake) forget(u *upload) {
 
 // Write takes the next piece of the vector.
 func (u *upload) Write(p []byte) error {
+	if err := u.in.over(); err != nil {
+		return err
+	}
 	if _, err := u.check.Write(p); err != nil {
 		return err
 	}
@@ -170,6 +181,20 @@ func (u *upload) Abort(why round.DropReason) {
 
 // Left is closed when another stream takes this upload's place.
 func (u *upload) Left() <-chan struct{} { return u.left }
+
+// Rest notes whether the upload is interrupted. A device that is gone counts as one that died until it comes back.
+func (u *upload) Rest(resting bool) {
+	u.in.mu.Lock()
+	defer u.in.mu.Unlock()
+	select {
+	case <-u.left: // its place is taken already
+	default:
+		u.resting = resting
+	}
+	if resting {
+		u.in.dropLocked(u.entry.ID, round.DropDied)
+	}
+}
 
 // group makes complete uploads durable, as many at once as are there.
 func (in *intake) group() {

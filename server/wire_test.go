@@ -33,7 +33,7 @@ func (d *device) stall(ctx context.Context) grpc.ClientStreamingClient[api.Uploa
 	d.w.must(err)
 	d.w.must(stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Header{Header: &api.UploadHeader{
 		Task: "test", Round: d.round(), Header: header, VectorBytes: uint64(len(d.sealed.Vector))}}}))
-	d.w.must(stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: &api.VectorChunk{Data: d.sealed.Vector[:10]}}}))
+	d.w.must(stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: api.Chunk(0, d.sealed.Vector[:10])}}))
 	return stream
 }
 

@@ -167,9 +167,7 @@ func (t *Conn) begin(ctx context.Context, u client.Upload, n int, progress func(
 		Task: u.Task, Round: u.Round, Header: u.Header, VectorBytes: uint64(len(u.Vector)),
 	}}})
 	for offset := 0; err == nil && offset < n; offset += ChunkBytes {
-		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: &api.VectorChunk{
-			Offset: uint64(offset), Data: u.Vector[offset:min(offset+ChunkBytes, n)],
-		}}})
+		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: api.Chunk(uint64(offset), u.Vector[offset:min(offset+ChunkBytes, n)])}})
 		progress()
 	}
 	return stream, err

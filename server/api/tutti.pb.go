@@ -1016,6 +1016,7 @@ type UploadHeader struct {
 	Header        []byte                 `protobuf:"bytes,3,opt,name=header,proto3" json:"header,omitempty"` // canonical aggregation.Header
 	VectorBytes   uint64                 `protobuf:"varint,4,opt,name=vector_bytes,json=vectorBytes,proto3" json:"vector_bytes,omitempty"`
 	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"` // of the first chunk: what PutChunk said that the server has
+	Digest        []byte                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`  // SHA-256 of header, in its place: PutChunk only, once the upload is under way
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1083,6 +1084,13 @@ func (x *UploadHeader) GetOffset() uint64 {
 		return x.Offset
 	}
 	return 0
+}
+
+func (x *UploadHeader) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
 }
 
 type VectorChunk struct {
@@ -2770,13 +2778,14 @@ const file_tutti_proto_rawDesc = "" +
 	"\rUploadRequest\x120\n" +
 	"\x06header\x18\x01 \x01(\v2\x16.tutti.v1.UploadHeaderH\x00R\x06header\x12-\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x15.tutti.v1.VectorChunkH\x00R\x05chunkB\x06\n" +
-	"\x04part\"\x8b\x01\n" +
+	"\x04part\"\xa3\x01\n" +
 	"\fUploadHeader\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\x04R\x05round\x12\x16\n" +
 	"\x06header\x18\x03 \x01(\fR\x06header\x12!\n" +
 	"\fvector_bytes\x18\x04 \x01(\x04R\vvectorBytes\x12\x16\n" +
-	"\x06offset\x18\x05 \x01(\x04R\x06offset\"Q\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06digest\x18\x06 \x01(\fR\x06digest\"Q\n" +
 	"\vVectorChunk\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +

@@ -5,11 +5,13 @@ package grpc
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"time"
 
 	"tutti/privacy/ledger"
+	"tutti/server/api"
 	"tutti/server/round"
 )
 
@@ -35,20 +37,24 @@ type Backend interface {
 
 // Upload is one upload under way.
 type Upload interface {
-	// Write takes the next bytes of the vector; an error is a Receipt of rejection or a storage error.
+	// Write takes the next bytes of the vector; an error is ErrOver or a storage error.
 	Write(p []byte) error
 	// Finish verifies the vector and makes the upload durable.
 	Finish(ctx context.Context) (Receipt, error)
 	// Abort gives up an upload that Finish was not called for.
 	Abort(why round.DropReason)
-	// Left is closed when another stream takes this upload's place.
+	// Left is closed when somebody else takes this upload's place: it is aborted then.
 	Left() <-chan struct{}
+	// Rest says whether nobody is sending at the moment. The place of an upload that rests may go to a device that sends.
+	Rest(resting bool)
 }
 
 // Enrollment is a request to enrol.
 type Enrollment struct {
 	Task, Token      string
 	PublicKey, Proof []byte
+	Attestation      []byte            // for the server's attestor
+	Certificate      *x509.Certificate // of the connection, verified; nil: none was shown
 }
 
 // CheckIn is a device's request for work.
@@ -117,8 +123,27 @@ const (
 var (
 	ErrUnauthenticated = errors.New("the signature or enrolment does not hold")
 	ErrDenied          = errors.New("not allowed")
+	ErrToken           = errors.New("the token is unknown")
+	ErrTokenUsed       = errors.New("the token was used by another device")
+	ErrAttestation     = errors.New("the attestation is not accepted")
+	ErrCertificate     = errors.New("a client certificate of the operator's authority is needed")
+	ErrTask            = errors.New("there is no such task here")
 	ErrBad             = errors.New("malformed request")
 	ErrNone            = errors.New("no such thing")
 	ErrBusy            = errors.New("too much to do now, try again shortly")
 	ErrClock           = errors.New("the device's clock and the server's are too far apart")
+	ErrOver            = errors.New("the round takes no more uploads") // of Upload.Write: the upload is late
 )
+
+// TryLater is ErrBusy with a time: one device asks too often.
+type TryLater struct {
+	Why   string
+	After time.Duration
+}
+
+func (e *TryLater) Error() string { return e.Why }
+
+// Unwrap is ErrBusy.
+func (e *TryLater) Unwrap() error { return ErrBusy }
+
+func (e *TryLater) reason() string { return api.ReasonRate }

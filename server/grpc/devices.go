@@ -2,13 +2,13 @@ package grpc
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
-	"io"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 
 	"tutti/privacy/ledger"
 	"tutti/server/api"
@@ -21,6 +21,7 @@ const (
 	maxTask  = 64
 	maxToken = 256
 	maxKey   = 64
+	maxProof = 8 << 10 // of an attestation
 	overhead = 4 << 10 // of a message, beside its one large field
 )
 
@@ -30,14 +31,28 @@ type devices struct {
 }
 
 func (d devices) Enroll(ctx context.Context, r *api.EnrollRequest) (*api.EnrollResponse, error) {
-	if len(r.GetTask()) > maxTask || len(r.GetToken()) > maxToken || len(r.GetPublicKey()) > maxKey || len(r.GetProof()) > maxKey {
+	if len(r.GetTask()) > maxTask || len(r.GetToken()) > maxToken || len(r.GetPublicKey()) > maxKey || len(r.GetProof()) > maxKey || len(r.GetAttestation()) > maxProof {
 		return nil, d.statusOf("enrol", fmt.Errorf("%w: a field is too long", ErrBad))
 	}
-	enrolment, err := d.backend.Enroll(ctx, Enrollment{Task: r.GetTask(), Token: r.GetToken(), PublicKey: r.GetPublicKey(), Proof: r.GetProof()})
+	enrolment, err := d.backend.Enroll(ctx, Enrollment{Task: r.GetTask(), Token: r.GetToken(), PublicKey: r.GetPublicKey(), Proof: r.GetProof(),
+		Attestation: r.GetAttestation(), Certificate: certificateOf(ctx)})
 	if err != nil {
 		return nil, d.statusOf("enrol", err)
 	}
 	return &api.EnrollResponse{Enrolment: enrolment}, nil
+}
+
+// certificateOf is the client certificate of a connection, whose chain the handshake has verified; nil: none was shown.
+func certificateOf(ctx context.Context) *x509.Certificate {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	t, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(t.State.VerifiedChains) == 0 || len(t.State.PeerCertificates) == 0 {
+		return nil
+	}
+	return t.State.PeerCertificates[0]
 }
 
 func (d devices) CheckIn(ctx context.Context, r *api.CheckInRequest) (*api.CheckInResponse, error) {
@@ -104,105 +119,6 @@ func (d devices) Receipt(ctx context.Context, r *api.ReceiptRequest) (*api.Recei
 	}
 	return &api.ReceiptResponse{State: states[a.State], Reason: drops[a.Reason], AbandonCertificate: a.Abandon,
 		Receipt: a.Proof, Consistency: a.Consistency}, nil
-}
-
-// Upload takes the header, then the vector in order, piece by piece; nothing is held but the piece at hand.
-func (d devices) Upload(stream grpc.ClientStreamingServer[api.UploadRequest, api.UploadResponse]) error {
-	select {
-	case d.uploads <- struct{}{}:
-		defer func() { <-d.uploads }()
-	default:
-		return d.statusOf("upload", ErrBusy)
-	}
-	in := d.receive(stream)
-	first, err := in.next(d.limits.Idle)
-	if err != nil {
-		return err
-	}
-	h := first.GetHeader()
-	if h == nil || len(h.GetHeader()) > d.limits.Header || len(h.GetTask()) > maxTask {
-		return d.statusOf("upload", fmt.Errorf("%w: an upload begins with a header of at most %d bytes", ErrBad, d.limits.Header))
-	}
-	up, receipt, err := d.backend.BeginUpload(stream.Context(), h.GetTask(), h.GetRound(), h.GetHeader(), h.GetVectorBytes())
-	if err != nil {
-		return d.statusOf("upload", err)
-	}
-	if up != nil {
-		if receipt, err = d.take(stream.Context(), in, up, h.GetVectorBytes()); err != nil {
-			return d.statusOf("upload", err)
-		}
-	}
-	return stream.SendAndClose(&api.UploadResponse{State: states[receipt.State], Reason: drops[receipt.Reason], RetryAfterMs: receipt.After.Milliseconds()})
-}
-
-// take moves the vector from the stream to the backend.
-func (d devices) take(ctx context.Context, in *incoming, up Upload, total uint64) (Receipt, error) {
-	for at := uint64(0); at < total; {
-		m, err := in.nextOr(d.limits.Idle, up.Left())
-		if err != nil {
-			up.Abort(round.DropDied)
-			return Receipt{}, err
-		}
-		c := m.GetChunk()
-		if c == nil || c.GetOffset() != at || len(c.GetData()) == 0 || len(c.GetData()) > maxChunk || at+uint64(len(c.GetData())) > total {
-			up.Abort(round.DropVector)
-			return Receipt{State: Rejected, Reason: round.DropVector}, nil
-		}
-		if err := up.Write(c.GetData()); err != nil {
-			up.Abort(round.DropStorage)
-			return Receipt{}, err
-		}
-		at += uint64(len(c.GetData()))
-	}
-	return up.Finish(ctx)
-}
-
-// incoming reads a stream ahead by one message, so that a reader can give up on a sender that has gone silent.
-type incoming struct {
-	messages chan *api.UploadRequest
-	err      error // set before messages is closed
-}
-
-func (d devices) receive(stream grpc.ClientStreamingServer[api.UploadRequest, api.UploadResponse]) *incoming {
-	in := &incoming{messages: make(chan *api.UploadRequest)}
-	go func() {
-		defer close(in.messages)
-		for {
-			m, err := stream.Recv()
-			if err != nil {
-				in.err = err
-				return
-			}
-			select {
-			case in.messages <- m:
-			case <-stream.Context().Done(): // also when the handler has returned
-				in.err = stream.Context().Err()
-				return
-			}
-		}
-	}()
-	return in
-}
-
-func (in *incoming) next(idle time.Duration) (*api.UploadRequest, error) { return in.nextOr(idle, nil) }
-
-func (in *incoming) nextOr(idle time.Duration, left <-chan struct{}) (*api.UploadRequest, error) {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
-	select {
-	case m, ok := <-in.messages:
-		if ok {
-			return m, nil
-		}
-		if in.err == io.EOF {
-			return nil, status.Error(codes.InvalidArgument, "the upload ended before it was complete")
-		}
-		return nil, in.err
-	case <-left:
-		return nil, status.Error(codes.Aborted, "another stream sends this upload now")
-	case <-timer.C:
-		return nil, status.Errorf(codes.DeadlineExceeded, "nothing arrived for %v", idle)
-	}
 }
 
 var waits = map[Wait]api.WaitReason{
