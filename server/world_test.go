@@ -102,7 +102,7 @@ func newWorldOf(t testing.TB, members int, change func(*world)) *world {
 	w.must(err)
 	w.cfg = Config{
 		Dir: filepath.Join(w.dir, "server"), Task: "test", Purpose: "tests", Asked: 1000, Budget: big.NewRat(1, 1), Delta: "1e-06", TLS: serving,
-		Limits: wire.Limits{PerHost: 1e6, PerIdent: 1e6, Rest: time.Millisecond}, Windows: quickWindows, Log: hclog.NewNullLogger(),
+		Limits: wire.Limits{PerHost: 1e6, PerIdent: 1e6, Rest: time.Millisecond, Drain: 500 * time.Millisecond}, Windows: quickWindows, Log: hclog.NewNullLogger(),
 		Pace: Pace{NoRound: 20 * time.Millisecond, Full: 20 * time.Millisecond, Counted: 20 * time.Millisecond},
 		Observer: func(e Event) {
 			w.mu.Lock()
