@@ -22,7 +22,7 @@ const (
 // Budget is what a task has reserved, charged and held by the server's own books, beside which the log keeps the public
 // ones. Rounds without noise are not in it.
 func (s *SQL) Budget(ctx context.Context, task string) (map[BudgetState]*big.Rat, error) {
-	out := map[BudgetState]*big.Rat{Reserved: new(big.Rat), Charged: new(big.Rat), Freed: new(big.Rat), Held: new(big.Rat)}
+	out := noBudget()
 	err := s.db.Query(ctx, `SELECT rho, state FROM budget WHERE task = ?`, []any{task}, func(rows *sql.Rows) error {
 		var text string
 		var state int
@@ -37,6 +37,10 @@ func (s *SQL) Budget(ctx context.Context, task string) (map[BudgetState]*big.Rat
 		return nil
 	})
 	return out, err
+}
+
+func noBudget() map[BudgetState]*big.Rat {
+	return map[BudgetState]*big.Rat{Reserved: new(big.Rat), Charged: new(big.Rat), Freed: new(big.Rat), Held: new(big.Rat)}
 }
 
 func rhoText(rho *big.Rat) string {

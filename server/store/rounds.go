@@ -201,14 +201,7 @@ func moveUploads(tx *Tx, c Change) error {
 		}
 		for _, r := range t.Refused {
 			in[r.ID] = true
-			state := RefusedUpload
-			switch r.Reason {
-			case round.DropSharing:
-				state = UnsoundUpload
-			case round.DropNorm:
-				state = OversizedUpload
-			}
-			if _, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND device = ?`, int(state), c.Task, int64(c.Round), r.ID[:]); err != nil {
+			if _, err := tx.Exec(`UPDATE uploads SET state = ? WHERE task = ? AND round = ? AND device = ?`, int(refusedState(r.Reason)), c.Task, int64(c.Round), r.ID[:]); err != nil {
 				return err
 			}
 		}
@@ -223,6 +216,16 @@ func moveUploads(tx *Tx, c Change) error {
 		return err
 	}
 	return nil
+}
+
+func refusedState(why round.DropReason) UploadState {
+	switch why {
+	case round.DropSharing:
+		return UnsoundUpload
+	case round.DropNorm:
+		return OversizedUpload
+	}
+	return RefusedUpload
 }
 
 func markLate(tx *Tx, k Key, settled map[round.ID]bool) error {

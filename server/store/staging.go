@@ -15,9 +15,10 @@ import (
 // size, so that concurrent uploads write in place and one fsync makes many of them durable. It is safe for concurrent
 // use as long as every slot has one writer.
 type Staging struct {
-	shut              func() // behind Close
-	dir               string
-	headers, vectors  *os.File
+	shut              func()       // behind Close
+	drop              func() error // removes the vectors
+	dir               string       // how messages call it
+	headers, vectors  stagingFile
 	headerCap, vector int
 
 	mu   sync.Mutex
@@ -30,11 +31,15 @@ type Staging struct {
 var ErrNoSlot = errors.New("no room to stage another upload now")
 
 func (s *SQL) roundDir(k Key) string {
-	name := strconv.FormatUint(k.Round, 10)
+	return filepath.Join(s.dir, "rounds", filepath.FromSlash(roundName(k)))
+}
+
+func roundName(k Key) string {
+	name := k.Task + "/" + strconv.FormatUint(k.Round, 10)
 	if k.Shard > 0 {
 		name += "." + strconv.FormatUint(uint64(k.Shard), 10)
 	}
-	return filepath.Join(s.dir, "rounds", k.Task, name)
+	return name
 }
 
 // OpenStaging opens or creates the staging files of a round for at most slots uploads. taken are the slots that staged
@@ -44,19 +49,27 @@ func (s *SQL) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int) (
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, Explain(dir, err)
 	}
-	st := &Staging{dir: dir, headerCap: headerCap, vector: vectorLen, most: slots}
-	var err error
-	if st.headers, err = os.OpenFile(filepath.Join(dir, "headers"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	headers, err := os.OpenFile(filepath.Join(dir, "headers"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
 		return nil, Explain(dir, err)
 	}
-	if st.vectors, err = os.OpenFile(filepath.Join(dir, "vectors"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		st.headers.Close()
+	vectors, err := os.OpenFile(filepath.Join(dir, "vectors"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		headers.Close()
 		return nil, Explain(dir, err)
 	}
+	st := newStaging(dir, headers, vectors, headerCap, vectorLen, slots, taken)
 	if err := syncDir(dir); err != nil {
 		st.Close()
 		return nil, Explain(dir, err)
 	}
+	st.drop = func() error { return ignoreMissing(os.Remove(filepath.Join(dir, "vectors"))) }
+	st.shut = s.open.add(k, st)
+	return st, nil
+}
+
+func newStaging(dir string, headers, vectors stagingFile, headerCap, vectorLen, slots int, taken []int) *Staging {
+	st := &Staging{dir: dir, headers: headers, vectors: vectors, headerCap: headerCap, vector: vectorLen, most: slots}
 	held := map[int]bool{}
 	for _, slot := range taken {
 		held[slot] = true
@@ -67,8 +80,7 @@ func (s *SQL) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int) (
 			st.free = append(st.free, slot)
 		}
 	}
-	st.shut = s.open.add(k, st)
-	return st, nil
+	return st
 }
 
 // stagings are the open ones, for Header.
@@ -165,7 +177,7 @@ func (st *Staging) Vector(slot int, into []byte) error {
 // to rebuild their shares.
 func (st *Staging) DropVectors() error {
 	st.vectors.Close()
-	return ignoreMissing(os.Remove(filepath.Join(st.dir, "vectors")))
+	return st.drop()
 }
 
 // Close closes the files and leaves them.

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"reflect"
 	"testing"
+	"time"
 
 	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
@@ -22,6 +23,10 @@ var kinds = map[string]func(t testing.TB) place{
 	"sqlite": func(t testing.TB) place {
 		dir := t.TempDir()
 		return func(t testing.TB) Store { return open(t, dir) }
+	},
+	"memory": func(t testing.TB) place {
+		d := NewDisk(time.Now, false)
+		return func(t testing.TB) Store { return d.Open("a") }
 	},
 	"postgres": func(t testing.TB) place {
 		dsn := pgtest.DSN(t)

@@ -90,7 +90,7 @@ dir=$1; bin=$2
 echo ready
 cat >/dev/null
 "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1
-rm -rf "$dir/data" "$dir/log"`
+cd / && rm -rf "$dir"`
 
 // lifeline is the server's standard input.
 var lifeline io.Closer
