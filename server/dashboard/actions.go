@@ -17,6 +17,7 @@ type action struct {
 	question, yes string
 	danger, typed bool // typed: the task's name is asked for, since it cannot be taken back
 	version       bool // it is about a version
+	round         bool // it is about the round under way
 	percent       bool
 	what          func(v *operator.View, ask asked) []string // what will happen, in words
 	do            func(ctx context.Context, c operator.Control, ask asked) error
@@ -24,6 +25,7 @@ type action struct {
 
 // asked is what the operator chose.
 type asked struct {
+	round   uint64
 	version uint64
 	percent int
 	note    string
@@ -38,25 +40,19 @@ var actions = map[string]action{
 	"resume": {question: "Resume the task?", yes: "Resume", what: func(v *operator.View, _ asked) []string {
 		return []string{"Rounds open again as the recipe says, each of which charges the privacy budget.", left(v)}
 	}, do: func(ctx context.Context, c operator.Control, _ asked) error { return c.Resume(ctx) }},
-	"close": {question: "Close the round now?", yes: "Close the round", what: func(v *operator.View, _ asked) []string {
+	"close": {round: true, question: "Close the round now?", yes: "Close the round", what: func(v *operator.View, _ asked) []string {
 		o := v.Open
-		if o == nil {
-			return []string{"No round is under way."}
-		}
 		out := []string{fmt.Sprintf("Round %d takes no more uploads: %d are in, %d of them accepted, of %d wanted.", o.Number, o.Staged, o.Accepted, o.Goal)}
 		if o.Accepted < o.Min {
 			return append(out, fmt.Sprintf("That is fewer than the %d that a sum may be opened over: as it stands, the round would be abandoned and nothing opened.", o.Min))
 		}
 		return append(out, "The set is fixed, the committee signs it, and the sum over it is opened and charged. Devices that come later are told to wait for the next round.")
-	}, do: func(ctx context.Context, c operator.Control, _ asked) error { return c.CloseRound(ctx) }},
-	"abandon": {question: "Abandon the round?", yes: "Abandon the round", danger: true, what: func(v *operator.View, _ asked) []string {
-		if v.Open == nil {
-			return []string{"No round is under way."}
-		}
+	}, do: func(ctx context.Context, c operator.Control, ask asked) error { return c.CloseRound(ctx, ask.round) }},
+	"abandon": {round: true, question: "Abandon the round?", yes: "Abandon the round", danger: true, what: func(v *operator.View, _ asked) []string {
 		return []string{fmt.Sprintf("Nothing of round %d is opened: the %d uploads that are in are thrown away.", v.Open.Number, v.Open.Staged),
 			"Devices and the budget are charged nothing if a quorum of the committee certifies that; until then the cost stays reserved.",
 			"A round whose set is certified is not abandoned any more: it goes on."}
-	}, do: func(ctx context.Context, c operator.Control, _ asked) error { return c.Abandon(ctx) }},
+	}, do: func(ctx context.Context, c operator.Control, ask asked) error { return c.Abandon(ctx, ask.round) }},
 	"stop": {question: "Stop the task for good?", yes: "Stop for good", danger: true, typed: true, what: func(v *operator.View, _ asked) []string {
 		return []string{underWay(v, "The round under way ends first."), "Devices are told that the task is over; they keep the model that they have.",
 			"It cannot be taken back. " + left(v) + " A new task has a new budget, and devices enrol anew."}
@@ -111,7 +107,7 @@ type confirmView struct {
 	Do, Question, Yes string
 	What              []string
 	Danger, Typed     bool
-	Version           uint64
+	Round, Version    uint64
 	Percent           int
 	Choose            bool // the share is still to be chosen
 	Wrong             string
@@ -137,6 +133,11 @@ func chosen(a action, v url.Values) (asked, string) {
 	if a.version {
 		if ask.version, err = strconv.ParseUint(v.Get("version"), 10, 64); err != nil || ask.version == 0 {
 			return ask, "Choose a version."
+		}
+	}
+	if a.round {
+		if ask.round, err = strconv.ParseUint(v.Get("round"), 10, 64); err != nil || ask.round == 0 {
+			return ask, "Choose a round."
 		}
 	}
 	if a.percent {
@@ -171,12 +172,15 @@ func (h *Handler) ask(w http.ResponseWriter, r *http.Request, in session, d *wat
 		values.Set("percent", "10")
 	}
 	ask, problem := chosen(a, values)
+	if problem == "" && a.round && (v.Open == nil || v.Open.Number != ask.round) {
+		problem = fmt.Sprintf("Round %d is not under way any more.", ask.round)
+	}
 	if wrong == "" {
 		wrong = problem
 	}
 	b := h.base(r, a.question, in)
 	b.Here, b.Task = "confirm", d.Task
-	page := confirmView{base: b, Do: name, Question: a.question, Yes: a.yes, Danger: a.danger, Typed: a.typed, Version: ask.version, Percent: ask.percent, Choose: a.percent, Wrong: wrong}
+	page := confirmView{base: b, Do: name, Question: a.question, Yes: a.yes, Danger: a.danger, Typed: a.typed, Round: ask.round, Version: ask.version, Percent: ask.percent, Choose: a.percent, Wrong: wrong}
 	if problem == "" {
 		page.What = a.what(v, ask)
 	}
@@ -214,7 +218,7 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request, in session) {
 	err := a.do(r.Context(), d.Control, ask)
 	h.opts.Log.Info("operator", "name", in.Name, "task", d.Task, "do", r.PostForm.Get("do"), "version", ask.version, "percent", ask.percent, "error", err)
 	switch {
-	case errors.Is(err, operator.ErrNoRound), errors.Is(err, operator.ErrStopped), errors.Is(err, operator.ErrVersion):
+	case errors.Is(err, operator.ErrNoRound), errors.Is(err, operator.ErrStopped), errors.Is(err, operator.ErrVersion), errors.Is(err, operator.ErrBusy), errors.Is(err, operator.ErrShare), errors.Is(err, operator.ErrUnsupported):
 		h.ask(w, r, in, d, v, r.PostForm, sentence(err))
 	case err != nil:
 		h.fail(w, r, in, http.StatusServiceUnavailable, "It was not done, or not surely: "+sentence(err)+" Look at the task, and try again.")

@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 //go:embed pages
@@ -50,7 +53,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, in session, statu
 
 // parse reads the templates, which are checked once, at the start.
 func (h *Handler) parse() (*template.Template, error) {
-	return template.New("").Funcs(template.FuncMap{"asset": h.address, "at": timeElement, "lasting": lasting, "short": short, "bytes": bytesOf}).ParseFS(pageTexts, "pages/*.html")
+	return template.New("").Funcs(template.FuncMap{"asset": h.address, "at": timeElement, "lasting": lasting, "short": short, "bytes": bytesOf, "capital": capital}).ParseFS(pageTexts, "pages/*.html")
 }
 
 // timeElement is a moment in UTC, which the page's script puts into the reader's zone. as is day, moment or clock, or since or
@@ -113,4 +116,17 @@ func bytesOf(n uint64) string {
 // slicesSortDown sorts numbers, the largest first.
 func slicesSortDown(x []uint64) {
 	slices.SortFunc(x, func(a, b uint64) int { return cmp.Compare(b, a) })
+}
+
+// capital begins words of a machine as a sentence does, and ends them so.
+func capital(words string) string {
+	if words = strings.TrimSpace(words); words == "" {
+		return ""
+	}
+	r, n := utf8.DecodeRuneInString(words)
+	words = string(unicode.ToUpper(r)) + words[n:]
+	if strings.ContainsAny(words[len(words)-1:], ".!?") {
+		return words
+	}
+	return words + "."
 }

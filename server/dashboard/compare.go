@@ -102,7 +102,7 @@ func (p *compareView) fill(views []*operator.View) {
 			if len(s.points) == 0 {
 				continue
 			}
-			both = append(both, named{v.Task, s})
+			both = append(both, named{v.Task, i, s})
 			for _, q := range s.points {
 				f := q.Figures[0]
 				runs[i].Series[k.name] = append(runs[i].Series[k.name], [4]float64{float64(q.Round), f.Value, orValue(f.Low, f.Value), orValue(f.High, f.Value)})

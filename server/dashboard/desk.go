@@ -102,7 +102,7 @@ func (w *watch) catchUp(ctx context.Context) ([]operator.Happening, uint64, erro
 		}
 		for _, x := range got {
 			w.last = max(w.last, x.Seq)
-			if x.Name != "Progress" { // every upload; the round's own part of the page counts them
+			if !small[x.Name] && x.Words != "" {
 				w.news = append(w.news, x)
 			}
 		}

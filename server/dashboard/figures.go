@@ -128,7 +128,7 @@ func curves(quality []operator.Quality) ([]curve, []operator.Figure) {
 		if len(s.points) == 0 {
 			continue
 		}
-		c := curve{Title: k.title, Note: k.note, Chart: drawCurves(k.title, []named{{"", s}})}
+		c := curve{Title: k.title, Note: k.note, Chart: drawCurves(k.title, []named{{"", 0, s}})}
 		for i := len(s.points) - 1; i >= 0 && len(c.Points) < shownRows; i-- {
 			q, f := s.points[i], s.points[i].Figures[0]
 			c.Points = append(c.Points, measured{q.Round, q.Version, fixed(f.Value, 4), fixed(f.Low, 4), fixed(f.High, 4)})
@@ -150,6 +150,7 @@ func curves(quality []operator.Quality) ([]curve, []operator.Figure) {
 // named is a series in a chart of several.
 type named struct {
 	name string
+	hue  int // which colour
 	series
 }
 
@@ -183,10 +184,10 @@ func drawCurves(title string, all []named) *chart {
 		c.X = append(c.X, moment{Text: fmt.Sprintf("round %d", last)})
 	}
 	var told []string
-	for i, n := range all {
+	for _, n := range all {
 		class := ""
-		if i > 0 {
-			class = fmt.Sprintf(" s%d", i%6+1)
+		if n.hue > 0 {
+			class = fmt.Sprintf(" s%d", n.hue%6+1)
 		}
 		c.add(n, class, place, s, decimals)
 		end := n.points[len(n.points)-1]

@@ -114,8 +114,8 @@ func (h *hub) count() int {
 
 // run looks when something changed and now and then, but never more often than busiest, until the last reader has left.
 func (m *room) run(ctx context.Context) {
+	changed := m.watch.Source.Changed(ctx) // before the look, so that nothing is missed
 	for {
-		changed := m.watch.Source.Changed() // before the look, so that nothing is missed
 		m.look(ctx)
 		if !pause(ctx, busiest) {
 			return
@@ -125,7 +125,10 @@ func (m *room) run(ctx context.Context) {
 		case <-ctx.Done():
 			timer.Stop()
 			return
-		case <-changed:
+		case _, open := <-changed:
+			if !open {
+				changed = nil
+			}
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -228,7 +231,10 @@ type happened struct {
 }
 
 // grave are the events that nobody should overlook.
-var grave = map[string]bool{"Abandoned": true, "Lost": true, "NodeAway": true, "NodeDoubted": true, "NodeWrong": true, "Failing": true}
+var grave = map[string]bool{operator.RoundAbandoned: true, operator.RoundLost: true, operator.NodeAway: true, operator.NodeDoubted: true, operator.NodeWrong: true, operator.Failing: true}
+
+// small are the events of which there are many: the page's own parts show what they come to.
+var small = map[string]bool{operator.RoundProgress: true, operator.RoundMoved: true, operator.RoundEnded: true, operator.ReplicaSeen: true}
 
 func told(x operator.Happening) happened {
 	return happened{x.Seq, x.At.UTC().Truncate(time.Second), x.Words, grave[x.Name]}

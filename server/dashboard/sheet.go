@@ -245,17 +245,17 @@ func (s *sheet) reasons() {
 		}
 		to[label].Count += n
 	}
+	for _, x := range s.Totals.Refused {
+		add(uploads, x.Label, x.Words, x.Count)
+	}
+	for _, x := range s.Totals.Abandons {
+		add(endings, x.Label, "abandoned: "+x.Words, x.Count)
+	}
 	for _, r := range s.View.Rounds {
 		add(uploads, " late", "in, but after the set was fixed", r.Late)
-		for _, x := range r.Refused {
-			add(uploads, x.Label, x.Words, x.Count)
-		}
-		if r.State != "published" {
-			words := strings.TrimSuffix(r.Words, ".")
-			if _, why, found := strings.Cut(words, ": "); found {
-				words = why
-			}
-			add(endings, r.State+" "+r.Reason, r.State+": "+words, 1)
+		if r.State == "lost" {
+			_, why, _ := strings.Cut(r.Words, ": ")
+			add(endings, "lost "+r.Reason, "lost: "+why, 1)
 		}
 	}
 	if s.Open != nil {
@@ -332,6 +332,16 @@ func (s *sheet) LeftText() string { return percent(s.Budget.Left) }
 // Grave says whether a warning is of rounds that fail, or soon will.
 func (s *sheet) Grave() bool {
 	return slices.ContainsFunc(s.Warnings, func(w operator.Warning) bool { return w.Grave })
+}
+
+// ToDo are the warnings, but for those that the top of the page says in red.
+func (s *sheet) ToDo() (out []operator.Warning) {
+	for _, w := range s.Warnings {
+		if w.Label != operator.WarnPrivacyOff && w.Label != operator.WarnTrusted {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // UpNodes is how many committee nodes answer.

@@ -18,12 +18,12 @@ type board struct {
 	mu      sync.Mutex
 	view    *operator.View
 	news    []operator.Happening
-	changes chan struct{}
+	watched []chan struct{}
 	done    []string
 	failing error
 }
 
-func newBoard(v *operator.View) *board { return &board{view: v, changes: make(chan struct{})} }
+func newBoard(v *operator.View) *board { return &board{view: v} }
 
 func (b *board) View(context.Context) (*operator.View, error) {
 	b.mu.Lock()
@@ -49,10 +49,12 @@ func (b *board) Happenings(_ context.Context, after uint64, limit int) ([]operat
 	return slices.Clone(b.news[i:min(len(b.news), i+limit)]), nil
 }
 
-func (b *board) Changed() <-chan struct{} {
+func (b *board) Changed(context.Context) <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.changes
+	c := make(chan struct{}, 1)
+	b.watched = append(b.watched, c)
+	return c
 }
 
 // change edits the view, and tells those who wait for that.
@@ -62,8 +64,12 @@ func (b *board) change(edit func(v *operator.View)) {
 	v := *b.view
 	edit(&v)
 	b.view = &v
-	close(b.changes)
-	b.changes = make(chan struct{})
+	for _, c := range b.watched {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // happen adds happenings, numbered with gaps as a store numbers them.
@@ -79,18 +85,22 @@ func (b *board) happen(names ...string) {
 func (b *board) did(what string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if what == "close" && b.view.Open == nil {
-		return operator.ErrNoRound
+	if b.failing != nil {
+		return b.failing
 	}
 	b.done = append(b.done, what)
 	return nil
 }
 
-func (b *board) Pause(context.Context) error      { return b.did("pause") }
-func (b *board) Resume(context.Context) error     { return b.did("resume") }
-func (b *board) Stop(context.Context) error       { return b.did("stop") }
-func (b *board) CloseRound(context.Context) error { return b.did("close") }
-func (b *board) Abandon(context.Context) error    { return b.did("abandon") }
+func (b *board) Pause(context.Context) error  { return b.did("pause") }
+func (b *board) Resume(context.Context) error { return b.did("resume") }
+func (b *board) Stop(context.Context) error   { return b.did("stop") }
+func (b *board) CloseRound(_ context.Context, n uint64) error {
+	return b.did(fmt.Sprintf("close %d", n))
+}
+func (b *board) Abandon(_ context.Context, n uint64) error {
+	return b.did(fmt.Sprintf("abandon %d", n))
+}
 func (b *board) Rollback(_ context.Context, n uint64, note string) (uint64, error) {
 	return n + 1, b.did(fmt.Sprintf("rollback %d %s", n, note))
 }
@@ -141,11 +151,13 @@ func sample(task string, ended int, on bool) *operator.View {
 		v.Totals.Rounds++
 	}
 	v.Totals.Abandoned = v.Totals.Rounds - v.Totals.Published
+	v.Totals.Abandons = []operator.Reason{{Label: "too_few_uploads", Words: "too few devices took part before the deadline; nothing was opened", Count: v.Totals.Abandoned}}
+	v.Totals.Refused = []operator.Reason{{Label: "vector", Words: "the vector's length, hash or range is wrong", Count: 38}, {Label: "closed", Words: "the round had closed when the upload arrived", Count: 24}}
 	v.Budget.Spent = v.Budget.History[len(v.Budget.History)-1].Spent
 	v.Budget.Left = 1 - spent/v.Budget.Rho - 0.016
 	v.Budget.Reserved = operator.Cost{Rho: 0.004, Epsilon: 0.4}
 	v.Budget.Forecast = operator.Forecast{Known: true, Rounds: int((v.Budget.Rho - spent) / 0.004), Stop: now.Add(40 * 24 * time.Hour), Words: "At this pace the budget bears 37 more rounds."}
-	v.Open = &operator.Open{Number: uint64(ended + 1), Kind: "model", Phase: "collecting", Words: "Devices upload; the committee judges each upload.", Since: now.Add(-95 * time.Second), Opened: now.Add(-97 * time.Second), Deadline: now.Add(500 * time.Second),
+	v.Open = &operator.Open{Number: uint64(ended + 1), Kind: "model", Phase: "collecting", Words: "takes uploads", Since: now.Add(-95 * time.Second), Opened: now.Add(-97 * time.Second), Deadline: now.Add(500 * time.Second),
 		Goal: 500, Min: 300, Max: 650, Groups: 1, Staged: 241, Accepted: 228, Refused: []operator.Reason{{Label: "vector", Words: "the vector's length, hash or range is wrong", Count: 2}}, Phases: []operator.Phase{{Name: "created", Seconds: 2}, {Name: "collecting", Seconds: 95}}}
 	for i := range 5 {
 		seen := now.Add(-time.Duration(i) * time.Second)
