@@ -85,6 +85,7 @@ func TestFloors(t *testing.T) {
 		"server/api":           {},
 		"server":               {"model", "privacy", "aggregation", "server"},
 		"server/round":         {"model", "privacy", "aggregation"},
+		"server/dashboard":     {"server/operator"},
 		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api"},
 		"client":               {"model", "privacy", "aggregation", "client", "server/api"},
 		"examples":             {"model", "privacy", "aggregation", "client", "server"},
