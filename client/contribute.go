@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tutti/aggregation"
-	"tutti/model"
 	"tutti/privacy/plan"
 )
 
@@ -28,6 +27,9 @@ func (d *Device) Contribute(ctx context.Context) (Outcome, error) {
 	defer d.turn.Unlock()
 	o := d.contribute(ctx)
 	d.remember(o)
+	if st, err := d.snapshot(); err == nil && st.doubts() {
+		o.Model = ReasonSanity
+	}
 	if o.Kind == Failed {
 		return o, o.Err
 	}
@@ -197,97 +199,6 @@ func (d *Device) checkIn(ctx context.Context) (CheckIn, error) {
 	return d.opts.Transport.CheckIn(ctx, r)
 }
 
-// update takes the server's newest version: it verifies it, fetches its parts,
-// builds what ranks with it, keeps the parts and accepts it; ok means that the
-// device may go on. The version before stays, with its parts.
-func (d *Device) update(ctx context.Context, sv *SignedVersion) (o Outcome, ok bool) {
-	st, err := d.snapshot()
-	if err != nil {
-		return failed(err), false
-	}
-	v, r := st.judge(d.opts.Policy.Operator, sv, d.opts.Shared.items)
-	if r != nil {
-		return r.outcome(0), false
-	}
-	if v == nil {
-		return Outcome{}, true
-	}
-	get := d.fetch(ctx)
-	if _, err := d.opts.Shared.ranker(v, get); err != nil {
-		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
-			return failed(err), false
-		}
-		return refuse(ReasonBlob, err).outcome(0), false
-	}
-	if err := d.keepParts(v, get); err != nil {
-		return failed(err), false
-	}
-	err = d.change(func(s *state) {
-		s.accept(accepted{number: v.Number, digest: v.Digest(), version: sv.Version, signature: sv.Signature})
-	})
-	if err == nil {
-		err = d.dropOldParts()
-	}
-	if err != nil {
-		return failed(err), false
-	}
-	return Outcome{}, true
-}
-
-// partsOf lists the blobs that a version names.
-func partsOf(v *model.Version) []model.Digest {
-	var digests []model.Digest
-	for _, d := range []model.Digest{v.Spec, v.Params, v.Popularity, v.Transitions} {
-		if !d.IsZero() {
-			digests = append(digests, d)
-		}
-	}
-	return digests
-}
-
-// keepParts saves the parts of a version, which have been read once already.
-func (d *Device) keepParts(v *model.Version, get parts) error {
-	for _, digest := range partsOf(v) {
-		b, err := get(digest, maxPart)
-		if err != nil {
-			return err
-		}
-		d.mu.Lock()
-		err = ErrClosed
-		if !d.closed {
-			err = d.opts.Store.SaveBlob(digest, b)
-		}
-		d.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxPart bounds a part that was read and accepted before.
-const maxPart = 1 << 30
-
-// dropOldParts keeps the parts of the accepted versions only.
-func (d *Device) dropOldParts() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var keep [][32]byte
-	for _, a := range d.st.versions {
-		v, err := model.ParseVersion(a.version)
-		if err != nil {
-			return err
-		}
-		for _, digest := range partsOf(&v) {
-			keep = append(keep, digest)
-		}
-	}
-	if d.closed {
-		return ErrClosed
-	}
-	return d.opts.Store.KeepBlobs(keep)
-}
-
 // DryRun shows what Contribute would do now, and does none of it: nothing is
 // charged, sealed or sent, and nothing is kept. Leaving is what an outcome of
 // Contributed would send.
@@ -338,20 +249,4 @@ type Preview struct {
 
 func tookPart(round uint64) Outcome {
 	return Outcome{Kind: Waiting, Round: round, RetryAfter: time.Minute, Sentence: WaitAlreadyCounted.Sentence()}
-}
-
-// base is the newest version that a plan lets updates start from and that the
-// device has, nil if it has none of them.
-func (d *Device) base(pl plan.Plan) (*model.Version, error) {
-	st, err := d.snapshot()
-	if err != nil {
-		return nil, err
-	}
-	for _, digest := range pl.Bases() {
-		if a := st.find(digest); a != nil {
-			v, err := model.ParseVersion(a.version)
-			return &v, err
-		}
-	}
-	return nil, nil
 }

@@ -171,7 +171,7 @@ func used(r Receipt) bool {
 
 // train makes the update of a model round and holds it.
 func (d *Device) train(ctx context.Context, pl plan.Plan) (*held, error) {
-	base, err := d.base(pl)
+	base, err := d.base(ctx, pl)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (d *Device) train(ctx context.Context, pl plan.Plan) (*held, error) {
 // learn makes a round's vector, before any clipping.
 func (d *Device) learn(ctx context.Context, pl plan.Plan, base *model.Version, facts *plan.Facts) (model.Update, error) {
 	history, _, _ := heldOut(pl.Metrics, d.sequence())
-	lesson, done, r := d.opts.Shared.prepare(pl, base, history, d.fetch(ctx))
+	lesson, done, r := d.opts.Shared.prepare(pl, base, history, d.fetch(ctx, base))
 	if r != nil {
 		return model.Update{}, r
 	}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -140,6 +141,11 @@ func TestVersions(t *testing.T) {
 			v.Params[0] ^= 1
 			announce(w, w.Sign(v))
 		}, client.ReasonBlob},
+		"weights without finite scores": {func(w *world, first, second model.Version) {
+			v := third(w, second)
+			v.Params = w.huge()
+			announce(w, w.Sign(v))
+		}, client.ReasonBlob},
 		"weights of another layout": {func(w *world, first, second model.Version) {
 			v := third(w, second)
 			v.Layout[0] ^= 1
@@ -153,12 +159,12 @@ func TestVersions(t *testing.T) {
 		"a blob changed on the way": {func(w *world, first, second model.Version) {
 			v := w.Sign(third(w, second))
 			w.Lie(testserver.Lies{CheckIn: func(r *api.CheckInResponse) { r.Version = v },
-				Blob: func(_ model.Digest, b []byte) []byte { b[len(b)-1] ^= 1; return b }})
+				Delta: noDelta, Blob: func(_ model.Digest, b []byte) []byte { b[len(b)-1] ^= 1; return b }})
 		}, client.ReasonBlob},
 		"a blob without an end": {func(w *world, first, second model.Version) {
 			v := w.Sign(third(w, second))
 			w.Lie(testserver.Lies{CheckIn: func(r *api.CheckInResponse) { r.Version = v },
-				Blob: func(_ model.Digest, b []byte) []byte { return append(b, make([]byte, 8<<20)...) }})
+				Delta: noDelta, Blob: func(_ model.Digest, b []byte) []byte { return append(b, make([]byte, 8<<20)...) }})
 		}, client.ReasonBlob},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,6 +191,20 @@ func TestVersions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// huge are weights that are finite, and nothing that is computed from them is.
+func (w *world) huge() model.Digest {
+	w.t.Helper()
+	p := smallModel(w.t).Init(1)
+	for i := range p.Values() {
+		p.Values()[i] = 3e38
+	}
+	var file bytes.Buffer
+	if err := model.WriteSafetensors(&file, p, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.AddBlob(file.Bytes())
 }
 
 // third is the version after the second, with weights of its own.

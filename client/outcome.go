@@ -15,6 +15,7 @@ type Outcome struct {
 	Reason     Reason        // with Refused
 	Policy     plan.Reason   // with ReasonPolicy: which of the policy's rules
 	Reject     RejectReason  // with ReasonServer: what the server said
+	Model      Reason        // ReasonSanity: the newest model does not serve here, the one before does; see Status.Doubted
 	Sentence   string        // says it to the user, always set
 	Err        error         // with Failed, and with Refused where there is more to say
 }

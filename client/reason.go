@@ -26,6 +26,7 @@ const (
 	ReasonNotEligible
 	ReasonShard
 	ReasonNorm
+	ReasonSanity
 	reasons
 )
 
@@ -54,6 +55,7 @@ var reasonTable = [reasons]struct {
 	ReasonNotEligible:       {"not_eligible", "The lot did not choose this device for the round; it may for the next.", retrySoon},
 	ReasonShard:             {"shard", "The server shows this device another group's part of the round.", retrySoon},
 	ReasonNorm:              {"norm", "The noised update came out longer than the round allows for one device. Nothing was sent; the round's charge stays.", retrySoon},
+	ReasonSanity:            {"sanity", "The new model did much worse on this device's own history than the one before, which goes on serving. The server does not learn of it.", retrySoon},
 	ReasonServer:            {"server", "The server did not take the upload.", retrySoon},
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"tutti/client/history"
-	"tutti/model"
 	"tutti/model/blend"
 )
 
@@ -44,8 +43,8 @@ const (
 	maxCount     = 1000
 )
 
-// Recommend ranks with the newest model that the device accepted, without a
-// network; items that the user met in any way are left out. A user without
+// Recommend ranks with the newest model that the device accepted and found sane,
+// without a network; items that the user met in any way are left out. A user without
 // history gets what is popular. ErrNoModel says that no model was accepted yet.
 func (d *Device) Recommend(ctx context.Context, r Request) ([]Recommendation, error) {
 	if r.Count == 0 {
@@ -64,12 +63,13 @@ func (d *Device) Recommend(ctx context.Context, r Request) ([]Recommendation, er
 			seen[i] = true
 		}
 	}
-	if len(versions) == 0 {
-		return nil, ErrNoModel
-	}
+	err = ErrNoModel
 	for _, a := range versions {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if a.doubted {
+			continue
 		}
 		var top []blend.Recommendation
 		if top, err = d.rank(a, sequence, r.Count, seen); err == nil {
@@ -92,13 +92,7 @@ func (d *Device) memory() (sequence []int32, seen map[int32]bool, versions []acc
 
 // rank ranks with one accepted version, whose parts are in the store.
 func (d *Device) rank(a accepted, sequence []int32, n int, seen map[int32]bool) ([]blend.Recommendation, error) {
-	v, err := model.ParseVersion(a.version)
-	if err != nil {
-		return nil, err
-	}
-	r, err := d.opts.Shared.ranker(&v, func(digest model.Digest, limit int64) ([]byte, error) {
-		return d.opts.Shared.blobs.get(digest, func() ([]byte, error) { return d.stored(digest, limit) })
-	})
+	r, err := d.rankerOf(a)
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,7 @@ type accepted struct {
 	digest    model.Digest
 	version   []byte
 	signature []byte
+	doubted   bool // it does not serve: it was not sane on this device's own history
 }
 
 // offered is what the newest verified plan would have the device send.
@@ -158,10 +159,27 @@ func (s *state) find(digest model.Digest) *accepted {
 	return &s.versions[i]
 }
 
-// accept makes v the newest version and keeps the one before.
+// serving is the version that ranks, nil before the first.
+func (s *state) serving() *accepted {
+	for i := range s.versions {
+		if !s.versions[i].doubted {
+			return &s.versions[i]
+		}
+	}
+	return nil
+}
+
+// doubts says that the newest version is not the one that ranks.
+func (s *state) doubts() bool { return len(s.versions) > 0 && s.versions[0].doubted }
+
+// accept makes v the newest version and keeps the one that served before.
 func (s *state) accept(v accepted) {
-	s.versions = slices.Insert(s.versions, 0, v)
-	s.versions = s.versions[:min(len(s.versions), maxVersions)]
+	before := s.serving()
+	versions := []accepted{v}
+	if before != nil {
+		versions = append(versions, *before)
+	}
+	s.versions = versions
 }
 
 // addCharge books a round. It must be saved before anything is sealed: from

@@ -35,7 +35,7 @@ func fullState(t testing.TB) state {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.versions = append(s.versions, accepted{number, v.Digest(), b, []byte("signature")})
+		s.versions = append(s.versions, accepted{number: number, digest: v.Digest(), version: b, signature: []byte("signature"), doubted: number%2 == 0})
 	}
 	return s
 }

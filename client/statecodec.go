@@ -22,7 +22,7 @@ import (
 
 const (
 	stateDomain  = "tutti/client/state"
-	stateVersion = 2 // 1 had no counter of rounds, no time, no receipts, no streams, and one note of a fork
+	stateVersion = 3 // 1 had no counter of rounds, no time, no receipts, no streams, and one note of a fork; 2 doubted no version
 	statePurpose = "tutti/state/v1"
 
 	maxState      = 40 << 20
@@ -128,6 +128,9 @@ func (s *state) encode() []byte {
 		w.u32(r.count)
 	}
 	w.streams(s)
+	for _, v := range s.versions {
+		w.flag(v.doubted)
+	}
 	return w.b
 }
 
@@ -188,6 +191,11 @@ func decodeState(b []byte) (state, error) {
 	}
 	if version > 1 {
 		r.streams(&s)
+	}
+	if version > 2 {
+		for i := range s.versions {
+			s.versions[i].doubted = r.flag()
+		}
 	}
 	if r.err == nil && len(r.rest) > 0 {
 		r.fail("bytes after the end")

@@ -38,6 +38,7 @@ type Status struct {
 
 	Model       uint64 // number of the model that ranks; 0 before the first
 	ModelDigest model.Digest
+	Doubted     uint64 // number of a newer one that did much worse on this device's own history; 0: none
 	LogSize     uint64 // records of the operator's log that the device has seen
 	Forked      bool   // two signed states of it do not go together; see Device.Evidence
 
@@ -104,8 +105,11 @@ func (d *Device) Privacy() Status {
 	if st.spent.Sign() > 0 {
 		s.Epsilon, _ = accounting.EpsilonFromRho(st.spent, s.Delta) // rho > 0 and a delta that a plan carried: no error
 	}
-	if v := st.newest(); v != nil {
+	if v := st.serving(); v != nil {
 		s.Model, s.ModelDigest = v.number, v.digest
+	}
+	if st.doubts() {
+		s.Doubted = st.newest().number
 	}
 	for _, c := range st.charges {
 		switch {

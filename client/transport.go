@@ -21,6 +21,10 @@ type Transport interface {
 	// Blob fetches the bytes with the given SHA-256, at most limit of them. The
 	// digest has been checked when it returns.
 	Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, error)
+	// Delta fetches what makes the blob named digest of the blob named base (package
+	// model/delta), at most limit bytes of it; ErrNotFound where the server has
+	// nothing smaller than the blob. None of it has been checked when it returns.
+	Delta(ctx context.Context, digest, base [32]byte, limit int64) ([]byte, error)
 	// Upload sends one sealed upload. Sending the same bytes again is answered
 	// in the same way.
 	Upload(ctx context.Context, u Upload) (Receipt, error)

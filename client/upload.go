@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/big"
@@ -11,7 +10,6 @@ import (
 
 	"tutti/aggregation"
 	"tutti/client/history"
-	"tutti/model"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
 )
@@ -123,7 +121,7 @@ func (s *state) adopt(from *state) {
 // codec, and says which version it started from; behind it come the metrics, where
 // the plan asks for some. Nothing but the encoded integers remains; the caller clears them.
 func (d *Device) encode(ctx context.Context, o *opened, h *held) (encoded []int32, from plan.Digest, err error) {
-	base, err := d.base(o.plan)
+	base, err := d.base(ctx, o.plan)
 	if err != nil {
 		return nil, from, err
 	}
@@ -147,12 +145,13 @@ func (d *Device) encode(ctx context.Context, o *opened, h *held) (encoded []int3
 	if encoded, err = d.noised(m, clipped); err != nil || o.plan.Metrics == nil {
 		return encoded, from, err
 	}
+	get := d.fetch(ctx, base)
 	history, target, held := heldOut(o.plan.Metrics, d.sequence())
 	more, err := d.measured(ctx, o.plan.Metrics, facts, func(f *plan.Facts) error {
 		if !held {
 			return nil
 		}
-		return d.opts.Shared.foretell(f, base, history, target, d.fetch(ctx))
+		return d.opts.Shared.foretell(f, base, history, target, get)
 	})
 	if err != nil {
 		clear(encoded)
@@ -339,45 +338,4 @@ func (d *Device) sequence() []int32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return history.Sequence(d.events, d.opts.Shared.cfg.Catalogue.Index)
-}
-
-// fetch gets a blob from the process, the device's store, or the server, and
-// checks its digest in the latter two.
-func (d *Device) fetch(ctx context.Context) parts {
-	return func(digest model.Digest, limit int64) ([]byte, error) {
-		return d.opts.Shared.blobs.get(digest, func() ([]byte, error) {
-			b, err := d.stored(digest, limit)
-			if err == nil {
-				return b, nil
-			}
-			if d.opts.Transport == nil {
-				return nil, err
-			}
-			b, err = d.opts.Transport.Blob(ctx, digest, limit)
-			if err != nil {
-				return nil, err
-			}
-			if sha256.Sum256(b) != digest {
-				return nil, ErrDigest
-			}
-			return b, nil
-		})
-	}
-}
-
-// stored gets a blob from the device's own store.
-func (d *Device) stored(digest model.Digest, limit int64) ([]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return nil, ErrClosed
-	}
-	b, err := d.opts.Store.Blob(digest)
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit || sha256.Sum256(b) != digest {
-		return nil, fmt.Errorf("%w: a stored part of the model", ErrDigest)
-	}
-	return b, nil
 }

@@ -78,3 +78,9 @@ func (c counting) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byt
 	c.counts.blobBytes.Add(int64(len(b)))
 	return b, err
 }
+
+func (c counting) Delta(ctx context.Context, digest, base [32]byte, limit int64) ([]byte, error) {
+	b, err := c.Transport.Delta(ctx, digest, base, limit)
+	c.counts.blobBytes.Add(int64(len(b)))
+	return b, err
+}

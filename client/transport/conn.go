@@ -8,6 +8,8 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"tutti/client"
 	"tutti/privacy/ledger"
 	"tutti/server/api"
@@ -93,34 +95,55 @@ func (t *Conn) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, 
 	defer stop()
 	stream, err := t.devices.GetBlob(ctx, &api.GetBlobRequest{Digest: digest[:]})
 	if err != nil {
-		return nil, t.explain(ctx, "fetching a part of the model", err)
+		return nil, t.explain(ctx, fetching, err)
 	}
+	blob, err := t.pieces(ctx, stream, limit, progress)
+	if err == nil && sha256.Sum256(blob) != digest {
+		err = fmt.Errorf("%s: %w", fetching, client.ErrDigest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return blob, nil
+}
+
+// Delta fetches what makes one blob of another, at most limit bytes of it.
+func (t *Conn) Delta(ctx context.Context, digest, base [32]byte, limit int64) ([]byte, error) {
+	ctx, progress, stop := t.watch(ctx)
+	defer stop()
+	stream, err := t.devices.GetDelta(ctx, &api.GetDeltaRequest{Digest: digest[:], Base: base[:]})
+	if err != nil {
+		return nil, t.explain(ctx, fetching, err)
+	}
+	return t.pieces(ctx, stream, limit, progress)
+}
+
+const fetching = "fetching a part of the model"
+
+// pieces puts a stream of pieces together, which come in order and are limit bytes at most.
+func (t *Conn) pieces(ctx context.Context, stream grpc.ServerStreamingClient[api.GetBlobResponse], limit int64, progress func()) ([]byte, error) {
 	var blob []byte
 	for {
 		part, err := stream.Recv()
 		progress()
 		if errors.Is(err, io.EOF) {
-			break
+			return blob, nil
 		}
 		if err != nil {
-			return nil, t.explain(ctx, "fetching a part of the model", err)
+			return nil, t.explain(ctx, fetching, err)
 		}
 		if part.GetTotal() > uint64(limit) {
-			return nil, fmt.Errorf("fetching a part of the model: %d bytes are offered, at most %d are taken", part.GetTotal(), limit)
+			return nil, fmt.Errorf("%s: %d bytes are offered, at most %d are taken", fetching, part.GetTotal(), limit)
 		}
 		if part.GetOffset() != uint64(len(blob)) || len(part.GetData()) == 0 || len(part.GetData()) > ChunkBytes ||
 			part.GetOffset()+uint64(len(part.GetData())) > part.GetTotal() {
-			return nil, errors.New("fetching a part of the model: the pieces do not fit together")
+			return nil, errors.New(fetching + ": the pieces do not fit together")
 		}
 		if blob == nil {
 			blob = make([]byte, 0, part.GetTotal())
 		}
 		blob = append(blob, part.GetData()...)
 	}
-	if sha256.Sum256(blob) != digest {
-		return nil, fmt.Errorf("fetching a part of the model: %w", client.ErrDigest)
-	}
-	return blob, nil
 }
 
 // Upload streams the header, then the vector.

@@ -23,6 +23,8 @@ type Backend interface {
 	CheckIn(ctx context.Context, r CheckIn) (Answer, error)
 	// Blob opens content-addressed bytes.
 	Blob(digest [32]byte) (content io.ReaderAt, size int64, closer io.Closer, err error)
+	// Delta opens what makes one blob of another (package model/delta); ErrNone where it would not be smaller.
+	Delta(ctx context.Context, digest, base [32]byte) (content io.ReaderAt, size int64, closer io.Closer, err error)
 	// BeginUpload judges a header. With a nil Upload the Receipt is the whole answer; otherwise exactly vectorBytes are
 	// written and then Finish is called, or Abort.
 	BeginUpload(ctx context.Context, task string, number uint64, header []byte, vectorBytes uint64) (Upload, Receipt, error)

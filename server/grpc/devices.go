@@ -96,10 +96,27 @@ func (d devices) GetBlob(r *api.GetBlobRequest, stream grpc.ServerStreamingServe
 	if r.GetOffset() > uint64(size) {
 		return d.statusOf("blob", fmt.Errorf("%w: offset %d of %d bytes", ErrBad, r.GetOffset(), size))
 	}
-	for at := int64(r.GetOffset()); at < size; {
+	return d.pieces("blob", content, int64(r.GetOffset()), size, stream)
+}
+
+func (d devices) GetDelta(r *api.GetDeltaRequest, stream grpc.ServerStreamingServer[api.GetBlobResponse]) error {
+	if len(r.GetDigest()) != 32 || len(r.GetBase()) != 32 {
+		return d.statusOf("delta", fmt.Errorf("%w: digests of %d and %d bytes", ErrBad, len(r.GetDigest()), len(r.GetBase())))
+	}
+	content, size, closer, err := d.backend.Delta(stream.Context(), [32]byte(r.GetDigest()), [32]byte(r.GetBase()))
+	if err != nil {
+		return d.statusOf("delta", err)
+	}
+	defer closer.Close()
+	return d.pieces("delta", content, 0, size, stream)
+}
+
+// pieces sends content from an offset on.
+func (d devices) pieces(what string, content io.ReaderAt, at, size int64, stream grpc.ServerStreamingServer[api.GetBlobResponse]) error {
+	for at < size {
 		piece := make([]byte, min(maxChunk, size-at)) // gRPC may hold on to what it sends
 		if n, err := content.ReadAt(piece, at); n < len(piece) {
-			return d.statusOf("blob", err)
+			return d.statusOf(what, err)
 		}
 		if err := stream.Send(&api.GetBlobResponse{Offset: uint64(at), Data: piece, Total: uint64(size)}); err != nil {
 			return err

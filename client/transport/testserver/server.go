@@ -67,6 +67,7 @@ type Server struct {
 	round    *Round
 	rounds   map[uint64]*Round
 	finished bool
+	deltas   int
 	seen     map[uint64]map[aggregation.DeviceID]map[aggregation.Digest]int
 
 	lie Lies
@@ -78,6 +79,7 @@ type Server struct {
 type Lies struct {
 	CheckIn func(*api.CheckInResponse)                            // changes an answer
 	Blob    func(model.Digest, []byte) []byte                     // changes a blob
+	Delta   func(model.Digest, []byte) ([]byte, error)            // changes a delta, nil where there is none
 	Upload  func(aggregation.DeviceID, *api.UploadResponse) error // changes an answer after the upload was taken
 	Receipt func(aggregation.DeviceID, *api.ReceiptResponse)      // changes an answer
 	Enroll  func(*api.EnrollResponse)                             // changes an answer

@@ -16,6 +16,7 @@ import (
 	"tutti/aggregation"
 	"tutti/client"
 	"tutti/model"
+	"tutti/model/delta"
 	"tutti/privacy/ledger"
 	"tutti/server/api"
 )
@@ -126,6 +127,42 @@ func (s *Server) GetBlob(r *api.GetBlobRequest, stream grpc.ServerStreamingServe
 	if !found {
 		return status.Error(codes.NotFound, "no such blob")
 	}
+	return pieces(b, stream)
+}
+
+// GetDelta implements api.DevicesServer.
+func (s *Server) GetDelta(r *api.GetDeltaRequest, stream grpc.ServerStreamingServer[api.GetBlobResponse]) error {
+	if len(r.GetDigest()) != len(model.Digest{}) || len(r.GetBase()) != len(model.Digest{}) {
+		return status.Error(codes.InvalidArgument, "a digest of another length")
+	}
+	digest := model.Digest(r.GetDigest())
+	s.mu.Lock()
+	want, base, lie := s.blobs[digest], s.blobs[model.Digest(r.GetBase())], s.lie.Delta
+	s.mu.Unlock()
+	d, err := delta.Encode(base, want)
+	if lie != nil {
+		d, err = lie(digest, d)
+	}
+	if errors.Is(err, delta.ErrUseless) {
+		return status.Error(codes.NotFound, "no delta")
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.deltas++
+	s.mu.Unlock()
+	return pieces(d, stream)
+}
+
+// Deltas is how many deltas were handed out.
+func (s *Server) Deltas() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deltas
+}
+
+func pieces(b []byte, stream grpc.ServerStreamingServer[api.GetBlobResponse]) error {
 	const chunk = 256 << 10
 	for at := 0; at < len(b); at += chunk {
 		part := b[at:min(at+chunk, len(b))]
