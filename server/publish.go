@@ -85,6 +85,9 @@ func (s *Server) sign(v model.Version) (model.Version, *store.SignedVersion, err
 	if err != nil {
 		return v, nil, err
 	}
+	if _, err := s.st.PutBlob(b); err != nil { // for devices that train on it before it is rolled out to them
+		return v, nil, err
+	}
 	return v, &store.SignedVersion{Number: v.Number, Digest: v.Digest(), Version: b, Signature: ed25519.Sign(s.keys.Operator, VersionMessage(b))}, nil
 }
 

@@ -79,6 +79,7 @@ type Server struct {
 	set      [][16]byte // of a group that was counted, which devices ask about
 	wires    []*wire.Server
 
+	deltas    deltas
 	turn      sync.Mutex // one opening or publication at a time
 	observing sync.Mutex
 	news      *news // nil: nothing is told, because no round is run

@@ -172,6 +172,10 @@ func (w *way) Blob(ctx context.Context, digest [32]byte, limit int64) ([]byte, e
 	return w.conn().Blob(ctx, digest, limit)
 }
 
+func (w *way) Delta(ctx context.Context, digest, base [32]byte, limit int64) ([]byte, error) {
+	return w.conn().Delta(ctx, digest, base, limit)
+}
+
 func (w *way) Receipt(ctx context.Context, r client.ReceiptRequest) (client.Receipt, error) {
 	return w.conn().Receipt(ctx, r)
 }
