@@ -262,13 +262,14 @@ func (s *Server) Close() error {
 	for _, w := range wires {
 		w.Drain(s.cfg.Limits.Drain)
 	}
+	t := s.leading()
 	s.stop()
 	s.behind.Wait()
 	s.shift.Lock()
 	s.leave(ErrClosed)
 	s.shift.Unlock()
 	s.news.close()
-	if t := s.leading(); t != nil {
+	if t != nil {
 		s.giveBack(t.lease)
 	}
 	var errs []error

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -30,6 +31,7 @@ import (
 	wire "tutti/server/grpc"
 	"tutti/server/keys"
 	"tutti/server/round"
+	"tutti/server/store/pgtest"
 )
 
 // world is a server, its committee and its devices in one process, over gRPC and TLS on loopback.
@@ -44,6 +46,7 @@ type world struct {
 	served  chan error
 	cfg     Config
 	noisy   bool
+	bare    bool // without a server of its own
 
 	mu     sync.Mutex
 	events []Event
@@ -116,10 +119,16 @@ func newWorldOf(t testing.TB, members int, change func(*world)) *world {
 		n.start()
 		w.cfg.Committee = append(w.cfg.Committee, committee.Peer{Address: n.address, Identity: n.key, TLS: settings, Timeout: 5 * time.Second})
 	}
+	if os.Getenv("TUTTI_TEST_POSTGRES") != "" { // all tests of this package on the other database
+		w.cfg.DB = pgtest.DSN(t)
+	}
 	change(w)
+	t.Cleanup(w.close)
+	if w.bare {
+		return w
+	}
 	w.open()
 	w.spare = w.enrol(enrolledAtOnce)
-	t.Cleanup(w.close)
 	return w
 }
 
@@ -190,6 +199,15 @@ func (w *world) open() {
 	w.server, w.address, w.served = s, l.Addr().String(), make(chan error, 1)
 	served := w.served
 	go func() { served <- s.Serve(l) }()
+	if s.st.Shared() {
+		leads := make(chan struct{})
+		go s.Lead(context.Background(), func(ctx context.Context) error {
+			close(leads)
+			<-ctx.Done()
+			return nil
+		})
+		<-leads
+	}
 	if w.conn == nil {
 		settings, err := keys.ClientTLS(keys.Files{CA: w.files.CA})
 		w.must(err)
@@ -209,7 +227,9 @@ func (w *world) stop() {
 }
 
 func (w *world) close() {
-	w.conn.Close()
+	if w.conn != nil {
+		w.conn.Close()
+	}
 	w.stop()
 	for _, n := range w.nodes {
 		n.kill()
