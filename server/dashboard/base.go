@@ -53,7 +53,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, in session, statu
 
 // parse reads the templates, which are checked once, at the start.
 func (h *Handler) parse() (*template.Template, error) {
-	return template.New("").Funcs(template.FuncMap{"asset": h.address, "at": timeElement, "lasting": lasting, "short": short, "bytes": bytesOf, "capital": capital}).ParseFS(pageTexts, "pages/*.html")
+	return template.New("").Funcs(template.FuncMap{"asset": h.address, "at": timeElement, "lasting": lasting, "short": short, "bytes": bytesOf, "capital": capital, "fixed": fixed}).ParseFS(pageTexts, "pages/*.html")
 }
 
 // timeElement is a moment in UTC, which the page's script puts into the reader's zone. as is day, moment or clock, or since or

@@ -145,7 +145,14 @@ func px(v float64) string {
 	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
 }
 
+// fixed is a figure with so many decimals; a dash for what is no number.
 func fixed(v float64, decimals int) string {
+	switch {
+	case !finite(v):
+		return "–"
+	case math.Abs(v) >= 1e15:
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
 	s := strconv.FormatFloat(v, 'f', decimals, 64)
 	if strings.Trim(s, "-0.") == "" {
 		return strings.TrimPrefix(s, "-")

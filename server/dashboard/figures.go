@@ -38,7 +38,7 @@ func burn(v *operator.View) *chart {
 	for i, x := range b.History {
 		p := point{at(x.At), share.y(1 - x.Spent.Rho/b.Rho)}
 		line = append(line, p)
-		if i > 0 {
+		if i > 0 && len(b.History) <= mostDots {
 			c.Dots = append(c.Dots, shape{"dot", dotAt(p), fmt.Sprintf("%s: epsilon %s of %s spent", chargeOf(x), fixed(x.Spent.Epsilon, 3), number(b.Epsilon))})
 		}
 	}
@@ -59,6 +59,9 @@ func burn(v *operator.View) *chart {
 	c.X = []moment{{At: from}, {At: to}}
 	return c
 }
+
+// mostDots is how many points of a line are marked one by one.
+const mostDots = 60
 
 func chargeOf(x operator.Spending) string {
 	if x.Round == 0 {
@@ -203,11 +206,14 @@ func drawCurves(title string, all []named) *chart {
 // add draws one series.
 func (c *chart) add(n named, class string, place func(uint64) float64, s scale, decimals int) {
 	var line, lows, highs []point
-	for _, q := range n.points {
+	for i, q := range n.points {
 		f, x := q.Figures[0], place(q.Round)
 		p := point{x, s.y(f.Value)}
 		line = append(line, p)
 		lows, highs = append(lows, point{x, s.y(orValue(f.Low, f.Value))}), append(highs, point{x, s.y(orValue(f.High, f.Value))})
+		if len(n.points) > mostDots && i < len(n.points)-1 {
+			continue
+		}
 		c.Dots = append(c.Dots, shape{"dot" + class, dotAt(p), fmt.Sprintf("%s round %d: %s, between %s and %s", n.name, q.Round, fixed(f.Value, decimals+2), fixed(f.Low, decimals+2), fixed(f.High, decimals+2))})
 	}
 	if len(line) == 1 { // a band of one point would not be seen

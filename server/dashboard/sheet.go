@@ -1,8 +1,6 @@
 package dashboard
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -39,7 +37,7 @@ type sheet struct {
 }
 
 // shownRows bounds the tables of a page; tutti run export has every round.
-const shownRows, firstRows, shownVersions = 60, 8, 8
+const shownRows, firstRows, shownVersions = 40, 8, 8
 
 type card struct{ Value, Label, Class string }
 
@@ -141,7 +139,7 @@ func (s *sheet) open() {
 		return
 	}
 	s.Open = &openView{o, refusals(o.Refused), o.Phase == "collecting" && o.Deadline.After(s.At), slices.Contains([]string{"created", "collecting", "frozen"}, o.Phase)}
-	widest := float64(max(o.Goal, o.Staged, 1))
+	widest := float64(max(o.Goal, o.Staged, o.Accepted, 1))
 	part := func(n int) string { return px(chartW * float64(n) / widest) }
 	s.Bar = &progress{Accepted: part(o.Accepted), Staged: part(o.Staged), Words: fmt.Sprintf("%d of %d uploads accepted, %d in", o.Accepted, o.Goal, o.Staged)}
 	if least := o.Min * max(o.Groups, 1); least > 0 && float64(least) <= widest {
@@ -165,7 +163,7 @@ func segments(phases []operator.Phase) []segment {
 	for _, p := range phases {
 		total += max(0, p.Seconds)
 	}
-	if !(total > 0) {
+	if !(total > 0) || !finite(total) {
 		return nil
 	}
 	var out []segment
@@ -223,9 +221,17 @@ func plural(n int, what string) string {
 }
 
 // number is a figure with as many decimals as it needs, two at most.
-func number(x float64) string { return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64) }
+func number(x float64) string {
+	if !finite(x) {
+		return "–"
+	}
+	return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64)
+}
 
 func percent(share float64) string {
+	if !finite(share) {
+		return "–"
+	}
 	share = min(max(share, 0), 1)
 	if share > 0 && share < 0.01 {
 		return "under 1 %"
@@ -357,57 +363,4 @@ func (s *sheet) UpNodes() (n int) {
 // ShownVersions are the newest versions.
 func (s *sheet) ShownVersions() []operator.Version {
 	return s.Versions[:min(len(s.Versions), shownVersions)]
-}
-
-// sectionNames are the parts of a task's page that change. Each is a template, and an element whose id is its name.
-var sectionNames = []string{"alarm", "now", "controls", "open", "budget", "quality", "reasons", "rounds", "meter", "committee", "versions", "log", "replicas"}
-
-// render makes the parts of a task's page.
-func (h *Handler) render(w *watch, v *operator.View, write bool) (sections, error) {
-	s, out := newSheet(w, v, write), sections{}
-	for _, name := range sectionNames {
-		var b bytes.Buffer
-		var data any = s
-		if name == "alarm" {
-			data = alarmsOf(v)
-		}
-		if err := h.pages.ExecuteTemplate(&b, name, data); err != nil {
-			return nil, fmt.Errorf("dashboard: %s: %w", name, err)
-		}
-		out[name] = b.String()
-	}
-	return out, nil
-}
-
-// alarmsOf says in red what nobody should overlook about a task.
-func alarmsOf(v *operator.View) []string {
-	switch {
-	case !v.Privacy.On:
-		return []string{"PRIVACY IS OFF in task " + v.Task + ": no noise is added, and nothing is claimed. Masks are on: the server still sees only sums."}
-	case v.Privacy.Trust != "devices":
-		return []string{"TRUSTED OPERATOR in task " + v.Task + ": the operator sees sums without noise and adds it afterwards. The claim is towards those who see what is released."}
-	}
-	return nil
-}
-
-// alarms are those of all tasks; to somebody who is not logged in they name none.
-func (h *Handler) alarms(ctx context.Context, in bool) []string {
-	all, err := h.tasks(ctx)
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, d := range all {
-		w, err := h.desk(ctx, d.Task)
-		if err != nil {
-			continue
-		}
-		if v, err := w.look(ctx); err == nil {
-			out = append(out, alarmsOf(v)...)
-		}
-	}
-	if len(out) > 0 && !in {
-		return []string{"Privacy is off on this server, or the operator is trusted to add the noise. Log in to see in which task."}
-	}
-	return out
 }

@@ -15,12 +15,13 @@ import (
 
 // board is a task in memory: its source and its control.
 type board struct {
-	mu      sync.Mutex
-	view    *operator.View
-	news    []operator.Happening
-	watched []chan struct{}
-	done    []string
-	failing error
+	mu       sync.Mutex
+	view     *operator.View
+	news     []operator.Happening
+	watched  []chan struct{}
+	done     []string
+	failing  error // of every read
+	refusing error // of every action
 }
 
 func newBoard(v *operator.View) *board { return &board{view: v} }
@@ -85,8 +86,8 @@ func (b *board) happen(names ...string) {
 func (b *board) did(what string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failing != nil {
-		return b.failing
+	if b.refusing != nil {
+		return b.refusing
 	}
 	b.done = append(b.done, what)
 	return nil
