@@ -43,7 +43,10 @@ runs the rounds, and another goes on where it dies.`,
   tutti server --dir server-data --listen 127.0.0.1:7100 --certs certs --catalogue movies
   tutti server --dir replica2 --db postgres://tutti@db/tutti --listen 127.0.0.1:7102 --certs certs --catalogue movies`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runServer(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.anyOperator = !cmd.Flags().Changed("operator")
+			return a.runServer(cmd.Context(), f)
+		},
 	}
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", "server-data", "the server's data directory")
 	cmd.PersistentFlags().StringVar(&f.catalogue, "catalogue", "", "folder with the list of items (movies.csv, movies.dat or u.item)")
@@ -51,6 +54,7 @@ runs the rounds, and another goes on where it dies.`,
 	cmd.PersistentFlags().StringVar(&f.blobs, "blobs", "", "where models are kept: dir:PATH, db: or s3://BUCKET/PREFIX?endpoint=... (default: $"+blobsSetting+", or beside the database)")
 	cmd.Flags().DurationVar(&f.lease, "lease", 5*time.Second, "with --db: how long the server that runs the rounds may be silent before another one does")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7100", "address to answer devices on")
+	cmd.Flags().StringVar(&f.operator, "operator", "127.0.0.1:7180", "address to answer the operator on: tutti status, tutti task, /metrics for Prometheus; with TLS where it is not a loopback address; off: nowhere")
 	cmd.Flags().StringVar(&f.certs, "certs", "certs", "folder with ca.pem, server.pem, server.key (tutti dev-certs makes one)")
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "end when the last round is published, instead of serving the model on")
 	cmd.Flags().BoolVar(&f.keepSums, "keep-sums", false, "keep every opened sum, so that an auditor can recompute what was made of it")
@@ -61,6 +65,8 @@ runs the rounds, and another goes on where it dies.`,
 type serverFlags struct {
 	dir, catalogue, listen, certs string
 	db, blobs                     string
+	operator                      string
+	anyOperator                   bool // another port will do where that one is taken
 	lease                         time.Duration
 	exit, keepSums                bool
 }
@@ -406,16 +412,30 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	go srv.Serve(l) // ends with Close
 	t.warn(a.err)
 	u.say("task %s: devices are answered on %s", t.Task, l.Addr())
+	operatorKeys, err := server.LoadKeys(f.dir)
+	if err != nil {
+		return err
+	}
+	quiet, err := a.startOperator(ctx, srv, f, t, operatorKeys, c.TLS)
+	if err != nil {
+		return err
+	}
+	defer quiet()
 	err = srv.Lead(ctx, func(ctx context.Context) error {
 		if c.DB != "" {
 			u.say("this server runs the rounds now")
 		}
 		return a.runCampaign(ctx, srv, t, s, w, words)
 	})
-	if err != nil {
+	stopped := errors.Is(err, server.ErrStopped)
+	if err != nil && !stopped {
 		return err
 	}
-	u.say("all rounds are run; write the report with: tutti report --dir %s", f.dir)
+	what := "all rounds are run"
+	if stopped {
+		what = "the task was stopped by its operator, and devices are told that it is over"
+	}
+	u.say(what + "; write the report with: tutti report --dir %s", f.dir)
 	if f.exit {
 		return nil
 	}
@@ -437,6 +457,9 @@ func (a *app) runCampaign(ctx context.Context, srv *server.Server, t taskFile, s
 		case err == nil:
 			srv.Finish()
 			return nil
+		case errors.Is(err, server.ErrStopped):
+			srv.Finish()
+			return err
 		case errors.As(err, &spent):
 			return refusedError(err)
 		case !errors.As(err, &missing):

@@ -34,6 +34,12 @@ type softwareVersion struct {
 	Arch     string `json:"arch"`
 }
 
+// release is the build in a few letters.
+func release() string {
+	v := buildVersion()
+	return v.Version + " " + v.Revision[:min(12, len(v.Revision))]
+}
+
 func buildVersion() softwareVersion {
 	v := softwareVersion{Version: "devel", Revision: "unknown revision", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

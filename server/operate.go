@@ -303,3 +303,13 @@ func (o *Operator) Report(ctx context.Context, w io.Writer) ([]byte, error) {
 }
 
 var errEnough = errors.New("enough")
+
+// Rollback implements operator.Control.
+func (o *Operator) Rollback(context.Context, uint64, string) (uint64, error) {
+	return 0, fmt.Errorf("%w: this server publishes versions, and takes none back", operator.ErrUnsupported)
+}
+
+// Rollout implements operator.Control.
+func (o *Operator) Rollout(context.Context, uint64, int, string) error {
+	return fmt.Errorf("%w: this server offers its newest version to all devices", operator.ErrUnsupported)
+}
