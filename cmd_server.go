@@ -435,7 +435,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	if stopped {
 		what = "the task was stopped by its operator, and devices are told that it is over"
 	}
-	u.say(what + "; write the report with: tutti report --dir %s", f.dir)
+	u.say(what+"; write the report with: tutti report --dir %s", f.dir)
 	if f.exit {
 		return nil
 	}

@@ -15,6 +15,8 @@ import (
 // book is what a task's log says, taken in record by record. It keeps the newest rounds and versions, and sums of the rest.
 type book struct {
 	task   string
+	state  ledger.State // judges every record: what is spent follows from it, and whether the log holds
+	fault  error        // of the first record that may not stand where it stands; those behind it are not judged
 	opened time.Time
 	last   time.Time
 	seq    uint64 // of the next record
@@ -54,8 +56,9 @@ type logged struct {
 
 // charge is what a round cost a device, and when the log said so.
 type charge struct {
-	at  time.Time
-	rho float64
+	at   time.Time
+	kind string
+	rho  float64
 }
 
 // paceRounds is how many of the last rounds a forecast is made of.
@@ -68,9 +71,16 @@ func newBook(task string) *book {
 	return &book{task: task, rounds: map[uint64]*logged{}, reasons: map[string]int{}}
 }
 
-// take takes in a record; spent is what the task had spent with it.
-func (b *book) take(r ledger.Record, spent *big.Rat) error {
+// take takes in the next record.
+func (b *book) take(r ledger.Record) error {
 	b.seq = r.Seq + 1
+	if b.fault == nil {
+		_, b.fault = b.state.Add(r)
+	}
+	spent := new(big.Rat)
+	if t, found := b.state.Task(b.task); found {
+		spent = t.Spent
+	}
 	at := time.Unix(r.Time, 0)
 	b.last = at
 	if r.Body.TaskName() != b.task {
@@ -144,7 +154,7 @@ func (b *book) summed(body *ledger.Round, at time.Time, spent *big.Rat) {
 	}
 	b.spend(Spending{At: at, Round: body.Round, What: body.What, Rho: rho}, spent)
 	if n := len(b.history); n > 0 && b.history[n-1].Spent.Rho > before {
-		b.charges = append(b.charges, charge{at, b.history[n-1].Spent.Rho - before})
+		b.charges = append(b.charges, charge{at, body.What, b.history[n-1].Spent.Rho - before})
 		b.charges = b.charges[max(0, len(b.charges)-paceRounds):]
 	}
 }
@@ -251,24 +261,31 @@ func figureOf(r ledger.Row) (Figure, bool) {
 	return f, true
 }
 
-// forecast says when the budget bears no further round.
+// forecast says when the budget bears no further round of the kind that was charged last.
 func (b *book) forecast(left *big.Rat) Forecast {
-	n := len(b.charges)
+	charges := b.charges
+	for i := len(charges) - 1; i >= 0; i-- {
+		if charges[i].kind != charges[len(charges)-1].kind {
+			charges = charges[i+1:]
+			break
+		}
+	}
+	n := len(charges)
 	if left == nil || n < 2 {
 		return Forecast{Words: "too few rounds were charged to tell when the budget is spent"}
 	}
 	var sum float64
-	for _, c := range b.charges {
+	for _, c := range charges {
 		sum += c.rho
 	}
 	each := sum / float64(n)
-	pace := b.charges[n-1].at.Sub(b.charges[0].at) / time.Duration(n-1)
+	pace := charges[n-1].at.Sub(charges[0].at) / time.Duration(n-1)
 	rest, _ := left.Float64()
 	rounds := int(rest/each + 1e-9)
 	if rounds <= 0 {
-		return Forecast{Known: true, Stop: b.charges[n-1].at, Words: "the budget bears no further round like the last ones"}
+		return Forecast{Known: true, Stop: charges[n-1].at, Words: "the budget bears no further round like the last ones"}
 	}
 	const longest = 1 << 20 // rounds
-	stop := b.charges[n-1].at.Add(time.Duration(min(rounds, longest)) * pace)
+	stop := charges[n-1].at.Add(time.Duration(min(rounds, longest)) * pace)
 	return Forecast{Known: true, Rounds: rounds, Stop: stop, Words: fmt.Sprintf("at this pace the budget is spent after %d more rounds, on %s", rounds, stop.Format("2 January 2006"))}
 }

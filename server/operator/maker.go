@@ -169,11 +169,14 @@ func (m *Maker) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		spent := new(big.Rat)
-		if t, found := m.st.Totals(m.set.Task); found {
-			spent = t.Spent
+		if err := m.book.take(r); err != nil {
+			return err
 		}
-		return m.book.take(r, spent)
+		if m.book.fault != nil && m.verdict.State != "failed" {
+			now := m.set.Clock()
+			m.verdict = Verdict{State: "failed", At: &now, Size: m.book.seq, Words: m.book.fault.Error()}
+		}
+		return nil
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"time"
 
 	"tutti/privacy/ledger"
@@ -17,9 +16,7 @@ const judgeEvery = time.Hour
 // the one whose root is signed. What is wrong with the log is the verdict, and what cannot be read is the error.
 func judge(ctx context.Context, st Store, task string, clock func() time.Time) (*book, Verdict, error) {
 	b := newBook(task)
-	var state ledger.State
 	var tree ledger.Memory
-	var fault error
 	size := st.LogSize()
 	done := errors.New("done")
 	err := st.Records(ctx, 0, func(seq uint64, data []byte) error {
@@ -30,18 +27,17 @@ func judge(ctx context.Context, st Store, task string, clock func() time.Time) (
 		if err != nil {
 			return fmt.Errorf("record %d: %w", seq, err)
 		}
-		if fault == nil {
-			fault = add(&state, &tree, r, data)
+		hashes, err := ledger.Append(seq, data, tree)
+		if err != nil {
+			return err
 		}
-		spent := new(big.Rat)
-		if t, found := state.Task(task); found {
-			spent = t.Spent
-		}
-		return b.take(r, spent)
+		tree = append(tree, hashes...)
+		return b.take(r)
 	})
 	if err != nil && !errors.Is(err, done) {
 		return nil, Verdict{}, err
 	}
+	fault := b.fault
 	if fault == nil {
 		fault = sameRoot(st, tree, size)
 	}
@@ -51,15 +47,6 @@ func judge(ctx context.Context, st Store, task string, clock func() time.Time) (
 		v.State, v.Words = "failed", fault.Error()
 	}
 	return b, v, nil
-}
-
-func add(state *ledger.State, tree *ledger.Memory, r ledger.Record, data []byte) error {
-	if _, err := state.Add(r); err != nil {
-		return err
-	}
-	hashes, err := ledger.Append(r.Seq, data, *tree)
-	*tree = append(*tree, hashes...)
-	return err
 }
 
 func sameRoot(st Store, tree ledger.Memory, size uint64) error {
