@@ -86,7 +86,7 @@ func TestFloors(t *testing.T) {
 		"server":               {"model", "privacy", "aggregation", "server"},
 		"server/round":         {"model", "privacy", "aggregation"},
 		"server/dashboard":     {"server/operator"},
-		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api"},
+		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api", "server/keys"},
 		"client":               {"model", "privacy", "aggregation", "client", "server/api"},
 		"examples":             {"model", "privacy", "aggregation", "client", "server"},
 		"":                     {"model", "privacy", "aggregation", "client", "server"},
