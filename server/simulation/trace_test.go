@@ -1,0 +1,9 @@
+package simulation
+import ("testing";"os";"strconv";"fmt")
+func TestTrace(t *testing.T) {
+	seed, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64)
+	if err != nil { t.Skip() }
+	x := sqlite(t)
+	r := x.play(New(seed), Break(os.Getenv("BREAK")), func(f string, a ...any) { fmt.Printf(f+"\n", a...) })
+	fmt.Println(r)
+}
