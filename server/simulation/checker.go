@@ -104,10 +104,27 @@ func (c *checker) moved(changes []store.Change) {
 			if h.set != nil {
 				c.fail("set", "%v is abandoned behind its certificate", x.Key)
 			}
+			c.freed(x.Key, t)
 		}
 		c.stored(x.Key, t.Durable)
 	}
 	c.books()
+}
+
+// freed: the budget of a round for which devices can have sealed is freed only if no quorum can sign a set any more.
+func (c *checker) freed(k store.Key, t round.Transition) {
+	if !t.Durable.Freed || t.From == round.Created {
+		return
+	}
+	n := 0
+	for _, m := range c.w.members {
+		if m.group(k).abandoned {
+			n++
+		}
+	}
+	if n < quorum {
+		c.fail("budget", "%v is free, and %d members have signed its abandonment", k, n)
+	}
 }
 
 // stored reads a row back.

@@ -132,7 +132,7 @@ func (m *member) sign(g *memberGroup, q request) round.Input {
 	d := digestOf(q.key, q.set)
 	m.w.check.proposed(q.key, d, q.set)
 	refuse := round.Failed{Member: m.index, Ask: q.Ask, Final: true}
-	if g.abandoned || g.signed != [32]byte{} && g.signed != d && m.w.broken != ForgetfulMember || len(q.set) < m.w.s.Min || len(q.set) > m.w.s.Max {
+	if g.abandoned || g.signed != [32]byte{} && g.signed != d || len(q.set) < m.w.s.Min || len(q.set) > m.w.s.Max {
 		return refuse
 	}
 	for _, u := range q.set {

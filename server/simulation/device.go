@@ -104,8 +104,19 @@ func (d *device) come(via, variant, tries int) {
 	}
 	u := d.seal(n, variant)
 	key := store.Key{Task: w.task, Round: n, Shard: w.shardOf(d)}
+	answered := false
+	w.after(time.Second+w.delay(time.Second), func() { // the device waits no longer: what it sent may still arrive
+		if !answered {
+			answered = true
+			again()
+		}
+	})
 	r.start(func(t *thread) {
 		a, err := r.receive(t, key, u)
+		if answered {
+			return
+		}
+		answered = true
 		w.say("device %d uploads for round %d to r%d: %v %v", d.index, n, r.index, a, orNothing(err))
 		if err != nil || w.chance(w.s.Drop) && !w.calm() {
 			w.after(0, again)
@@ -265,7 +276,7 @@ func (r *replica) receipt(key store.Key, id round.ID) (answer, error) {
 		return unknown, nil
 	case fate.State == round.Abandoned && fate.Settled:
 		return late, nil
-	case r.w.broken == CountedWhenFrozen && fate.State >= round.Collecting && u.State == store.StagedUpload:
+	case r.w.broken == CountedWhenStaged && fate.State >= round.Collecting && u.State == store.StagedUpload:
 		return counted, nil
 	}
 	switch u.State {

@@ -42,8 +42,8 @@ func (d *driver) fence() store.Fence { return d.lease.Fence() }
 
 func (d *driver) stop() {
 	d.gone = true
-	d.thread.kill()
-	for _, t := range d.others {
+	for _, t := range append(d.others, d.thread) {
+		t.land(1)
 		t.kill()
 	}
 }
@@ -160,6 +160,9 @@ func (d *driver) revive(rows []store.Round) ([]round.Effects, error) {
 				return nil, err
 			}
 		}
+		if d.r.w.broken == CollectAgain && r.Durable.State == round.Frozen {
+			r.Durable.State, r.Durable.Set, r.Durable.Signed = round.Collecting, nil, nil
+		}
 		g.m, first[i] = round.Resume(d.r.w.params(), r.Durable, entries, d.r.w.now)
 	}
 	d.r.w.say("r%d resumes round %d in %v", d.r.index, d.number, rows[0].Durable.State)
@@ -187,7 +190,7 @@ func (d *driver) step(t *thread, g *group, in round.Input) error {
 
 // carryOut does what the machine asks, in the order of Effects.
 func (d *driver) carryOut(t *thread, g *group, out round.Effects) error {
-	if d.r.w.broken == SendFirst {
+	if t := out.Persist; t != nil && (d.r.w.broken == SignFirst && t.To == round.Frozen || d.r.w.broken == ReleaseFirst && t.To == round.Certified) {
 		for _, r := range out.Send {
 			d.send(g, r)
 		}
@@ -216,7 +219,7 @@ func (d *driver) carryOut(t *thread, g *group, out round.Effects) error {
 
 // wake sends a Tick when the machine wants one.
 func (d *driver) wake(g *group, at time.Time) {
-	if g.wakeAt = at; at.IsZero() {
+	if g.wakeAt = at; at.IsZero() || d.r.w.broken == WaitForEver && g.m.State() == round.Frozen {
 		return
 	}
 	d.r.w.after(at.Sub(d.r.w.now)+1, func() {

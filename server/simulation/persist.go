@@ -95,8 +95,17 @@ func (d *driver) change(x step, all []step) (store.Change, error) {
 			c.Log = d.lastRecords(x)
 		}
 	}
-	if d.r.w.broken == NoLog {
+	switch d.r.w.broken {
+	case NoRecord:
 		c.Log = nil
+	case TwoRecords:
+		if n := len(c.Log); t.To == round.Published && n > 0 {
+			c.Log = append(c.Log, c.Log[n-1])
+		}
+	case FreeEarly:
+		if t.To == round.Abandoned && t.Durable.Settled {
+			c.Transition.Durable.Freed, c.Transition.Free = true, true
+		}
 	}
 	return c, nil
 }

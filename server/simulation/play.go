@@ -15,25 +15,30 @@ type Break string
 
 // Mistakes that the test of this package plants.
 const (
-	Sound             Break = ""                    // none
-	NoFence           Break = "no fence"            // writes are not held against the lease
-	NoFenceNoCompare  Break = "no compare-and-set"  // nor transitions against the version before
-	DoubleFold        Break = "double fold"         // the folder forgets what it holds
-	SendFirst         Break = "release first"       // requests are sent before the transition is durable
-	AnyPartial        Break = "any partial"         // partial sums are added whatever they hold
-	IgnoreMissing     Break = "ignore missing"      // a set is frozen without the sums of a dead replica
-	ReuseSlot         Break = "reuse a slot"        // the slot of an upload of unknown fate is used again
-	NoReload          Break = "no reload"           // a partial sum of unknown fate is taken for not written
-	NoPartialCompare  Break = "partial overwritten" // partial sums are not compared with their version
-	LateFromMemory    Break = "late from memory"    // a device is told LATE by what this replica remembers
-	CountedWhenFrozen Break = "counted too early"   // a device is told COUNTED before the certificate
-	NoLog             Break = "no record"           // transitions leave no record
-	ForgetfulMember   Break = "forgetful member"    // a member signs a second set
+	Sound             Break = ""                   // none
+	NoFence           Break = "no fence"           // writes are not held against the lease
+	NoFenceNoCompare  Break = "no compare-and-set" // nor transitions against the version before
+	AnybodyLeads      Break = "anybody leads"      // the lease is given to whoever asks
+	DoubleFold        Break = "double fold"        // the folder forgets what it holds
+	StalePartial      Break = "stale ids"          // a partial sum is kept with the ids of the one before
+	AnyPartial        Break = "any partial"        // partial sums are added whatever they hold
+	IgnoreMissing     Break = "ignore missing"     // a set is frozen without the sums of a dead replica
+	ReuseSlot         Break = "reuse a slot"       // the slot of an upload of unknown fate is used again
+	SignFirst         Break = "sign first"         // signatures are asked for before the set is durable
+	ReleaseFirst      Break = "release first"      // answers are asked for before the charge is durable
+	NoCharge          Break = "no charge"          // the certificate does not charge the budget
+	FreeEarly         Break = "free early"         // an abandonment without its certificate frees the budget
+	CollectAgain      Break = "collect again"      // a frozen round is resumed as a collecting one
+	LateFromMemory    Break = "late from memory"   // a device is told LATE by what this replica remembers
+	CountedWhenStaged Break = "counted too early"  // a device is told COUNTED before the certificate
+	NoRecord          Break = "no record"          // transitions leave no record
+	TwoRecords        Break = "two records"        // a publication is logged twice
+	WaitForEver       Break = "wait for ever"      // the driver forgets the machine's wish to be woken
 )
 
 // Options say on what a schedule is played.
 type Options struct {
-	Store    store.Store // empty of the task
+	Stores   []store.Store // handles of one store, which is empty of the task: replica i uses the i-th, from the beginning again where there are fewer
 	Task     string
 	OwnClock bool                   // the store's leases do not follow Clock
 	Clock    func(func() time.Time) // told how to read the virtual clock; may be nil
@@ -58,7 +63,8 @@ func Play(s Schedule, o Options) Result {
 	w := &world{s: s, broken: o.Break, rng: rand.New(rand.NewPCG(s.Seed, 8)), began: Began, now: Began, quiet: Began.Add(s.calm()), task: o.Task, trace: o.Trace,
 		uploads: map[[32]byte]*sealed{}, faults: map[point]Op{}}
 	w.check = newChecker(w)
-	w.st = &watched{Store: o.Store, w: w, ownClock: o.OwnClock}
+	common := &watch{w: w, ownClock: o.OwnClock}
+	w.st = &watched{o.Stores[0], common}
 	if o.Clock != nil {
 		o.Clock(func() time.Time { return w.now })
 	}
@@ -71,7 +77,7 @@ func Play(s Schedule, o Options) Result {
 		w.members = append(w.members, &member{w: w, index: j, rounds: map[uint64]*memberRound{}, groups: map[store.Key]*memberGroup{}})
 	}
 	for i := range s.Replicas {
-		r := &replica{w: w, index: i, name: fmt.Sprintf("replica-%d", i), disk: map[store.Key]*files{}}
+		r := &replica{w: w, index: i, name: fmt.Sprintf("replica-%d", i), disk: map[store.Key]*files{}, store: &watched{o.Stores[i%len(o.Stores)], common}}
 		w.replicas = append(w.replicas, r)
 		w.after(time.Duration(i)*time.Millisecond, r.boot)
 	}
@@ -142,6 +148,8 @@ func (w *world) arrange(op Op) {
 		case OpPause:
 			w.say("r%d stands still for %v", who, op.For)
 			r.pause(op.For)
+		case OpSlow:
+			r.slow = op.For
 		case OpDown:
 			m := w.members[op.Who%members]
 			m.down = true

@@ -24,9 +24,11 @@ type replica struct {
 	w        *world
 	index    int
 	name     string
+	store    *watched
 	writes   int // over all of its lives
 	up, dead bool
-	still    time.Time
+	still    time.Time     // it stands still until then
+	slow     time.Duration // how much longer its next write takes
 	disk     map[store.Key]*files
 
 	// gone with the process
@@ -38,7 +40,7 @@ type replica struct {
 	finished bool
 }
 
-func (r *replica) st() store.Store { return r.w.st }
+func (r *replica) st() store.Store { return r.store }
 
 // boot starts the process.
 func (r *replica) boot() {
@@ -60,6 +62,7 @@ func (r *replica) crash(back time.Duration) {
 	}
 	r.up = false
 	for _, t := range r.threads {
+		t.land(.5)
 		t.kill()
 	}
 	r.w.after(back, r.boot)
@@ -83,7 +86,7 @@ func (r *replica) lead(t *thread) {
 			return err
 		})
 		if err != nil || !won {
-			t.sleep(lease/4 + r.w.delay(lease/4))
+			t.sleep(lease/4 + r.w.delay(lease/2))
 			continue
 		}
 		r.w.say("r%d drives with token %d", r.index, l.Token)
@@ -296,6 +299,7 @@ type folder struct {
 	folded  map[round.ID]bool
 	sum     sum
 	dirty   int
+	ids     []round.ID // of the variant that keeps stale ones
 }
 
 // pull makes the partial sum hold what the driver wants of this replica's uploads, and keeps it.
@@ -332,17 +336,22 @@ func (f *folder) pull(t *thread) error {
 		return nil
 	}
 	p := store.Partial{Replica: f.r.name, Version: f.version + 1, Sum: f.sum.marshal()}
+	if f.r.w.broken == StalePartial && len(f.ids) > 0 {
+		p.IDs, f.ids = f.ids, nil
+	}
 	for id := range f.folded {
-		p.IDs = append(p.IDs, id)
+		if !slices.Contains(p.IDs, id) && (f.r.w.broken != StalePartial || len(p.IDs) == 0) {
+			p.IDs = append(p.IDs, id)
+		}
 	}
 	slices.SortFunc(p.IDs, func(a, b round.ID) int { return a.Compare(b) })
 	err = t.write(fmt.Sprintf("keep a partial sum of %d of group %d", len(p.IDs), f.in.key.Shard), func() error { return f.r.st().PutPartial(ctx, f.in.key, p) })
 	if err != nil {
-		f.loaded = f.r.w.broken == NoReload
+		f.loaded = false
 		return err
 	}
 	f.version++
-	f.dirty = 0
+	f.dirty, f.ids = 0, p.IDs
 	return nil
 }
 

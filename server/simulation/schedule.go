@@ -50,6 +50,7 @@ const (
 	OpFailBefore  = "fail-before"  // the database is gone before the write
 	OpFailAfter   = "fail-after"   // ... or behind it: the write took place, and its author is told that it failed
 	OpPauseWrite  = "pause-write"  // replica Who stands still before its write N, and then goes on with it
+	OpSlow        = "slow"         // the next write of replica Who takes For longer: nobody else waits for it
 	OpDown        = "down"         // member Who does not answer for For
 	OpClose       = "close"        // the operator closes the collection
 	OpStop        = "stop"         // the operator abandons the round
@@ -124,7 +125,7 @@ func (s *Schedule) processes(rng *rand.Rand) {
 	dead := 0
 	for range most {
 		o := Op{Who: rng.IntN(s.Replicas), For: between(rng, 0, 3*time.Second)}
-		switch rng.IntN(8) {
+		switch rng.IntN(10) {
 		case 0:
 			o.Kind, o.At = OpCrash, between(rng, 0, 25*time.Second)
 		case 1:
@@ -134,10 +135,12 @@ func (s *Schedule) processes(rng *rand.Rand) {
 				continue
 			}
 			o.Kind, o.Who, o.At, o.For = OpDie, dead-1, between(rng, time.Second, 20*time.Second), 0
+		case 4, 5:
+			o.Kind, o.At, o.For = OpSlow, between(rng, 0, 20*time.Second), between(rng, time.Second, 8*time.Second)
 		case 3:
-			o.Kind, o.N, o.For = OpPauseWrite, rng.IntN(40), between(rng, lease, 3*lease)
+			o.Kind, o.N, o.For = OpPauseWrite, rng.IntN(25), between(rng, lease, 3*lease)
 		default:
-			o.Kind, o.N = pick(rng, OpCrashBefore, OpCrashAfter, OpCrashAfter, OpFailBefore, OpFailAfter), rng.IntN(60)
+			o.Kind, o.N = pick(rng, OpCrashBefore, OpCrashAfter, OpCrashAfter, OpFailBefore, OpFailAfter), rng.IntN(35)
 		}
 		s.add(o)
 	}

@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"math/big"
 	"time"
 
@@ -15,6 +14,11 @@ import (
 // has a clock of its own, leases run out by being given back when the virtual clock says so.
 type watched struct {
 	store.Store
+	*watch
+}
+
+// watch is what all replicas' stores have in common.
+type watch struct {
 	w        *world
 	ownClock bool // the database's clock is not the virtual one
 	token    uint64
@@ -43,6 +47,9 @@ func (s *watched) Acquire(ctx context.Context, name, holder string, ttl time.Dur
 		return store.Lease{}, false, err
 	}
 	before := s.held.Holder
+	if s.w.broken == AnybodyLeads {
+		_ = s.Store.Release(ctx, s.held)
+	}
 	l, won, err := s.Store.Acquire(ctx, name, holder, s.ttl(ttl))
 	if err == nil && won {
 		if holder != before && s.w.now.Before(s.until) {
@@ -105,7 +112,7 @@ func (s *watched) past(f store.Fence) (store.Fence, error) {
 // done looks at a write's outcome and lets the others know that something was written.
 func (s *watched) done(what string, f store.Fence, err error, seen func()) error {
 	if err == nil {
-		if s.w.broken != NoFence && s.w.broken != NoFenceNoCompare {
+		if s.w.broken != NoFenceNoCompare { // which shall be found by what comes of it
 			s.fenced(what, f)
 		}
 		if seen != nil {
@@ -140,6 +147,11 @@ func (s *watched) Move(ctx context.Context, f store.Fence, now time.Time, change
 			if row, found, _ := s.Store.Round(ctx, changes[i].Key); found {
 				changes[i].Transition.Durable.Version = row.Durable.Version + 1
 			}
+		}
+	}
+	if s.w.broken == NoCharge {
+		for i := range changes {
+			changes[i].Transition.Charge = false
 		}
 	}
 	if err == nil {
@@ -181,19 +193,5 @@ func (s *watched) PutPartial(ctx context.Context, k store.Key, p store.Partial) 
 	if err == nil {
 		s.ring()
 	}
-	if errors.Is(err, store.ErrConflict) && s.w.broken == NoPartialCompare {
-		p.Version = s.partialVersion(ctx, k, p.Replica) + 1
-		err = s.Store.PutPartial(ctx, k, p)
-	}
 	return err
-}
-
-func (s *watched) partialVersion(ctx context.Context, k store.Key, replica string) uint64 {
-	all, _ := s.Store.Partials(ctx, k)
-	for _, p := range all {
-		if p.Replica == replica {
-			return p.Version
-		}
-	}
-	return 0
 }

@@ -121,6 +121,7 @@ type thread struct {
 	parked bool
 	over   bool
 	mail   []letter
+	flight func() error // a write on its way to the database
 }
 
 const park = -1
@@ -195,6 +196,16 @@ func (t *thread) take() letter {
 	return l
 }
 
+// land lets a write that is on its way take place, with some chance, although nobody waits for it any more.
+func (t *thread) land(chance float64) {
+	if do := t.flight; do != nil && !t.over && t.r.w.chance(chance) {
+		t.r.w.after(t.r.w.delay(time.Second), func() {
+			err := do()
+			t.r.w.say("a write of r%d that nobody waits for: %v", t.r.index, orNothing(err))
+		})
+	}
+}
+
 // kill ends a thread where it stands.
 func (t *thread) kill() {
 	if t != nil && !t.over {
@@ -218,10 +229,20 @@ var errDatabase = errors.New("the connection to the database was lost")
 // its database, on either.
 func (t *thread) write(what string, do func() error) error {
 	r, w := t.r, t.r.w
+	var f Op
 	n := r.writes
-	r.writes++
-	f := w.faults[point{r.index, n}]
-	t.sleep(w.delay(4 * time.Millisecond))
+	if what != "acquire" { // most of them win nothing
+		f = w.faults[point{r.index, n}]
+		r.writes++
+	}
+	t.flight = do
+	if r.slow > 0 {
+		w.say("r%d waits %v for its write %d, %s", r.index, r.slow, n, what)
+	}
+	wait := w.delay(4*time.Millisecond) + r.slow
+	r.slow = 0
+	t.sleep(wait)
+	t.flight = nil
 	switch f.Kind {
 	case OpCrashBefore:
 		w.say("r%d dies before its write %d, %s", r.index, n, what)
