@@ -95,8 +95,8 @@ func (c *checker) moved(changes []store.Change) {
 		}
 		switch t.To {
 		case round.Certified:
-			if h.set != nil && !slices.Equal(h.set, t.Durable.Set) || !t.Charge {
-				c.fail("set", "%v: another set is certified, charge %v", x.Key, t.Charge)
+			if h.set != nil && !slices.Equal(h.set, t.Durable.Set) {
+				c.fail("set", "%v: another set is certified", x.Key)
 			}
 			h.set = t.Durable.Set
 			c.charged[x.Round] = true
@@ -279,7 +279,7 @@ func (c *checker) log() {
 		c.fail("log", "%d records were written, %d are there (%v)", len(c.bodies), len(got), err)
 		return
 	}
-	plans, ends := map[uint64]int{}, map[uint64]string{}
+	plans, versions, ends := map[uint64]int{}, map[uint64]int{}, map[uint64]string{}
 	for i, b := range got {
 		if b.Kind() != c.bodies[i].Kind() {
 			c.fail("log", "record %d is a %v, a %v was written", i, b.Kind(), c.bodies[i].Kind())
@@ -287,6 +287,8 @@ func (c *checker) log() {
 		switch b := b.(type) {
 		case *ledger.Plan:
 			plans[b.Round]++
+		case *ledger.Version:
+			versions[b.Number]++
 		case *ledger.Round:
 			ends[b.Round] += b.Outcome
 			c.roundRecord(b)
@@ -295,8 +297,12 @@ func (c *checker) log() {
 		}
 	}
 	for n := range c.rounds {
-		if want := c.outcome(n); plans[n] != 1 || ends[n] != want && c.broken == nil {
-			c.fail("log", "round %d has %d plans and ends as %q in the log, want %q", n, plans[n], ends[n], want)
+		want, made := c.outcome(n), 0
+		if want == ledger.Published {
+			made = 1
+		}
+		if plans[n] != 1 || ends[n] != want || versions[n] != made {
+			c.fail("log", "round %d has %d plans and %d versions, and ends as %q in the log, want %q", n, plans[n], versions[n], ends[n], want)
 		}
 	}
 	totals, _ := c.w.st.Totals(c.w.task)

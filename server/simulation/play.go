@@ -51,8 +51,8 @@ type Result struct {
 	Broken *Violation
 	Ends   map[string]int // of groups of rounds
 	Steps  int
-	Writes int
-	Faults map[string]int // operations at a write that took place, by kind
+	Writes []int          // of each replica
+	Hits   map[string]int // faults at writes, by kind and by what was to be written
 }
 
 // Began is when every schedule begins.
@@ -61,7 +61,7 @@ var Began = time.Unix(1_800_000_000, 0)
 // Play plays a schedule to its end.
 func Play(s Schedule, o Options) Result {
 	w := &world{s: s, broken: o.Break, rng: rand.New(rand.NewPCG(s.Seed, 8)), began: Began, now: Began, quiet: Began.Add(s.calm()), task: o.Task, trace: o.Trace,
-		uploads: map[[32]byte]*sealed{}, faults: map[point]Op{}}
+		uploads: map[[32]byte]*sealed{}, faults: map[point]Op{}, hits: map[string]int{}}
 	w.check = newChecker(w)
 	common := &watch{w: w, ownClock: o.OwnClock}
 	w.st = &watched{o.Stores[0], common}
@@ -88,16 +88,11 @@ func Play(s Schedule, o Options) Result {
 	if w.check.broken == nil {
 		w.check.finish()
 	}
-	res := Result{Broken: w.check.broken, Ends: w.check.ends, Steps: w.steps, Faults: map[string]int{}}
+	res := Result{Broken: w.check.broken, Ends: w.check.ends, Steps: w.steps, Hits: w.hits}
 	for _, r := range w.replicas {
-		res.Writes += r.writes
+		res.Writes = append(res.Writes, r.writes)
 		for _, t := range r.threads {
 			t.kill()
-		}
-		for at, op := range w.faults {
-			if at.replica == r.index && at.n < r.writes {
-				res.Faults[op.Kind]++
-			}
 		}
 	}
 	w.bury()

@@ -336,13 +336,14 @@ func (f *folder) pull(t *thread) error {
 		return nil
 	}
 	p := store.Partial{Replica: f.r.name, Version: f.version + 1, Sum: f.sum.marshal()}
-	if f.r.w.broken == StalePartial && len(f.ids) > 0 {
+	if f.r.w.broken == StalePartial {
 		p.IDs, f.ids = f.ids, nil
 	}
 	for id := range f.folded {
-		if !slices.Contains(p.IDs, id) && (f.r.w.broken != StalePartial || len(p.IDs) == 0) {
+		if f.r.w.broken != StalePartial {
 			p.IDs = append(p.IDs, id)
 		}
+		f.ids = append(f.ids, id)
 	}
 	slices.SortFunc(p.IDs, func(a, b round.ID) int { return a.Compare(b) })
 	err = t.write(fmt.Sprintf("keep a partial sum of %d of group %d", len(p.IDs), f.in.key.Shard), func() error { return f.r.st().PutPartial(ctx, f.in.key, p) })
@@ -351,7 +352,7 @@ func (f *folder) pull(t *thread) error {
 		return err
 	}
 	f.version++
-	f.dirty, f.ids = 0, p.IDs
+	f.dirty = 0
 	return nil
 }
 

@@ -33,6 +33,7 @@ type world struct {
 	devices  []*device
 	uploads  map[[32]byte]*sealed
 	faults   map[point]Op
+	hits     map[string]int
 }
 
 // point is a replica's write.
@@ -234,6 +235,9 @@ func (t *thread) write(what string, do func() error) error {
 	if what != "acquire" { // most of them win nothing
 		f = w.faults[point{r.index, n}]
 		r.writes++
+	}
+	if f.Kind != "" {
+		w.hits[f.Kind+" "+what]++
 	}
 	t.flight = do
 	if r.slow > 0 {
