@@ -59,6 +59,8 @@ func (y *tally) hit(kind, what string) (n int) {
 }
 
 // playAll plays the schedules of n seeds on as many shelves as are given, and stops at the first that breaks something.
+//
+// A schedule plays in the same way on every store, to the write; each is played in memory as well, and compared.
 func playAll(t *testing.T, n uint64, shelves ...*shelf) *tally {
 	t.Helper()
 	y := &tally{ends: map[string]int{}, hits: map[string]int{}}
@@ -73,6 +75,12 @@ func playAll(t *testing.T, n uint64, shelves ...*shelf) *tally {
 			for seed := next.Add(1) - 1; seed < n; seed = next.Add(1) - 1 {
 				res := x.play(New(seed), Sound, nil)
 				y.add(res)
+				if len(x.stores) > 0 {
+					in := memory().play(New(seed), Sound, nil)
+					if res.Steps != in.Steps || !maps.Equal(res.Ends, in.Ends) || !slices.Equal(res.Writes, in.Writes) {
+						t.Errorf("seed %d plays otherwise than in memory: %v and %v, %d and %d steps", seed, res.Ends, in.Ends, res.Steps, in.Steps)
+					}
+				}
 				if res.Broken != nil {
 					next.Store(n)
 					failed.Do(func() { t.Error(explain(x, New(seed), Sound, res.Broken)) })
