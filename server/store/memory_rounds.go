@@ -134,8 +134,10 @@ func (d *Disk) move(now time.Time, c Change) error {
 		set(d, &g.partials, map[string]*Partial{})
 		set(d, &g.sum, nil)
 		for _, u := range g.bySeq {
-			if u.Raw != nil {
+			if u.Raw != nil || u.want || u.folded {
 				set(d, &u.Raw, nil)
+				set(d, &u.want, false)
+				set(d, &u.folded, false)
 			}
 		}
 	}

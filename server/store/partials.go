@@ -201,7 +201,7 @@ func clearGroup(tx *Tx, k Key) error {
 	for _, statement := range []string{
 		`DELETE FROM partials WHERE task = ? AND round = ? AND shard = ?`,
 		`DELETE FROM sums WHERE task = ? AND round = ? AND shard = ?`,
-		`UPDATE uploads SET raw = NULL WHERE task = ? AND round = ? AND shard = ? AND raw IS NOT NULL`,
+		`UPDATE uploads SET raw = NULL, want = 0, folded = 0 WHERE task = ? AND round = ? AND shard = ? AND (raw IS NOT NULL OR want + folded > 0)`,
 	} {
 		if _, err := tx.Exec(statement, k.Task, int64(k.Round), int64(k.Shard)); err != nil {
 			return err

@@ -62,6 +62,8 @@ func lead(t testing.TB, s Store) Fence {
 	return l.Fence()
 }
 
+var plainPlan = plan.Signed{Bytes: []byte("plan 1"), Signature: []byte("s")}
+
 func key(n uint64) Key { return Key{Task: "t", Round: n} }
 
 // begin writes a round that costs rho.

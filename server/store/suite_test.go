@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"math/big"
 	"reflect"
 	"testing"
@@ -27,6 +28,10 @@ var kinds = map[string]func(t testing.TB) place{
 	"memory": func(t testing.TB) place {
 		d := NewDisk(time.Now, false)
 		return func(t testing.TB) Store { return d.Open("a") }
+	},
+	"memory, shared": func(t testing.TB) place {
+		d, n := NewDisk(time.Now, true), 0
+		return func(t testing.TB) Store { n++; return d.Open(fmt.Sprint("replica ", n)) }
 	},
 	"postgres": func(t testing.TB) place {
 		dsn := pgtest.DSN(t)
