@@ -23,6 +23,7 @@ type blobStore interface {
 	open(digest [32]byte) (r io.ReaderAt, n int64, c io.Closer, err error) // ErrNoBlob
 	list(each func(digest [32]byte) error) error
 	remove(digest [32]byte) error
+	close()
 }
 
 // openBlobs finds the place of the blobs by its URL.
@@ -35,6 +36,13 @@ func openBlobs(s *SQL, where string) (blobStore, error) {
 		return newDirBlobs(filepath.Join(s.dir, "blobs"))
 	case isDir && dir != "":
 		return newDirBlobs(dir)
+	}
+	if strings.HasPrefix(where, "s3://") {
+		b, err := newS3Blobs(where)
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
 	}
 	return nil, fmt.Errorf("store: blobs are kept in dir:PATH, db: or s3://BUCKET/PREFIX?endpoint=..., not %q", where)
 }
@@ -60,6 +68,8 @@ func (s *SQL) OpenBlob(digest [32]byte) (io.ReaderAt, int64, io.Closer, error) {
 }
 
 func noBlob(digest [32]byte) error { return fmt.Errorf("%w: %x", ErrNoBlob, digest[:6]) }
+
+func (dirBlobs) close() {}
 
 // dirBlobs is a directory: ab/cdef...
 type dirBlobs struct{ dir string }

@@ -18,6 +18,8 @@ const blobPatience = 2 * time.Minute
 // dbBlobs keeps blobs in the database.
 type dbBlobs struct{ db *DB }
 
+func (dbBlobs) close() {}
+
 func (d dbBlobs) put(digest [32]byte, content []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), blobPatience)
 	defer cancel()

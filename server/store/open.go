@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,14 +124,40 @@ func (s *SQL) start(ctx context.Context) error {
 	keep := map[Key]bool{}
 	for _, r := range open {
 		keep[r.Key] = true
+		if err := s.adoptSum(ctx, r.Key); err != nil {
+			return err
+		}
 	}
 	return s.sweep(keep)
+}
+
+// adoptSum takes the sum of a group that was under way in format 2, where it lay in a file.
+func (s *SQL) adoptSum(ctx context.Context, k Key) error {
+	path := filepath.Join(s.roundDir(k), "partial")
+	sum, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return Explain(s.dir, err)
+	}
+	err = s.db.do(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO sums VALUES (?, ?, ?, ?) ON CONFLICT (task, round, shard) DO NOTHING`, k.Task, int64(k.Round), int64(k.Shard), sum)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return Explain(s.dir, os.Remove(path))
 }
 
 // Close closes the database after the writes under way.
 func (s *SQL) Close() error {
 	s.stop()
 	s.ends.Wait()
+	if s.blobs != nil {
+		s.blobs.close()
+	}
 	err := s.db.Close()
 	if s.own != nil {
 		err = errors.Join(err, s.own.Close())

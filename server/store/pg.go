@@ -21,7 +21,7 @@ import (
 
 // ErrUnavailable says that the database cannot be reached now. A write that gets it may have happened or not; all others
 // have not. Whoever drives reads what is there before it goes on.
-var ErrUnavailable = errors.New("the database cannot be reached: check that it runs, its address, password and number of connections")
+var ErrUnavailable = errors.New("the database or the object store cannot be reached: check that it runs, its address, password and number of connections")
 
 // postgres is what a replica has of a PostgreSQL beside its connections.
 type postgres struct {

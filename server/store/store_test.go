@@ -37,7 +37,12 @@ func must(t testing.TB, err error) {
 
 func open(t testing.TB, dir string) *SQL {
 	t.Helper()
-	s, err := Open(ctx, Options{Dir: dir})
+	return openWith(t, Options{Dir: dir})
+}
+
+func openWith(t testing.TB, o Options) *SQL {
+	t.Helper()
+	s, err := Open(ctx, o)
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
