@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"tutti/server"
+	"tutti/server/dashboard"
 	"tutti/server/keys"
 	"tutti/server/operator"
 	"tutti/server/store"
@@ -66,7 +69,12 @@ func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFla
 	}
 	op := srv.Operate(operator.ThisMachine(f.dir, devices, time.Now(), release()))
 	auth := operator.Auth{Task: t.Task, Key: publicOf(own.Operator), Clock: time.Now}
-	l, err := operator.NewListener(operator.Services{Source: op, Control: op, Report: op, Auth: auth, Log: a.logger("operator")}, settings)
+	pages, err := a.dashboard(op, auth, own.Operator, t.Task, on.Addr(), settings == nil)
+	if err != nil {
+		on.Close()
+		return nil, err
+	}
+	l, err := operator.NewListener(operator.Services{Source: op, Control: op, Report: op, Auth: auth, Pages: pages, Log: a.logger("operator")}, settings)
 	if err != nil {
 		on.Close()
 		return nil, err
@@ -97,9 +105,28 @@ func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFla
 	}()
 	return func() {
 		stop()
+		pages.Close()
 		l.Close()
 		os.Remove(filepath.Join(f.dir, operatorAddress))
 	}, nil
+}
+
+// dashboard makes the pages on the operator's listener. Sessions are signed by what every replica can derive.
+func (a *app) dashboard(op *server.Operator, auth operator.Auth, key ed25519.PrivateKey, task string, on net.Addr, loopback bool) (*dashboard.Handler, error) {
+	secret, err := hkdf.Key(sha256.New, key.Seed(), nil, "tutti/dashboard-session/v1/"+task, 32)
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(on.String())
+	if err != nil {
+		return nil, err
+	}
+	verify := func(_ context.Context, token string) (dashboard.Identity, error) {
+		who, err := auth.Open(token)
+		return dashboard.Identity{Name: who.Name, Write: who.Write, Until: who.Expires}, err
+	}
+	return dashboard.New(dashboard.Fixed(dashboard.Desk{Task: task, Source: op, Control: op}), verify,
+		dashboard.Options{SessionKey: [32]byte(secret), Loopback: loopback, Port: port, Log: a.logger("dashboard")})
 }
 
 // dialable is an address that somebody on this machine can dial: a listener on all addresses has none.
