@@ -119,7 +119,7 @@ func (a *app) show(h *operator.Happening, v *operator.View, terminal bool) error
 	case terminal && v != nil:
 		const clear = "\x1b[H\x1b[2J"
 		fmt.Fprint(a.out, clear+picture(v, true, a.width()))
-	case !terminal && h != nil:
+	case !terminal && h != nil && h.Name != operator.RoundMoved:
 		fmt.Fprintf(a.out, "%s  %s\n", h.At.Format("2006-01-02 15:04:05"), h.Words)
 	}
 	return nil
