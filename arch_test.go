@@ -87,6 +87,8 @@ func TestFloors(t *testing.T) {
 		"server/round":         {"model", "privacy", "aggregation"},
 		"server/dashboard":     {"server/operator"},
 		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api", "server/keys"},
+		"server/pace":          {},
+		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api"},
 		"client":               {"model", "privacy", "aggregation", "client", "server/api"},
 		"examples":             {"model", "privacy", "aggregation", "client", "server"},
 		"":                     {"model", "privacy", "aggregation", "client", "server"},
@@ -115,7 +117,7 @@ func TestFloors(t *testing.T) {
 }
 
 func TestPureAndShells(t *testing.T) {
-	pure := []string{"model", "aggregation", "privacy", "server/round"}
+	pure := []string{"model", "aggregation", "privacy", "server/round", "server/pace"}
 	outside := []string{"net", "os", "log", "google.golang.org/grpc", "database/sql"}
 	shells := map[string][]string{
 		"google.golang.org/grpc":                 {"server/grpc", "server/committee", "server/operator", "client/transport", "server/api", "server", "examples", ""},

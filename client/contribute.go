@@ -194,7 +194,7 @@ func (d *Device) checkIn(ctx context.Context) (CheckIn, error) {
 		return CheckIn{}, err
 	}
 	r := CheckInRequest{Task: st.task, PublicKey: d.public(), Enrolment: st.enrolment,
-		Time: d.opts.Now().Unix(), LogSize: st.log.Last.Size, Protocol: Protocol}
+		Time: d.opts.Now().Unix(), LogSize: st.log.Last.Size, Protocol: Protocol, Suites: suites, ModelFormat: modelFormat}
 	r.Signature = ed25519.Sign(d.key, CheckInMessage(r.Task, r.PublicKey, r.Time, r.LogSize))
 	return d.opts.Transport.CheckIn(ctx, r)
 }

@@ -1,6 +1,10 @@
 package client
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"tutti/aggregation"
+)
 
 // What a device signs when it speaks to the server, and what it wants signed.
 // Canonical bytes: the domain behind its length, then the fields in order,
@@ -13,8 +17,23 @@ const (
 	versionDomain = "tutti/version/v1"
 )
 
-// Protocol is the newest protocol version that this package speaks.
-const Protocol = 1
+// Protocol is the newest protocol version that this package speaks; it speaks the
+// one before too, as a server does. Version 2 has plans of format 4, whose updates
+// may start from several versions, and two retry windows with an offer.
+const Protocol = 2
+
+// modelFormat is the newest format of model versions that this package reads.
+const modelFormat = 1
+
+// suites are the envelopes that this package can seal for.
+var suites = []uint32{uint32(aggregation.SuiteX25519), uint32(aggregation.SuiteMLKEM768X25519)}
+
+// speaks says whether an answer is of a protocol version that this package speaks;
+// too old, it is the server that has to be updated.
+func speaks(version uint32) (ok, tooOld bool) {
+	version = max(version, 1) // version 1 did not say
+	return version == Protocol || version == Protocol-1, version < Protocol-1
+}
 
 // EnrollMessage is what a device signs to show that it holds the key it wants
 // enrolled: domain, task, token.

@@ -47,8 +47,11 @@ type CheckInRequest struct {
 	Enrolment []byte
 	Time      int64 // seconds since 1970
 	LogSize   uint64
-	Protocol  uint32
+	Protocol  uint32 // newest that the device speaks; it speaks the one before too
 	Signature []byte // by the device, over CheckInMessage
+
+	Suites      []uint32 // envelopes that it can seal for
+	ModelFormat uint32   // newest format of model versions that it reads
 }
 
 // CheckIn is the server's answer: an offer or a wait, and the newest version.
@@ -56,6 +59,10 @@ type CheckIn struct {
 	Offer   *Offer // nil: nothing to do now
 	Wait    Wait
 	Version *SignedVersion // nil before the first is published
+
+	Protocol uint32        // that the answer is of; 0: 1
+	Accepted time.Duration // with an offer: when to come again once the upload is in; 0: not said
+	Refused  time.Duration // with an offer: when to come again if the device does not take part; 0: not said
 }
 
 // Offer is an open round as it came in, nothing verified.
@@ -125,18 +132,27 @@ const (
 	WaitAlreadyCounted
 	WaitProtocol
 	WaitTaskFinished
+	WaitServerOld
+	WaitSuite
+	WaitModelFormat
+	WaitResting
 	waitReasons
 )
 
-var waitNames = [waitReasons]string{"unspecified", "no_round", "round_full", "already_counted", "protocol", "task_finished"}
+var waitNames = [waitReasons]string{"unspecified", "no_round", "round_full", "already_counted", "protocol", "task_finished",
+	"server_old", "suite", "model_format", "resting"}
 
 var waitSentences = [waitReasons]string{
 	"The server has nothing to do for this device now.",
 	"No round is open now.",
 	"The open round has enough devices.",
 	"This device has already taken part in the open round.",
-	"The server does not speak this program's version; update the app.",
+	"This app is too old for the server; update the app.",
 	"The task is finished; no round will open any more.",
+	"This app is newer than the server can serve; the operator has to update the server.",
+	"The server's rounds seal their keys in a way that this app does not know; update the app.",
+	"The server's models have a format that this app cannot read; update the app.",
+	"This device took part a short while ago and rests now.",
 }
 
 // String is the reason's label.

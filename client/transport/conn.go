@@ -43,11 +43,12 @@ func (t *Conn) CheckIn(ctx context.Context, r client.CheckInRequest) (client.Che
 	answer, err := t.devices.CheckIn(ctx, &api.CheckInRequest{
 		Task: r.Task, PublicKey: r.PublicKey, Enrolment: r.Enrolment, TimeUnix: r.Time,
 		Signature: r.Signature, LogSize: r.LogSize, Protocol: r.Protocol,
+		Suites: r.Suites, ModelFormat: r.ModelFormat,
 	})
 	if err != nil {
 		return client.CheckIn{}, t.explain(ctx, "checking in", err)
 	}
-	var c client.CheckIn
+	c := client.CheckIn{Protocol: answer.GetProtocol(), Accepted: milliseconds(answer.GetRetry().GetAcceptedMs()), Refused: milliseconds(answer.GetRetry().GetRefusedMs())}
 	if o := answer.GetOffer(); o != nil {
 		logged, err := loggedOf(o.GetLogged())
 		if err != nil {

@@ -11,6 +11,10 @@ var waitReasons = map[api.WaitReason]client.WaitReason{
 	api.WaitReason_WAIT_REASON_ALREADY_COUNTED: client.WaitAlreadyCounted,
 	api.WaitReason_WAIT_REASON_PROTOCOL:        client.WaitProtocol,
 	api.WaitReason_WAIT_REASON_TASK_FINISHED:   client.WaitTaskFinished,
+	api.WaitReason_WAIT_REASON_SERVER_OLD:      client.WaitServerOld,
+	api.WaitReason_WAIT_REASON_SUITE:           client.WaitSuite,
+	api.WaitReason_WAIT_REASON_MODEL_FORMAT:    client.WaitModelFormat,
+	api.WaitReason_WAIT_REASON_RESTING:         client.WaitResting,
 }
 
 var uploadStates = map[api.UploadState]client.UploadState{

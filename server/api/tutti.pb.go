@@ -31,8 +31,12 @@ const (
 	WaitReason_WAIT_REASON_NO_ROUND        WaitReason = 1
 	WaitReason_WAIT_REASON_ROUND_FULL      WaitReason = 2
 	WaitReason_WAIT_REASON_ALREADY_COUNTED WaitReason = 3
-	WaitReason_WAIT_REASON_PROTOCOL        WaitReason = 4
+	WaitReason_WAIT_REASON_PROTOCOL        WaitReason = 4 // the device's program is too old: update the app
 	WaitReason_WAIT_REASON_TASK_FINISHED   WaitReason = 5
+	WaitReason_WAIT_REASON_SERVER_OLD      WaitReason = 6 // the device's program is newer than the server can serve: the operator has to update
+	WaitReason_WAIT_REASON_SUITE           WaitReason = 7 // the round's envelopes are none that the device can seal: update the app
+	WaitReason_WAIT_REASON_MODEL_FORMAT    WaitReason = 8 // models are published in a format that the device does not read: update the app
+	WaitReason_WAIT_REASON_RESTING         WaitReason = 9 // the device took part in a round too short a while ago
 )
 
 // Enum value maps for WaitReason.
@@ -44,6 +48,10 @@ var (
 		3: "WAIT_REASON_ALREADY_COUNTED",
 		4: "WAIT_REASON_PROTOCOL",
 		5: "WAIT_REASON_TASK_FINISHED",
+		6: "WAIT_REASON_SERVER_OLD",
+		7: "WAIT_REASON_SUITE",
+		8: "WAIT_REASON_MODEL_FORMAT",
+		9: "WAIT_REASON_RESTING",
 	}
 	WaitReason_value = map[string]int32{
 		"WAIT_REASON_UNSPECIFIED":     0,
@@ -52,6 +60,10 @@ var (
 		"WAIT_REASON_ALREADY_COUNTED": 3,
 		"WAIT_REASON_PROTOCOL":        4,
 		"WAIT_REASON_TASK_FINISHED":   5,
+		"WAIT_REASON_SERVER_OLD":      6,
+		"WAIT_REASON_SUITE":           7,
+		"WAIT_REASON_MODEL_FORMAT":    8,
+		"WAIT_REASON_RESTING":         9,
 	}
 )
 
@@ -351,9 +363,11 @@ type CheckInRequest struct {
 	PublicKey     []byte                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	Enrolment     []byte                 `protobuf:"bytes,3,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
 	TimeUnix      int64                  `protobuf:"varint,4,opt,name=time_unix,json=timeUnix,proto3" json:"time_unix,omitempty"`
-	Signature     []byte                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`             // over the domain "tutti/checkin/v1", task, public key, time, log size
-	LogSize       uint64                 `protobuf:"varint,6,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"` // size of the last checkpoint the device keeps
-	Protocol      uint32                 `protobuf:"varint,7,opt,name=protocol,proto3" json:"protocol,omitempty"`              // highest protocol version the device speaks
+	Signature     []byte                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`                         // over the domain "tutti/checkin/v1", task, public key, time, log size
+	LogSize       uint64                 `protobuf:"varint,6,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"`             // size of the last checkpoint the device keeps
+	Protocol      uint32                 `protobuf:"varint,7,opt,name=protocol,proto3" json:"protocol,omitempty"`                          // newest protocol version that the device speaks; it speaks the one before too
+	Suites        []uint32               `protobuf:"varint,8,rep,packed,name=suites,proto3" json:"suites,omitempty"`                       // aggregation.Suite that the device can seal for; none: those of protocol 1
+	ModelFormat   uint32                 `protobuf:"varint,9,opt,name=model_format,json=modelFormat,proto3" json:"model_format,omitempty"` // newest format of model versions that the device reads; 0: 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,11 +451,27 @@ func (x *CheckInRequest) GetProtocol() uint32 {
 	return 0
 }
 
+func (x *CheckInRequest) GetSuites() []uint32 {
+	if x != nil {
+		return x.Suites
+	}
+	return nil
+}
+
+func (x *CheckInRequest) GetModelFormat() uint32 {
+	if x != nil {
+		return x.ModelFormat
+	}
+	return 0
+}
+
 type CheckInResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Offer         *Offer                 `protobuf:"bytes,1,opt,name=offer,proto3" json:"offer,omitempty"`     // absent: nothing to do now
-	Wait          *Wait                  `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`       // absent with an offer
-	Version       *SignedVersion         `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // newest published version; absent before the first
+	Offer         *Offer                 `protobuf:"bytes,1,opt,name=offer,proto3" json:"offer,omitempty"`        // absent: nothing to do now
+	Wait          *Wait                  `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`          // absent with an offer
+	Version       *SignedVersion         `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`    // newest published version; absent before the first
+	Protocol      uint32                 `protobuf:"varint,4,opt,name=protocol,proto3" json:"protocol,omitempty"` // that this answer is of: the newest that both speak; 0: 1
+	Retry         *Retry                 `protobuf:"bytes,5,opt,name=retry,proto3" json:"retry,omitempty"`        // with an offer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -497,6 +527,73 @@ func (x *CheckInResponse) GetVersion() *SignedVersion {
 	return nil
 }
 
+func (x *CheckInResponse) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *CheckInResponse) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+// Retry says when to come again after an offer: two windows, out of which the server has drawn a moment for this device.
+type Retry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AcceptedMs    int64                  `protobuf:"varint,1,opt,name=accepted_ms,json=acceptedMs,proto3" json:"accepted_ms,omitempty"` // once the upload is in
+	RefusedMs     int64                  `protobuf:"varint,2,opt,name=refused_ms,json=refusedMs,proto3" json:"refused_ms,omitempty"`    // if the device does not take part
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retry) Reset() {
+	*x = Retry{}
+	mi := &file_tutti_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retry) ProtoMessage() {}
+
+func (x *Retry) ProtoReflect() protoreflect.Message {
+	mi := &file_tutti_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retry.ProtoReflect.Descriptor instead.
+func (*Retry) Descriptor() ([]byte, []int) {
+	return file_tutti_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Retry) GetAcceptedMs() int64 {
+	if x != nil {
+		return x.AcceptedMs
+	}
+	return 0
+}
+
+func (x *Retry) GetRefusedMs() int64 {
+	if x != nil {
+		return x.RefusedMs
+	}
+	return 0
+}
+
 type Offer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Plan          []byte                 `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"` // canonical privacy/plan.Plan
@@ -509,7 +606,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_tutti_proto_msgTypes[4]
+	mi := &file_tutti_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +618,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[4]
+	mi := &file_tutti_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +631,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{4}
+	return file_tutti_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Offer) GetPlan() []byte {
@@ -582,7 +679,7 @@ type Logged struct {
 
 func (x *Logged) Reset() {
 	*x = Logged{}
-	mi := &file_tutti_proto_msgTypes[5]
+	mi := &file_tutti_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +691,7 @@ func (x *Logged) String() string {
 func (*Logged) ProtoMessage() {}
 
 func (x *Logged) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[5]
+	mi := &file_tutti_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +704,7 @@ func (x *Logged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logged.ProtoReflect.Descriptor instead.
 func (*Logged) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{5}
+	return file_tutti_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Logged) GetCheckpoint() []byte {
@@ -669,7 +766,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_tutti_proto_msgTypes[6]
+	mi := &file_tutti_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +778,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[6]
+	mi := &file_tutti_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +791,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{6}
+	return file_tutti_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Wait) GetRetryAfterMs() int64 {
@@ -721,7 +818,7 @@ type SignedVersion struct {
 
 func (x *SignedVersion) Reset() {
 	*x = SignedVersion{}
-	mi := &file_tutti_proto_msgTypes[7]
+	mi := &file_tutti_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +830,7 @@ func (x *SignedVersion) String() string {
 func (*SignedVersion) ProtoMessage() {}
 
 func (x *SignedVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[7]
+	mi := &file_tutti_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +843,7 @@ func (x *SignedVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedVersion.ProtoReflect.Descriptor instead.
 func (*SignedVersion) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{7}
+	return file_tutti_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SignedVersion) GetVersion() []byte {
@@ -773,7 +870,7 @@ type GetBlobRequest struct {
 
 func (x *GetBlobRequest) Reset() {
 	*x = GetBlobRequest{}
-	mi := &file_tutti_proto_msgTypes[8]
+	mi := &file_tutti_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +882,7 @@ func (x *GetBlobRequest) String() string {
 func (*GetBlobRequest) ProtoMessage() {}
 
 func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[8]
+	mi := &file_tutti_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +895,7 @@ func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobRequest.ProtoReflect.Descriptor instead.
 func (*GetBlobRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{8}
+	return file_tutti_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetBlobRequest) GetDigest() []byte {
@@ -825,7 +922,7 @@ type GetDeltaRequest struct {
 
 func (x *GetDeltaRequest) Reset() {
 	*x = GetDeltaRequest{}
-	mi := &file_tutti_proto_msgTypes[9]
+	mi := &file_tutti_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +934,7 @@ func (x *GetDeltaRequest) String() string {
 func (*GetDeltaRequest) ProtoMessage() {}
 
 func (x *GetDeltaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[9]
+	mi := &file_tutti_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +947,7 @@ func (x *GetDeltaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeltaRequest.ProtoReflect.Descriptor instead.
 func (*GetDeltaRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{9}
+	return file_tutti_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetDeltaRequest) GetDigest() []byte {
@@ -878,7 +975,7 @@ type GetBlobResponse struct {
 
 func (x *GetBlobResponse) Reset() {
 	*x = GetBlobResponse{}
-	mi := &file_tutti_proto_msgTypes[10]
+	mi := &file_tutti_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +987,7 @@ func (x *GetBlobResponse) String() string {
 func (*GetBlobResponse) ProtoMessage() {}
 
 func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[10]
+	mi := &file_tutti_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1000,7 @@ func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobResponse.ProtoReflect.Descriptor instead.
 func (*GetBlobResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{10}
+	return file_tutti_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetBlobResponse) GetOffset() uint64 {
@@ -940,7 +1037,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_tutti_proto_msgTypes[11]
+	mi := &file_tutti_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1049,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[11]
+	mi := &file_tutti_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1062,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{11}
+	return file_tutti_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UploadRequest) GetPart() isUploadRequest_Part {
@@ -1023,7 +1120,7 @@ type UploadHeader struct {
 
 func (x *UploadHeader) Reset() {
 	*x = UploadHeader{}
-	mi := &file_tutti_proto_msgTypes[12]
+	mi := &file_tutti_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1132,7 @@ func (x *UploadHeader) String() string {
 func (*UploadHeader) ProtoMessage() {}
 
 func (x *UploadHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[12]
+	mi := &file_tutti_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1145,7 @@ func (x *UploadHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadHeader.ProtoReflect.Descriptor instead.
 func (*UploadHeader) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{12}
+	return file_tutti_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UploadHeader) GetTask() string {
@@ -1104,7 +1201,7 @@ type VectorChunk struct {
 
 func (x *VectorChunk) Reset() {
 	*x = VectorChunk{}
-	mi := &file_tutti_proto_msgTypes[13]
+	mi := &file_tutti_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1213,7 @@ func (x *VectorChunk) String() string {
 func (*VectorChunk) ProtoMessage() {}
 
 func (x *VectorChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[13]
+	mi := &file_tutti_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1226,7 @@ func (x *VectorChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VectorChunk.ProtoReflect.Descriptor instead.
 func (*VectorChunk) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{13}
+	return file_tutti_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *VectorChunk) GetOffset() uint64 {
@@ -1163,7 +1260,7 @@ type PutChunkRequest struct {
 
 func (x *PutChunkRequest) Reset() {
 	*x = PutChunkRequest{}
-	mi := &file_tutti_proto_msgTypes[14]
+	mi := &file_tutti_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1272,7 @@ func (x *PutChunkRequest) String() string {
 func (*PutChunkRequest) ProtoMessage() {}
 
 func (x *PutChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[14]
+	mi := &file_tutti_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1285,7 @@ func (x *PutChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChunkRequest.ProtoReflect.Descriptor instead.
 func (*PutChunkRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{14}
+	return file_tutti_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PutChunkRequest) GetHeader() *UploadHeader {
@@ -1217,7 +1314,7 @@ type PutChunkResponse struct {
 
 func (x *PutChunkResponse) Reset() {
 	*x = PutChunkResponse{}
-	mi := &file_tutti_proto_msgTypes[15]
+	mi := &file_tutti_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1326,7 @@ func (x *PutChunkResponse) String() string {
 func (*PutChunkResponse) ProtoMessage() {}
 
 func (x *PutChunkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[15]
+	mi := &file_tutti_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1339,7 @@ func (x *PutChunkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChunkResponse.ProtoReflect.Descriptor instead.
 func (*PutChunkResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{15}
+	return file_tutti_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PutChunkResponse) GetOffset() uint64 {
@@ -1284,7 +1381,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_tutti_proto_msgTypes[16]
+	mi := &file_tutti_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1393,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[16]
+	mi := &file_tutti_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1406,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{16}
+	return file_tutti_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UploadResponse) GetState() UploadState {
@@ -1345,7 +1442,7 @@ type ReceiptRequest struct {
 
 func (x *ReceiptRequest) Reset() {
 	*x = ReceiptRequest{}
-	mi := &file_tutti_proto_msgTypes[17]
+	mi := &file_tutti_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1454,7 @@ func (x *ReceiptRequest) String() string {
 func (*ReceiptRequest) ProtoMessage() {}
 
 func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[17]
+	mi := &file_tutti_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1467,7 @@ func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{17}
+	return file_tutti_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReceiptRequest) GetTask() string {
@@ -1414,7 +1511,7 @@ type ReceiptResponse struct {
 
 func (x *ReceiptResponse) Reset() {
 	*x = ReceiptResponse{}
-	mi := &file_tutti_proto_msgTypes[18]
+	mi := &file_tutti_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1523,7 @@ func (x *ReceiptResponse) String() string {
 func (*ReceiptResponse) ProtoMessage() {}
 
 func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[18]
+	mi := &file_tutti_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1536,7 @@ func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{18}
+	return file_tutti_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReceiptResponse) GetState() UploadState {
@@ -1486,7 +1583,7 @@ type IdentityRequest struct {
 
 func (x *IdentityRequest) Reset() {
 	*x = IdentityRequest{}
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1595,7 @@ func (x *IdentityRequest) String() string {
 func (*IdentityRequest) ProtoMessage() {}
 
 func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[19]
+	mi := &file_tutti_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1608,7 @@ func (x *IdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityRequest.ProtoReflect.Descriptor instead.
 func (*IdentityRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{19}
+	return file_tutti_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *IdentityRequest) GetTask() string {
@@ -1531,7 +1628,7 @@ type IdentityResponse struct {
 
 func (x *IdentityResponse) Reset() {
 	*x = IdentityResponse{}
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1640,7 @@ func (x *IdentityResponse) String() string {
 func (*IdentityResponse) ProtoMessage() {}
 
 func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[20]
+	mi := &file_tutti_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1653,7 @@ func (x *IdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityResponse.ProtoReflect.Descriptor instead.
 func (*IdentityResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{20}
+	return file_tutti_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *IdentityResponse) GetPublicKey() []byte {
@@ -1584,7 +1681,7 @@ type OpenRoundRequest struct {
 
 func (x *OpenRoundRequest) Reset() {
 	*x = OpenRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1693,7 @@ func (x *OpenRoundRequest) String() string {
 func (*OpenRoundRequest) ProtoMessage() {}
 
 func (x *OpenRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[21]
+	mi := &file_tutti_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1706,7 @@ func (x *OpenRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoundRequest.ProtoReflect.Descriptor instead.
 func (*OpenRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{21}
+	return file_tutti_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OpenRoundRequest) GetPlan() []byte {
@@ -1644,7 +1741,7 @@ type OpenRoundResponse struct {
 
 func (x *OpenRoundResponse) Reset() {
 	*x = OpenRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1753,7 @@ func (x *OpenRoundResponse) String() string {
 func (*OpenRoundResponse) ProtoMessage() {}
 
 func (x *OpenRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[22]
+	mi := &file_tutti_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1766,7 @@ func (x *OpenRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoundResponse.ProtoReflect.Descriptor instead.
 func (*OpenRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{22}
+	return file_tutti_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OpenRoundResponse) GetRoundKey() []byte {
@@ -1704,7 +1801,7 @@ type RevealRequest struct {
 
 func (x *RevealRequest) Reset() {
 	*x = RevealRequest{}
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1813,7 @@ func (x *RevealRequest) String() string {
 func (*RevealRequest) ProtoMessage() {}
 
 func (x *RevealRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[23]
+	mi := &file_tutti_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1826,7 @@ func (x *RevealRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealRequest.ProtoReflect.Descriptor instead.
 func (*RevealRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{23}
+	return file_tutti_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RevealRequest) GetTask() string {
@@ -1764,7 +1861,7 @@ type RevealResponse struct {
 
 func (x *RevealResponse) Reset() {
 	*x = RevealResponse{}
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1873,7 @@ func (x *RevealResponse) String() string {
 func (*RevealResponse) ProtoMessage() {}
 
 func (x *RevealResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[24]
+	mi := &file_tutti_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1886,7 @@ func (x *RevealResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevealResponse.ProtoReflect.Descriptor instead.
 func (*RevealResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{24}
+	return file_tutti_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevealResponse) GetCoin() []byte {
@@ -1825,7 +1922,7 @@ type BeginRoundRequest struct {
 
 func (x *BeginRoundRequest) Reset() {
 	*x = BeginRoundRequest{}
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1934,7 @@ func (x *BeginRoundRequest) String() string {
 func (*BeginRoundRequest) ProtoMessage() {}
 
 func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[25]
+	mi := &file_tutti_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1947,7 @@ func (x *BeginRoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundRequest.ProtoReflect.Descriptor instead.
 func (*BeginRoundRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{25}
+	return file_tutti_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BeginRoundRequest) GetTask() string {
@@ -1891,7 +1988,7 @@ type BeginRoundResponse struct {
 
 func (x *BeginRoundResponse) Reset() {
 	*x = BeginRoundResponse{}
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2000,7 @@ func (x *BeginRoundResponse) String() string {
 func (*BeginRoundResponse) ProtoMessage() {}
 
 func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[26]
+	mi := &file_tutti_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2013,7 @@ func (x *BeginRoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRoundResponse.ProtoReflect.Descriptor instead.
 func (*BeginRoundResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{26}
+	return file_tutti_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BeginRoundResponse) GetRefusal() uint32 {
@@ -1945,7 +2042,7 @@ type SubmitSharesRequest struct {
 
 func (x *SubmitSharesRequest) Reset() {
 	*x = SubmitSharesRequest{}
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2054,7 @@ func (x *SubmitSharesRequest) String() string {
 func (*SubmitSharesRequest) ProtoMessage() {}
 
 func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[27]
+	mi := &file_tutti_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2067,7 @@ func (x *SubmitSharesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesRequest.ProtoReflect.Descriptor instead.
 func (*SubmitSharesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{27}
+	return file_tutti_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SubmitSharesRequest) GetTask() string {
@@ -2013,7 +2110,7 @@ type SubmitSharesResponse struct {
 
 func (x *SubmitSharesResponse) Reset() {
 	*x = SubmitSharesResponse{}
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2122,7 @@ func (x *SubmitSharesResponse) String() string {
 func (*SubmitSharesResponse) ProtoMessage() {}
 
 func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[28]
+	mi := &file_tutti_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2135,7 @@ func (x *SubmitSharesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSharesResponse.ProtoReflect.Descriptor instead.
 func (*SubmitSharesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{28}
+	return file_tutti_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SubmitSharesResponse) GetVerdicts() []uint32 {
@@ -2081,7 +2178,7 @@ type SignSetRequest struct {
 
 func (x *SignSetRequest) Reset() {
 	*x = SignSetRequest{}
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2190,7 @@ func (x *SignSetRequest) String() string {
 func (*SignSetRequest) ProtoMessage() {}
 
 func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[29]
+	mi := &file_tutti_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2203,7 @@ func (x *SignSetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetRequest.ProtoReflect.Descriptor instead.
 func (*SignSetRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{29}
+	return file_tutti_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SignSetRequest) GetTask() string {
@@ -2148,7 +2245,7 @@ type SignSetResponse struct {
 
 func (x *SignSetResponse) Reset() {
 	*x = SignSetResponse{}
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2257,7 @@ func (x *SignSetResponse) String() string {
 func (*SignSetResponse) ProtoMessage() {}
 
 func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[30]
+	mi := &file_tutti_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2270,7 @@ func (x *SignSetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignSetResponse.ProtoReflect.Descriptor instead.
 func (*SignSetResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{30}
+	return file_tutti_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SignSetResponse) GetSignature() []byte {
@@ -2208,7 +2305,7 @@ type SignAbandonRequest struct {
 
 func (x *SignAbandonRequest) Reset() {
 	*x = SignAbandonRequest{}
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2317,7 @@ func (x *SignAbandonRequest) String() string {
 func (*SignAbandonRequest) ProtoMessage() {}
 
 func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[31]
+	mi := &file_tutti_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2330,7 @@ func (x *SignAbandonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonRequest.ProtoReflect.Descriptor instead.
 func (*SignAbandonRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{31}
+	return file_tutti_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SignAbandonRequest) GetTask() string {
@@ -2268,7 +2365,7 @@ type SignAbandonResponse struct {
 
 func (x *SignAbandonResponse) Reset() {
 	*x = SignAbandonResponse{}
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2377,7 @@ func (x *SignAbandonResponse) String() string {
 func (*SignAbandonResponse) ProtoMessage() {}
 
 func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[32]
+	mi := &file_tutti_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2390,7 @@ func (x *SignAbandonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAbandonResponse.ProtoReflect.Descriptor instead.
 func (*SignAbandonResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{32}
+	return file_tutti_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SignAbandonResponse) GetSignature() []byte {
@@ -2329,7 +2426,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2438,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[33]
+	mi := &file_tutti_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2451,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{33}
+	return file_tutti_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReleaseRequest) GetTask() string {
@@ -2396,7 +2493,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2505,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[34]
+	mi := &file_tutti_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2518,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{34}
+	return file_tutti_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReleaseResponse) GetAnswer() []byte {
@@ -2453,7 +2550,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_tutti_proto_msgTypes[35]
+	mi := &file_tutti_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2562,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[35]
+	mi := &file_tutti_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2575,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{35}
+	return file_tutti_proto_rawDescGZIP(), []int{36}
 }
 
 type CheckpointResponse struct {
@@ -2490,7 +2587,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_tutti_proto_msgTypes[36]
+	mi := &file_tutti_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2599,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[36]
+	mi := &file_tutti_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2612,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{36}
+	return file_tutti_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CheckpointResponse) GetCheckpoint() []byte {
@@ -2535,7 +2632,7 @@ type ConsistencyRequest struct {
 
 func (x *ConsistencyRequest) Reset() {
 	*x = ConsistencyRequest{}
-	mi := &file_tutti_proto_msgTypes[37]
+	mi := &file_tutti_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2547,7 +2644,7 @@ func (x *ConsistencyRequest) String() string {
 func (*ConsistencyRequest) ProtoMessage() {}
 
 func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[37]
+	mi := &file_tutti_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2560,7 +2657,7 @@ func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{37}
+	return file_tutti_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConsistencyRequest) GetFrom() uint64 {
@@ -2586,7 +2683,7 @@ type ConsistencyResponse struct {
 
 func (x *ConsistencyResponse) Reset() {
 	*x = ConsistencyResponse{}
-	mi := &file_tutti_proto_msgTypes[38]
+	mi := &file_tutti_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2695,7 @@ func (x *ConsistencyResponse) String() string {
 func (*ConsistencyResponse) ProtoMessage() {}
 
 func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[38]
+	mi := &file_tutti_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2708,7 @@ func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
 func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{38}
+	return file_tutti_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConsistencyResponse) GetProof() [][]byte {
@@ -2630,7 +2727,7 @@ type EntriesRequest struct {
 
 func (x *EntriesRequest) Reset() {
 	*x = EntriesRequest{}
-	mi := &file_tutti_proto_msgTypes[39]
+	mi := &file_tutti_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2739,7 @@ func (x *EntriesRequest) String() string {
 func (*EntriesRequest) ProtoMessage() {}
 
 func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[39]
+	mi := &file_tutti_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2752,7 @@ func (x *EntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesRequest.ProtoReflect.Descriptor instead.
 func (*EntriesRequest) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{39}
+	return file_tutti_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EntriesRequest) GetFrom() uint64 {
@@ -2675,7 +2772,7 @@ type EntriesResponse struct {
 
 func (x *EntriesResponse) Reset() {
 	*x = EntriesResponse{}
-	mi := &file_tutti_proto_msgTypes[40]
+	mi := &file_tutti_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2784,7 @@ func (x *EntriesResponse) String() string {
 func (*EntriesResponse) ProtoMessage() {}
 
 func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tutti_proto_msgTypes[40]
+	mi := &file_tutti_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2797,7 @@ func (x *EntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntriesResponse.ProtoReflect.Descriptor instead.
 func (*EntriesResponse) Descriptor() ([]byte, []int) {
-	return file_tutti_proto_rawDescGZIP(), []int{40}
+	return file_tutti_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EntriesResponse) GetSeq() uint64 {
@@ -2730,7 +2827,7 @@ const file_tutti_proto_rawDesc = "" +
 	"\x05proof\x18\x04 \x01(\fR\x05proof\x12 \n" +
 	"\vattestation\x18\x05 \x01(\fR\vattestation\".\n" +
 	"\x0eEnrollResponse\x12\x1c\n" +
-	"\tenrolment\x18\x01 \x01(\fR\tenrolment\"\xd3\x01\n" +
+	"\tenrolment\x18\x01 \x01(\fR\tenrolment\"\x8e\x02\n" +
 	"\x0eCheckInRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1d\n" +
 	"\n" +
@@ -2739,11 +2836,20 @@ const file_tutti_proto_rawDesc = "" +
 	"\ttime_unix\x18\x04 \x01(\x03R\btimeUnix\x12\x1c\n" +
 	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x19\n" +
 	"\blog_size\x18\x06 \x01(\x04R\alogSize\x12\x1a\n" +
-	"\bprotocol\x18\a \x01(\rR\bprotocol\"\x8f\x01\n" +
+	"\bprotocol\x18\a \x01(\rR\bprotocol\x12\x16\n" +
+	"\x06suites\x18\b \x03(\rR\x06suites\x12!\n" +
+	"\fmodel_format\x18\t \x01(\rR\vmodelFormat\"\xd2\x01\n" +
 	"\x0fCheckInResponse\x12%\n" +
 	"\x05offer\x18\x01 \x01(\v2\x0f.tutti.v1.OfferR\x05offer\x12\"\n" +
 	"\x04wait\x18\x02 \x01(\v2\x0e.tutti.v1.WaitR\x04wait\x121\n" +
-	"\aversion\x18\x03 \x01(\v2\x17.tutti.v1.SignedVersionR\aversion\"\x84\x01\n" +
+	"\aversion\x18\x03 \x01(\v2\x17.tutti.v1.SignedVersionR\aversion\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\rR\bprotocol\x12%\n" +
+	"\x05retry\x18\x05 \x01(\v2\x0f.tutti.v1.RetryR\x05retry\"G\n" +
+	"\x05Retry\x12\x1f\n" +
+	"\vaccepted_ms\x18\x01 \x01(\x03R\n" +
+	"acceptedMs\x12\x1d\n" +
+	"\n" +
+	"refused_ms\x18\x02 \x01(\x03R\trefusedMs\"\x84\x01\n" +
 	"\x05Offer\x12\x12\n" +
 	"\x04plan\x18\x01 \x01(\fR\x04plan\x12%\n" +
 	"\x0eplan_signature\x18\x02 \x01(\fR\rplanSignature\x12\x16\n" +
@@ -2894,7 +3000,7 @@ const file_tutti_proto_rawDesc = "" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\";\n" +
 	"\x0fEntriesResponse\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
-	"\x06record\x18\x02 \x01(\fR\x06record*\xb9\x01\n" +
+	"\x06record\x18\x02 \x01(\fR\x06record*\xa3\x02\n" +
 	"\n" +
 	"WaitReason\x12\x1b\n" +
 	"\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -2902,7 +3008,11 @@ const file_tutti_proto_rawDesc = "" +
 	"\x16WAIT_REASON_ROUND_FULL\x10\x02\x12\x1f\n" +
 	"\x1bWAIT_REASON_ALREADY_COUNTED\x10\x03\x12\x18\n" +
 	"\x14WAIT_REASON_PROTOCOL\x10\x04\x12\x1d\n" +
-	"\x19WAIT_REASON_TASK_FINISHED\x10\x05*\xc6\x01\n" +
+	"\x19WAIT_REASON_TASK_FINISHED\x10\x05\x12\x1a\n" +
+	"\x16WAIT_REASON_SERVER_OLD\x10\x06\x12\x15\n" +
+	"\x11WAIT_REASON_SUITE\x10\a\x12\x1c\n" +
+	"\x18WAIT_REASON_MODEL_FORMAT\x10\b\x12\x17\n" +
+	"\x13WAIT_REASON_RESTING\x10\t*\xc6\x01\n" +
 	"\vUploadState\x12\x1c\n" +
 	"\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13UPLOAD_STATE_STAGED\x10\x01\x12\x18\n" +
@@ -2964,7 +3074,7 @@ func file_tutti_proto_rawDescGZIP() []byte {
 }
 
 var file_tutti_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_tutti_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_tutti_proto_goTypes = []any{
 	(WaitReason)(0),              // 0: tutti.v1.WaitReason
 	(UploadState)(0),             // 1: tutti.v1.UploadState
@@ -2973,102 +3083,104 @@ var file_tutti_proto_goTypes = []any{
 	(*EnrollResponse)(nil),       // 4: tutti.v1.EnrollResponse
 	(*CheckInRequest)(nil),       // 5: tutti.v1.CheckInRequest
 	(*CheckInResponse)(nil),      // 6: tutti.v1.CheckInResponse
-	(*Offer)(nil),                // 7: tutti.v1.Offer
-	(*Logged)(nil),               // 8: tutti.v1.Logged
-	(*Wait)(nil),                 // 9: tutti.v1.Wait
-	(*SignedVersion)(nil),        // 10: tutti.v1.SignedVersion
-	(*GetBlobRequest)(nil),       // 11: tutti.v1.GetBlobRequest
-	(*GetDeltaRequest)(nil),      // 12: tutti.v1.GetDeltaRequest
-	(*GetBlobResponse)(nil),      // 13: tutti.v1.GetBlobResponse
-	(*UploadRequest)(nil),        // 14: tutti.v1.UploadRequest
-	(*UploadHeader)(nil),         // 15: tutti.v1.UploadHeader
-	(*VectorChunk)(nil),          // 16: tutti.v1.VectorChunk
-	(*PutChunkRequest)(nil),      // 17: tutti.v1.PutChunkRequest
-	(*PutChunkResponse)(nil),     // 18: tutti.v1.PutChunkResponse
-	(*UploadResponse)(nil),       // 19: tutti.v1.UploadResponse
-	(*ReceiptRequest)(nil),       // 20: tutti.v1.ReceiptRequest
-	(*ReceiptResponse)(nil),      // 21: tutti.v1.ReceiptResponse
-	(*IdentityRequest)(nil),      // 22: tutti.v1.IdentityRequest
-	(*IdentityResponse)(nil),     // 23: tutti.v1.IdentityResponse
-	(*OpenRoundRequest)(nil),     // 24: tutti.v1.OpenRoundRequest
-	(*OpenRoundResponse)(nil),    // 25: tutti.v1.OpenRoundResponse
-	(*RevealRequest)(nil),        // 26: tutti.v1.RevealRequest
-	(*RevealResponse)(nil),       // 27: tutti.v1.RevealResponse
-	(*BeginRoundRequest)(nil),    // 28: tutti.v1.BeginRoundRequest
-	(*BeginRoundResponse)(nil),   // 29: tutti.v1.BeginRoundResponse
-	(*SubmitSharesRequest)(nil),  // 30: tutti.v1.SubmitSharesRequest
-	(*SubmitSharesResponse)(nil), // 31: tutti.v1.SubmitSharesResponse
-	(*SignSetRequest)(nil),       // 32: tutti.v1.SignSetRequest
-	(*SignSetResponse)(nil),      // 33: tutti.v1.SignSetResponse
-	(*SignAbandonRequest)(nil),   // 34: tutti.v1.SignAbandonRequest
-	(*SignAbandonResponse)(nil),  // 35: tutti.v1.SignAbandonResponse
-	(*ReleaseRequest)(nil),       // 36: tutti.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),      // 37: tutti.v1.ReleaseResponse
-	(*CheckpointRequest)(nil),    // 38: tutti.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),   // 39: tutti.v1.CheckpointResponse
-	(*ConsistencyRequest)(nil),   // 40: tutti.v1.ConsistencyRequest
-	(*ConsistencyResponse)(nil),  // 41: tutti.v1.ConsistencyResponse
-	(*EntriesRequest)(nil),       // 42: tutti.v1.EntriesRequest
-	(*EntriesResponse)(nil),      // 43: tutti.v1.EntriesResponse
+	(*Retry)(nil),                // 7: tutti.v1.Retry
+	(*Offer)(nil),                // 8: tutti.v1.Offer
+	(*Logged)(nil),               // 9: tutti.v1.Logged
+	(*Wait)(nil),                 // 10: tutti.v1.Wait
+	(*SignedVersion)(nil),        // 11: tutti.v1.SignedVersion
+	(*GetBlobRequest)(nil),       // 12: tutti.v1.GetBlobRequest
+	(*GetDeltaRequest)(nil),      // 13: tutti.v1.GetDeltaRequest
+	(*GetBlobResponse)(nil),      // 14: tutti.v1.GetBlobResponse
+	(*UploadRequest)(nil),        // 15: tutti.v1.UploadRequest
+	(*UploadHeader)(nil),         // 16: tutti.v1.UploadHeader
+	(*VectorChunk)(nil),          // 17: tutti.v1.VectorChunk
+	(*PutChunkRequest)(nil),      // 18: tutti.v1.PutChunkRequest
+	(*PutChunkResponse)(nil),     // 19: tutti.v1.PutChunkResponse
+	(*UploadResponse)(nil),       // 20: tutti.v1.UploadResponse
+	(*ReceiptRequest)(nil),       // 21: tutti.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),      // 22: tutti.v1.ReceiptResponse
+	(*IdentityRequest)(nil),      // 23: tutti.v1.IdentityRequest
+	(*IdentityResponse)(nil),     // 24: tutti.v1.IdentityResponse
+	(*OpenRoundRequest)(nil),     // 25: tutti.v1.OpenRoundRequest
+	(*OpenRoundResponse)(nil),    // 26: tutti.v1.OpenRoundResponse
+	(*RevealRequest)(nil),        // 27: tutti.v1.RevealRequest
+	(*RevealResponse)(nil),       // 28: tutti.v1.RevealResponse
+	(*BeginRoundRequest)(nil),    // 29: tutti.v1.BeginRoundRequest
+	(*BeginRoundResponse)(nil),   // 30: tutti.v1.BeginRoundResponse
+	(*SubmitSharesRequest)(nil),  // 31: tutti.v1.SubmitSharesRequest
+	(*SubmitSharesResponse)(nil), // 32: tutti.v1.SubmitSharesResponse
+	(*SignSetRequest)(nil),       // 33: tutti.v1.SignSetRequest
+	(*SignSetResponse)(nil),      // 34: tutti.v1.SignSetResponse
+	(*SignAbandonRequest)(nil),   // 35: tutti.v1.SignAbandonRequest
+	(*SignAbandonResponse)(nil),  // 36: tutti.v1.SignAbandonResponse
+	(*ReleaseRequest)(nil),       // 37: tutti.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),      // 38: tutti.v1.ReleaseResponse
+	(*CheckpointRequest)(nil),    // 39: tutti.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),   // 40: tutti.v1.CheckpointResponse
+	(*ConsistencyRequest)(nil),   // 41: tutti.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),  // 42: tutti.v1.ConsistencyResponse
+	(*EntriesRequest)(nil),       // 43: tutti.v1.EntriesRequest
+	(*EntriesResponse)(nil),      // 44: tutti.v1.EntriesResponse
 }
 var file_tutti_proto_depIdxs = []int32{
-	7,  // 0: tutti.v1.CheckInResponse.offer:type_name -> tutti.v1.Offer
-	9,  // 1: tutti.v1.CheckInResponse.wait:type_name -> tutti.v1.Wait
-	10, // 2: tutti.v1.CheckInResponse.version:type_name -> tutti.v1.SignedVersion
-	8,  // 3: tutti.v1.Offer.logged:type_name -> tutti.v1.Logged
-	0,  // 4: tutti.v1.Wait.reason:type_name -> tutti.v1.WaitReason
-	15, // 5: tutti.v1.UploadRequest.header:type_name -> tutti.v1.UploadHeader
-	16, // 6: tutti.v1.UploadRequest.chunk:type_name -> tutti.v1.VectorChunk
-	15, // 7: tutti.v1.PutChunkRequest.header:type_name -> tutti.v1.UploadHeader
-	16, // 8: tutti.v1.PutChunkRequest.chunk:type_name -> tutti.v1.VectorChunk
-	1,  // 9: tutti.v1.PutChunkResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 10: tutti.v1.PutChunkResponse.reason:type_name -> tutti.v1.RejectReason
-	1,  // 11: tutti.v1.UploadResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 12: tutti.v1.UploadResponse.reason:type_name -> tutti.v1.RejectReason
-	1,  // 13: tutti.v1.ReceiptResponse.state:type_name -> tutti.v1.UploadState
-	2,  // 14: tutti.v1.ReceiptResponse.reason:type_name -> tutti.v1.RejectReason
-	8,  // 15: tutti.v1.OpenRoundRequest.logged:type_name -> tutti.v1.Logged
-	3,  // 16: tutti.v1.Devices.Enroll:input_type -> tutti.v1.EnrollRequest
-	5,  // 17: tutti.v1.Devices.CheckIn:input_type -> tutti.v1.CheckInRequest
-	11, // 18: tutti.v1.Devices.GetBlob:input_type -> tutti.v1.GetBlobRequest
-	12, // 19: tutti.v1.Devices.GetDelta:input_type -> tutti.v1.GetDeltaRequest
-	14, // 20: tutti.v1.Devices.Upload:input_type -> tutti.v1.UploadRequest
-	17, // 21: tutti.v1.Devices.PutChunk:input_type -> tutti.v1.PutChunkRequest
-	20, // 22: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
-	22, // 23: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
-	24, // 24: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
-	26, // 25: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
-	28, // 26: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
-	30, // 27: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
-	32, // 28: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
-	34, // 29: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
-	36, // 30: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
-	38, // 31: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
-	40, // 32: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
-	42, // 33: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
-	4,  // 34: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
-	6,  // 35: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
-	13, // 36: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
-	13, // 37: tutti.v1.Devices.GetDelta:output_type -> tutti.v1.GetBlobResponse
-	19, // 38: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
-	18, // 39: tutti.v1.Devices.PutChunk:output_type -> tutti.v1.PutChunkResponse
-	21, // 40: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
-	23, // 41: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
-	25, // 42: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
-	27, // 43: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
-	29, // 44: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
-	31, // 45: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
-	33, // 46: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
-	35, // 47: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
-	37, // 48: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
-	39, // 49: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
-	41, // 50: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
-	43, // 51: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
-	34, // [34:52] is the sub-list for method output_type
-	16, // [16:34] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 0: tutti.v1.CheckInResponse.offer:type_name -> tutti.v1.Offer
+	10, // 1: tutti.v1.CheckInResponse.wait:type_name -> tutti.v1.Wait
+	11, // 2: tutti.v1.CheckInResponse.version:type_name -> tutti.v1.SignedVersion
+	7,  // 3: tutti.v1.CheckInResponse.retry:type_name -> tutti.v1.Retry
+	9,  // 4: tutti.v1.Offer.logged:type_name -> tutti.v1.Logged
+	0,  // 5: tutti.v1.Wait.reason:type_name -> tutti.v1.WaitReason
+	16, // 6: tutti.v1.UploadRequest.header:type_name -> tutti.v1.UploadHeader
+	17, // 7: tutti.v1.UploadRequest.chunk:type_name -> tutti.v1.VectorChunk
+	16, // 8: tutti.v1.PutChunkRequest.header:type_name -> tutti.v1.UploadHeader
+	17, // 9: tutti.v1.PutChunkRequest.chunk:type_name -> tutti.v1.VectorChunk
+	1,  // 10: tutti.v1.PutChunkResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 11: tutti.v1.PutChunkResponse.reason:type_name -> tutti.v1.RejectReason
+	1,  // 12: tutti.v1.UploadResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 13: tutti.v1.UploadResponse.reason:type_name -> tutti.v1.RejectReason
+	1,  // 14: tutti.v1.ReceiptResponse.state:type_name -> tutti.v1.UploadState
+	2,  // 15: tutti.v1.ReceiptResponse.reason:type_name -> tutti.v1.RejectReason
+	9,  // 16: tutti.v1.OpenRoundRequest.logged:type_name -> tutti.v1.Logged
+	3,  // 17: tutti.v1.Devices.Enroll:input_type -> tutti.v1.EnrollRequest
+	5,  // 18: tutti.v1.Devices.CheckIn:input_type -> tutti.v1.CheckInRequest
+	12, // 19: tutti.v1.Devices.GetBlob:input_type -> tutti.v1.GetBlobRequest
+	13, // 20: tutti.v1.Devices.GetDelta:input_type -> tutti.v1.GetDeltaRequest
+	15, // 21: tutti.v1.Devices.Upload:input_type -> tutti.v1.UploadRequest
+	18, // 22: tutti.v1.Devices.PutChunk:input_type -> tutti.v1.PutChunkRequest
+	21, // 23: tutti.v1.Devices.Receipt:input_type -> tutti.v1.ReceiptRequest
+	23, // 24: tutti.v1.Committee.Identity:input_type -> tutti.v1.IdentityRequest
+	25, // 25: tutti.v1.Committee.OpenRound:input_type -> tutti.v1.OpenRoundRequest
+	27, // 26: tutti.v1.Committee.Reveal:input_type -> tutti.v1.RevealRequest
+	29, // 27: tutti.v1.Committee.BeginRound:input_type -> tutti.v1.BeginRoundRequest
+	31, // 28: tutti.v1.Committee.SubmitShares:input_type -> tutti.v1.SubmitSharesRequest
+	33, // 29: tutti.v1.Committee.SignSet:input_type -> tutti.v1.SignSetRequest
+	35, // 30: tutti.v1.Committee.SignAbandon:input_type -> tutti.v1.SignAbandonRequest
+	37, // 31: tutti.v1.Committee.Release:input_type -> tutti.v1.ReleaseRequest
+	39, // 32: tutti.v1.Log.Checkpoint:input_type -> tutti.v1.CheckpointRequest
+	41, // 33: tutti.v1.Log.Consistency:input_type -> tutti.v1.ConsistencyRequest
+	43, // 34: tutti.v1.Log.Entries:input_type -> tutti.v1.EntriesRequest
+	4,  // 35: tutti.v1.Devices.Enroll:output_type -> tutti.v1.EnrollResponse
+	6,  // 36: tutti.v1.Devices.CheckIn:output_type -> tutti.v1.CheckInResponse
+	14, // 37: tutti.v1.Devices.GetBlob:output_type -> tutti.v1.GetBlobResponse
+	14, // 38: tutti.v1.Devices.GetDelta:output_type -> tutti.v1.GetBlobResponse
+	20, // 39: tutti.v1.Devices.Upload:output_type -> tutti.v1.UploadResponse
+	19, // 40: tutti.v1.Devices.PutChunk:output_type -> tutti.v1.PutChunkResponse
+	22, // 41: tutti.v1.Devices.Receipt:output_type -> tutti.v1.ReceiptResponse
+	24, // 42: tutti.v1.Committee.Identity:output_type -> tutti.v1.IdentityResponse
+	26, // 43: tutti.v1.Committee.OpenRound:output_type -> tutti.v1.OpenRoundResponse
+	28, // 44: tutti.v1.Committee.Reveal:output_type -> tutti.v1.RevealResponse
+	30, // 45: tutti.v1.Committee.BeginRound:output_type -> tutti.v1.BeginRoundResponse
+	32, // 46: tutti.v1.Committee.SubmitShares:output_type -> tutti.v1.SubmitSharesResponse
+	34, // 47: tutti.v1.Committee.SignSet:output_type -> tutti.v1.SignSetResponse
+	36, // 48: tutti.v1.Committee.SignAbandon:output_type -> tutti.v1.SignAbandonResponse
+	38, // 49: tutti.v1.Committee.Release:output_type -> tutti.v1.ReleaseResponse
+	40, // 50: tutti.v1.Log.Checkpoint:output_type -> tutti.v1.CheckpointResponse
+	42, // 51: tutti.v1.Log.Consistency:output_type -> tutti.v1.ConsistencyResponse
+	44, // 52: tutti.v1.Log.Entries:output_type -> tutti.v1.EntriesResponse
+	35, // [35:53] is the sub-list for method output_type
+	17, // [17:35] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_tutti_proto_init() }
@@ -3076,7 +3188,7 @@ func file_tutti_proto_init() {
 	if File_tutti_proto != nil {
 		return
 	}
-	file_tutti_proto_msgTypes[11].OneofWrappers = []any{
+	file_tutti_proto_msgTypes[12].OneofWrappers = []any{
 		(*UploadRequest_Header)(nil),
 		(*UploadRequest_Chunk)(nil),
 	}
@@ -3086,7 +3198,7 @@ func file_tutti_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tutti_proto_rawDesc), len(file_tutti_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -68,6 +68,9 @@ type CheckIn struct {
 	LogSize   uint64
 	Protocol  uint32
 	Signature []byte
+
+	Suites      []uint32 // none: those of protocol 1
+	ModelFormat uint32   // 0: 1
 }
 
 // Answer is what a check-in is told.
@@ -76,6 +79,10 @@ type Answer struct {
 	Wait    Wait
 	After   time.Duration
 	Version *SignedVersion
+
+	Protocol uint32        // that the answer is of
+	Accepted time.Duration // with an offer: when to come again once the upload is in
+	Refused  time.Duration // with an offer: when to come again if the device does not take part
 }
 
 // Offer is an open round.
@@ -96,6 +103,10 @@ const (
 	WaitCounted
 	WaitProtocol
 	WaitFinished
+	WaitServerOld
+	WaitSuite
+	WaitModelFormat
+	WaitResting
 )
 
 // Receipt is what became of an upload.

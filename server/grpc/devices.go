@@ -18,12 +18,13 @@ import (
 
 // Bounds of the wire, checked before anything is done with a field.
 const (
-	maxChunk = 256 << 10
-	maxTask  = 64
-	maxToken = 256
-	maxKey   = 64
-	maxProof = 8 << 10 // of an attestation
-	overhead = 4 << 10 // of a message, beside its one large field
+	maxChunk  = 256 << 10
+	maxTask   = 64
+	maxToken  = 256
+	maxKey    = 64
+	maxSuites = 16
+	maxProof  = 8 << 10 // of an attestation
+	overhead  = 4 << 10 // of a message, beside its one large field
 )
 
 type devices struct {
@@ -57,19 +58,21 @@ func certificateOf(ctx context.Context) *x509.Certificate {
 }
 
 func (d devices) CheckIn(ctx context.Context, r *api.CheckInRequest) (*api.CheckInResponse, error) {
-	if len(r.GetTask()) > maxTask || len(r.GetPublicKey()) > maxKey || len(r.GetEnrolment()) > maxKey || len(r.GetSignature()) > maxKey {
+	if len(r.GetTask()) > maxTask || len(r.GetPublicKey()) > maxKey || len(r.GetEnrolment()) > maxKey || len(r.GetSignature()) > maxKey || len(r.GetSuites()) > maxSuites {
 		return nil, d.statusOf("check in", fmt.Errorf("%w: a field is too long", ErrBad))
 	}
 	a, err := d.backend.CheckIn(ctx, CheckIn{
 		Task: r.GetTask(), PublicKey: r.GetPublicKey(), Enrolment: r.GetEnrolment(), Time: time.Unix(r.GetTimeUnix(), 0),
 		LogSize: r.GetLogSize(), Protocol: r.GetProtocol(), Signature: r.GetSignature(),
+		Suites: r.GetSuites(), ModelFormat: r.GetModelFormat(),
 	})
 	if err != nil {
 		return nil, d.statusOf("check in", err)
 	}
-	out := new(api.CheckInResponse)
+	out := &api.CheckInResponse{Protocol: a.Protocol}
 	if o := a.Offer; o != nil {
 		out.Offer = &api.Offer{Plan: o.Plan, PlanSignature: o.PlanSignature, Config: o.Config, Logged: loggedTo(o.Logged)}
+		out.Retry = &api.Retry{AcceptedMs: a.Accepted.Milliseconds(), RefusedMs: a.Refused.Milliseconds()}
 	} else {
 		out.Wait = &api.Wait{RetryAfterMs: a.After.Milliseconds(), Reason: waits[a.Wait]}
 	}
@@ -145,6 +148,11 @@ var waits = map[Wait]api.WaitReason{
 	WaitCounted:  api.WaitReason_WAIT_REASON_ALREADY_COUNTED,
 	WaitProtocol: api.WaitReason_WAIT_REASON_PROTOCOL,
 	WaitFinished: api.WaitReason_WAIT_REASON_TASK_FINISHED,
+
+	WaitServerOld:   api.WaitReason_WAIT_REASON_SERVER_OLD,
+	WaitSuite:       api.WaitReason_WAIT_REASON_SUITE,
+	WaitModelFormat: api.WaitReason_WAIT_REASON_MODEL_FORMAT,
+	WaitResting:     api.WaitReason_WAIT_REASON_RESTING,
 }
 
 var states = map[State]api.UploadState{
