@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"time"
 
 	"tutti/aggregation"
@@ -26,6 +28,7 @@ func (d *Device) Contribute(ctx context.Context) (Outcome, error) {
 	d.turn.Lock()
 	defer d.turn.Unlock()
 	o := d.contribute(ctx)
+	o.RetryAfter = d.spread(o.RetryAfter)
 	d.remember(o)
 	if st, err := d.snapshot(); err == nil && st.doubts() {
 		o.Model = ReasonSanity
@@ -76,7 +79,33 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 		}
 		return Outcome{Kind: NothingToDo, Sentence: "You have opted out: this device fetches models and sends nothing.", RetryAfter: retryDays}
 	}
-	return d.takePart(ctx, answer.Offer, false)
+	return paced(d.takePart(ctx, answer.Offer, false), answer)
+}
+
+// spread moves a time that the device chose by itself by up to a quarter, so that
+// devices which failed together do not come again together. What the server chose
+// is spread already.
+func (d *Device) spread(after time.Duration) time.Duration {
+	if after != retrySoon && after != retryLater && after != retryDays {
+		return after
+	}
+	var b [1]byte
+	if _, err := io.ReadFull(d.opts.Rand, b[:]); err != nil {
+		return after
+	}
+	return after*3/4 + after/2*time.Duration(b[0])/256
+}
+
+// paced takes the server's word on when to come again, where the device has no
+// reason of its own to wait longer.
+func paced(o Outcome, answer CheckIn) Outcome {
+	switch {
+	case o.Kind == Contributed && answer.Accepted > 0:
+		o.RetryAfter = answer.Accepted
+	case o.Kind == Refused && o.Reason != ReasonServer && answer.Refused > 0 && o.RetryAfter <= retrySoon:
+		o.RetryAfter = answer.Refused
+	}
+	return o
 }
 
 // snapshot is the state now.
@@ -194,9 +223,33 @@ func (d *Device) checkIn(ctx context.Context) (CheckIn, error) {
 		return CheckIn{}, err
 	}
 	r := CheckInRequest{Task: st.task, PublicKey: d.public(), Enrolment: st.enrolment,
-		Time: d.opts.Now().Unix(), LogSize: st.log.Last.Size, Protocol: Protocol, Suites: suites, ModelFormat: modelFormat}
+		Time: d.opts.Now().Unix(), LogSize: st.log.Last.Size, Protocol: Protocol, Suites: suites, ModelFormat: modelFormat,
+		LastRound: st.lastRound, Rounds: st.rounds, Resting: d.resting(&st)}
 	r.Signature = ed25519.Sign(d.key, CheckInMessage(r.Task, r.PublicKey, r.Time, r.LogSize))
-	return d.opts.Transport.CheckIn(ctx, r)
+	answer, err := d.opts.Transport.CheckIn(ctx, r)
+	if err != nil {
+		return answer, err
+	}
+	if ok, tooOld := speaks(answer.Protocol); !ok { // whatever it says, this program would misread it
+		reason := WaitProtocol
+		if tooOld {
+			reason = WaitServerOld
+		}
+		return CheckIn{Wait: Wait{Reason: reason, RetryAfter: retryDays}}, nil
+	}
+	return answer, nil
+}
+
+// resting is the first round that the device may be in by its own limits.
+func (d *Device) resting(st *state) uint64 {
+	p := d.opts.Policy
+	switch {
+	case d.opts.OptOut, p.MaxParticipations > 0 && st.rounds >= p.MaxParticipations:
+		return math.MaxUint64
+	case st.sealed && p.MinSeparation > 1:
+		return st.lastRound + uint64(p.MinSeparation)
+	}
+	return 0
 }
 
 // DryRun shows what Contribute would do now, and does none of it: nothing is

@@ -52,6 +52,12 @@ type CheckInRequest struct {
 
 	Suites      []uint32 // envelopes that it can seal for
 	ModelFormat uint32   // newest format of model versions that it reads
+
+	// What would make it refuse every offer, so that it is not given a place that
+	// another needs.
+	LastRound uint64 // newest round that it has sealed for; 0: none
+	Rounds    uint32 // rounds that it was charged for
+	Resting   uint64 // by its own limits it takes no part in rounds before this one
 }
 
 // CheckIn is the server's answer: an offer or a wait, and the newest version.

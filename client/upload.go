@@ -249,6 +249,9 @@ func (d *Device) book(round uint64, r Receipt) Outcome {
 	case UploadLate, UploadRejected:
 		o = refuse(ReasonServer, nil).outcome(round)
 		o.Upload, o.Reject, o.Sentence = r.State, r.Reason, r.Reason.Sentence()
+		if r.RetryAfter > 0 {
+			o.RetryAfter = r.RetryAfter
+		}
 		if r.State == UploadLate {
 			o.Reject, o.Sentence = RejectRoundClosed, RejectRoundClosed.Sentence()
 		}

@@ -7,20 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"tutti/aggregation"
 	wire "tutti/server/grpc"
+	"tutti/server/pace"
 	"tutti/server/round"
 	"tutti/server/store"
 )
 
 // backend is the Server as devices see it.
 type backend struct{ s *Server }
-
-// protocol is the newest version of the device protocol that this server speaks, and the oldest that it still serves.
-const protocol, oldestProtocol = 1, 1
 
 // clockSkew is how far a device's clock may be off.
 const clockSkew = 5 * time.Minute
@@ -83,10 +80,10 @@ func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, erro
 	if v := s.latest(); v != nil {
 		a.Version = &wire.SignedVersion{Version: v.Version, Signature: v.Signature}
 	}
-	if r.Protocol < oldestProtocol {
-		return s.wait(a, wire.WaitProtocol, s.cfg.Pace.Finished), nil
+	if why, ok := s.speaks(r, &a); !ok {
+		return s.wait(a, why), nil
 	}
-	return s.offerRound(a, aggregation.IDOf(r.PublicKey), r.LogSize, now)
+	return s.offerRound(a, r, now)
 }
 
 func (s *Server) wrongTask(asked string) error {
@@ -94,40 +91,45 @@ func (s *Server) wrongTask(asked string) error {
 }
 
 // offerRound completes a check-in's answer with the device's own group of the open round, or with a wait.
-func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now time.Time) (wire.Answer, error) {
+func (s *Server) offerRound(answer wire.Answer, r wire.CheckIn, now time.Time) (wire.Answer, error) {
+	id := aggregation.IDOf(r.PublicKey)
 	s.mu.Lock()
 	a, finished := s.round, s.finished
 	s.mu.Unlock()
 	if finished {
-		return s.wait(answer, wire.WaitFinished, s.cfg.Pace.Finished), nil
+		return s.wait(answer, wire.WaitFinished), nil
 	}
 	if a == nil {
-		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
+		return s.wait(answer, wire.WaitNoRound), nil
 	}
 	g := a.groupOf(id)
 	if g == nil {
-		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
+		return s.wait(answer, wire.WaitNoRound), nil
 	}
 	a.mu.Lock()
 	o, in := g.offer, g.intake
 	a.mu.Unlock()
 	if o == nil || !a.invites(in.cfg, id) {
-		return s.wait(answer, wire.WaitNoRound, s.cfg.Pace.NoRound), nil
+		return s.wait(answer, wire.WaitNoRound), nil
 	}
-	if a.rest[id] { // it would take another's place and refuse
-		return s.wait(answer, wire.WaitCounted, s.cfg.Pace.Counted), nil
+	switch {
+	case !understands(answer.Protocol, a.plan):
+		return s.wait(answer, wire.WaitProtocol), nil
+	case a.rest[id] || rests(r, a.plan): // it would take another's place and refuse
+		return s.wait(answer, wire.WaitResting), nil
 	}
 	hold := max(time.Unix(a.plan.Deadline, 0).Sub(a.began)/4, 10*time.Second)
 	switch ok, counted := in.room(id, now, hold); {
 	case counted:
-		return s.wait(answer, wire.WaitCounted, s.cfg.Pace.Counted), nil
+		return s.wait(answer, wire.WaitCounted), nil
 	case !ok:
-		return s.wait(answer, wire.WaitFull, s.cfg.Pace.Full), nil
+		return s.wait(answer, wire.WaitFull), nil
 	}
-	proof, err := a.logged(logSize)
+	proof, err := a.logged(r.LogSize)
 	if err != nil {
 		return answer, err
 	}
+	answer.Accepted, answer.Refused = s.again(pace.Done), s.again(pace.Full)
 	answer.Offer = &wire.Offer{Plan: a.signed.Bytes, PlanSignature: a.signed.Signature, Config: o.config, Logged: proof}
 	return answer, nil
 }
@@ -136,12 +138,6 @@ func (s *Server) offerRound(answer wire.Answer, id round.ID, logSize uint64, now
 func (a *active) invites(cfg *aggregation.Config, id round.ID) bool {
 	_, enrolled := a.people.Path(id)
 	return enrolled && cfg.Eligible(id)
-}
-
-// wait spreads devices out: +-25 %. This randomness is no secret.
-func (s *Server) wait(a wire.Answer, why wire.Wait, after time.Duration) wire.Answer {
-	a.Wait, a.After = why, time.Duration(float64(after)*(0.75+0.5*rand.Float64()))
-	return a
 }
 
 // proof of consistency; devices come from few sizes, so a few are kept.
@@ -174,6 +170,14 @@ func (b backend) Blob(digest [32]byte) (io.ReaderAt, int64, io.Closer, error) {
 }
 
 func (b backend) BeginUpload(ctx context.Context, task string, number uint64, header []byte, vectorBytes uint64) (wire.Upload, wire.Receipt, error) {
+	u, receipt, err := b.beginUpload(ctx, task, number, header, vectorBytes)
+	if u != nil {
+		return steered{u, b.s}, receipt, err
+	}
+	return nil, b.s.steer(receipt), err
+}
+
+func (b backend) beginUpload(ctx context.Context, task string, number uint64, header []byte, vectorBytes uint64) (wire.Upload, wire.Receipt, error) {
 	s := b.s
 	if task != s.cfg.Task {
 		return nil, wire.Receipt{State: wire.Rejected, Reason: round.DropNoRound}, nil

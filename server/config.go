@@ -18,6 +18,7 @@ import (
 	"tutti/server/committee"
 	wire "tutti/server/grpc"
 	"tutti/server/keys"
+	"tutti/server/pace"
 	"tutti/server/round"
 )
 
@@ -60,13 +61,8 @@ type Config struct {
 	Observer func(Event)      // told what happens, in order, by one goroutine at a time; must not call back
 }
 
-// Pace is how long devices are told to wait before they ask again, +-25 %.
-type Pace struct {
-	NoRound  time.Duration // [2 min]
-	Full     time.Duration // [2 min]
-	Counted  time.Duration // [2 min]
-	Finished time.Duration // [24 h]
-}
+// Pace is how long devices are told to wait before they ask again; the zero value is the design's.
+type Pace = pace.Policy
 
 func (c Config) complete() (Config, error) {
 	if c.Corrupt == 0 {
@@ -89,14 +85,6 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Windows == nil {
 		c.Windows = round.DefaultWindows
-	}
-	for _, d := range []struct {
-		p *time.Duration
-		v time.Duration
-	}{{&c.Pace.NoRound, 2 * time.Minute}, {&c.Pace.Full, 2 * time.Minute}, {&c.Pace.Counted, 2 * time.Minute}, {&c.Pace.Finished, 24 * time.Hour}} {
-		if *d.p == 0 {
-			*d.p = d.v
-		}
 	}
 	if c.Lease == 0 {
 		c.Lease = 5 * time.Second

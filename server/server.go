@@ -73,6 +73,7 @@ type Server struct {
 	version  *store.SignedVersion
 	people   *aggregation.Enrolled // of the newest population
 	finished bool
+	opening  time.Time // of the next round, where it is planned
 	closed   bool
 	proofs   map[[2]uint64][][]byte
 	setKey   store.Key  // of set

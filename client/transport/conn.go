@@ -43,7 +43,7 @@ func (t *Conn) CheckIn(ctx context.Context, r client.CheckInRequest) (client.Che
 	answer, err := t.devices.CheckIn(ctx, &api.CheckInRequest{
 		Task: r.Task, PublicKey: r.PublicKey, Enrolment: r.Enrolment, TimeUnix: r.Time,
 		Signature: r.Signature, LogSize: r.LogSize, Protocol: r.Protocol,
-		Suites: r.Suites, ModelFormat: r.ModelFormat,
+		Suites: r.Suites, ModelFormat: r.ModelFormat, LastRound: r.LastRound, Rounds: r.Rounds, Resting: r.Resting,
 	})
 	if err != nil {
 		return client.CheckIn{}, t.explain(ctx, "checking in", err)

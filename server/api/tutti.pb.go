@@ -358,16 +358,20 @@ func (x *EnrollResponse) GetEnrolment() []byte {
 }
 
 type CheckInRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	PublicKey     []byte                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	Enrolment     []byte                 `protobuf:"bytes,3,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
-	TimeUnix      int64                  `protobuf:"varint,4,opt,name=time_unix,json=timeUnix,proto3" json:"time_unix,omitempty"`
-	Signature     []byte                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`                         // over the domain "tutti/checkin/v1", task, public key, time, log size
-	LogSize       uint64                 `protobuf:"varint,6,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"`             // size of the last checkpoint the device keeps
-	Protocol      uint32                 `protobuf:"varint,7,opt,name=protocol,proto3" json:"protocol,omitempty"`                          // newest protocol version that the device speaks; it speaks the one before too
-	Suites        []uint32               `protobuf:"varint,8,rep,packed,name=suites,proto3" json:"suites,omitempty"`                       // aggregation.Suite that the device can seal for; none: those of protocol 1
-	ModelFormat   uint32                 `protobuf:"varint,9,opt,name=model_format,json=modelFormat,proto3" json:"model_format,omitempty"` // newest format of model versions that the device reads; 0: 1
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Task        string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	PublicKey   []byte                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Enrolment   []byte                 `protobuf:"bytes,3,opt,name=enrolment,proto3" json:"enrolment,omitempty"`
+	TimeUnix    int64                  `protobuf:"varint,4,opt,name=time_unix,json=timeUnix,proto3" json:"time_unix,omitempty"`
+	Signature   []byte                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`                         // over the domain "tutti/checkin/v1", task, public key, time, log size
+	LogSize     uint64                 `protobuf:"varint,6,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"`             // size of the last checkpoint the device keeps
+	Protocol    uint32                 `protobuf:"varint,7,opt,name=protocol,proto3" json:"protocol,omitempty"`                          // newest protocol version that the device speaks; it speaks the one before too
+	Suites      []uint32               `protobuf:"varint,8,rep,packed,name=suites,proto3" json:"suites,omitempty"`                       // aggregation.Suite that the device can seal for; none: those of protocol 1
+	ModelFormat uint32                 `protobuf:"varint,9,opt,name=model_format,json=modelFormat,proto3" json:"model_format,omitempty"` // newest format of model versions that the device reads; 0: 1
+	// What would make the device refuse every offer, so that it is not given a place that another needs.
+	LastRound     uint64 `protobuf:"varint,10,opt,name=last_round,json=lastRound,proto3" json:"last_round,omitempty"` // newest round that it has sealed for; 0: none
+	Rounds        uint32 `protobuf:"varint,11,opt,name=rounds,proto3" json:"rounds,omitempty"`                        // rounds that it was charged for
+	Resting       uint64 `protobuf:"varint,12,opt,name=resting,proto3" json:"resting,omitempty"`                      // by its own limits it takes no part in rounds before this one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -461,6 +465,27 @@ func (x *CheckInRequest) GetSuites() []uint32 {
 func (x *CheckInRequest) GetModelFormat() uint32 {
 	if x != nil {
 		return x.ModelFormat
+	}
+	return 0
+}
+
+func (x *CheckInRequest) GetLastRound() uint64 {
+	if x != nil {
+		return x.LastRound
+	}
+	return 0
+}
+
+func (x *CheckInRequest) GetRounds() uint32 {
+	if x != nil {
+		return x.Rounds
+	}
+	return 0
+}
+
+func (x *CheckInRequest) GetResting() uint64 {
+	if x != nil {
+		return x.Resting
 	}
 	return 0
 }
@@ -2827,7 +2852,7 @@ const file_tutti_proto_rawDesc = "" +
 	"\x05proof\x18\x04 \x01(\fR\x05proof\x12 \n" +
 	"\vattestation\x18\x05 \x01(\fR\vattestation\".\n" +
 	"\x0eEnrollResponse\x12\x1c\n" +
-	"\tenrolment\x18\x01 \x01(\fR\tenrolment\"\x8e\x02\n" +
+	"\tenrolment\x18\x01 \x01(\fR\tenrolment\"\xdf\x02\n" +
 	"\x0eCheckInRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1d\n" +
 	"\n" +
@@ -2838,7 +2863,12 @@ const file_tutti_proto_rawDesc = "" +
 	"\blog_size\x18\x06 \x01(\x04R\alogSize\x12\x1a\n" +
 	"\bprotocol\x18\a \x01(\rR\bprotocol\x12\x16\n" +
 	"\x06suites\x18\b \x03(\rR\x06suites\x12!\n" +
-	"\fmodel_format\x18\t \x01(\rR\vmodelFormat\"\xd2\x01\n" +
+	"\fmodel_format\x18\t \x01(\rR\vmodelFormat\x12\x1d\n" +
+	"\n" +
+	"last_round\x18\n" +
+	" \x01(\x04R\tlastRound\x12\x16\n" +
+	"\x06rounds\x18\v \x01(\rR\x06rounds\x12\x18\n" +
+	"\aresting\x18\f \x01(\x04R\aresting\"\xd2\x01\n" +
 	"\x0fCheckInResponse\x12%\n" +
 	"\x05offer\x18\x01 \x01(\v2\x0f.tutti.v1.OfferR\x05offer\x12\"\n" +
 	"\x04wait\x18\x02 \x01(\v2\x0e.tutti.v1.WaitR\x04wait\x121\n" +

@@ -71,6 +71,9 @@ type CheckIn struct {
 
 	Suites      []uint32 // none: those of protocol 1
 	ModelFormat uint32   // 0: 1
+	LastRound   uint64   // newest round that the device has sealed for
+	Rounds      uint32   // rounds that it was charged for
+	Resting     uint64   // by its own limits it takes no part in rounds before this one
 }
 
 // Answer is what a check-in is told.

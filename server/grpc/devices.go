@@ -64,7 +64,7 @@ func (d devices) CheckIn(ctx context.Context, r *api.CheckInRequest) (*api.Check
 	a, err := d.backend.CheckIn(ctx, CheckIn{
 		Task: r.GetTask(), PublicKey: r.GetPublicKey(), Enrolment: r.GetEnrolment(), Time: time.Unix(r.GetTimeUnix(), 0),
 		LogSize: r.GetLogSize(), Protocol: r.GetProtocol(), Signature: r.GetSignature(),
-		Suites: r.GetSuites(), ModelFormat: r.GetModelFormat(),
+		Suites: r.GetSuites(), ModelFormat: r.GetModelFormat(), LastRound: r.GetLastRound(), Rounds: r.GetRounds(), Resting: r.GetResting(),
 	})
 	if err != nil {
 		return nil, d.statusOf("check in", err)
