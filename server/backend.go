@@ -118,7 +118,7 @@ func (s *Server) offerRound(answer wire.Answer, r wire.CheckIn, now time.Time) (
 	case a.rest[id] || rests(r, a.plan): // it would take another's place and refuse
 		return s.wait(answer, wire.WaitResting), nil
 	}
-	hold := max(time.Unix(a.plan.Deadline, 0).Sub(a.began)/4, 10*time.Second)
+	hold := a.hold()
 	switch ok, counted := in.room(id, now, hold); {
 	case counted:
 		return s.wait(answer, wire.WaitCounted), nil

@@ -84,9 +84,12 @@ func (s *Server) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	finished := false
+	finished, opening := false, time.Time{}
 	if s.st.Shared() {
 		if _, finished, err = s.st.Kept(ctx, s.cfg.Task, keptFinished); err != nil {
+			return err
+		}
+		if opening, err = s.readOpening(ctx); err != nil {
 			return err
 		}
 	}
@@ -96,6 +99,9 @@ func (s *Server) refresh(ctx context.Context) error {
 		s.version = &v
 	}
 	s.finished = s.finished || finished
+	if !opening.IsZero() {
+		s.opening = opening
+	}
 	return nil
 }
 

@@ -104,6 +104,7 @@ func (g *group) change(t *round.Transition) (store.Change, error) {
 		c.Stream = g.stream
 		if g == g.firstOpen() {
 			c.Log, c.Version = g.finish.records(g.active)
+			c.Keep = g.finish.publication.Keep
 		}
 		c.Drops = g.drops()
 	case round.Lost:

@@ -19,6 +19,9 @@ type Publication struct {
 	Version *model.Version // Number and Parent are filled in; nil: the round makes no version
 	Blobs   [][]byte       // contents that the version, or a later plan, names by digest
 	Cause   string         // "round", "distil", ...; for the log
+
+	// Keep is small named state of the task, written in the transaction that ends the round; see Kept. Only with a round.
+	Keep map[string][]byte
 }
 
 // VersionMessage is what the operator signs to publish a version: domain and canonical version, each behind its length.
@@ -36,6 +39,9 @@ func (s *Server) Publish(ctx context.Context, p Publication) (model.Version, err
 	t := s.leading()
 	if t == nil {
 		return model.Version{}, ErrFollower
+	}
+	if p.Round == nil && len(p.Keep) > 0 {
+		return model.Version{}, errors.New("server: state is kept with the end of a round, or with Keep")
 	}
 	for _, b := range p.Blobs {
 		if _, err := s.st.PutBlob(b); err != nil {

@@ -33,6 +33,7 @@ type RoundSpec struct {
 	Collect   time.Duration    // how long uploads are taken at most
 
 	Participations uint32 // k, rounds of the task that a device may be in; 0: any number
+	Staleness      uint32 // versions behind the newest that a model update may have started from; 0: none
 	Separation     uint32 // b, rounds from one to the next that a device may be in; 0: 1
 }
 
@@ -375,6 +376,9 @@ func (s *Server) planOf(ctx context.Context, spec RoundSpec, members []ed25519.P
 	}
 	if v := s.latest(); v != nil {
 		p.BaseNumber, p.Base = v.Number, v.Digest
+	}
+	if p.Older, err = s.olderBases(ctx, spec, p.BaseNumber); err != nil {
+		return p, err
 	}
 	if spec.Central != nil {
 		c := *spec.Central

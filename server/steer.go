@@ -77,10 +77,3 @@ func (s *Server) expected() int {
 	}
 	return 0
 }
-
-// Planned says when the next round will open, as far as it is known: devices that have nothing to do are told to come then.
-func (s *Server) Planned(opening time.Time) {
-	s.mu.Lock()
-	s.opening = opening
-	s.mu.Unlock()
-}

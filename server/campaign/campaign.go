@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tutti/model"
 	"tutti/model/blend"
@@ -13,20 +14,21 @@ import (
 	"tutti/model/stats"
 	"tutti/privacy/plan"
 	"tutti/server"
+	"tutti/server/pace"
 )
 
-// Campaign runs the recipe. Its whole state is what the server has published, so that a new Campaign on the same server
-// goes on where the last one stopped; only the optimiser's momentum starts anew.
+// Campaign runs the recipe. Its whole state is what the server has published, and keeps with it (see keep.go), so that a new
+// Campaign on the same server, or on another replica of it, goes on exactly where the last one stopped.
 type Campaign struct {
 	cfg       Config
 	version   model.Version
 	parts     blend.Parts
-	rounds    int // model rounds published
-	optimiser *optim.Server
-	counters  []server.Counters // of the rounds that this process saw, until something is said about them
-	last      uint64            // number of the last of them
-	lastClip  float64           // of the newest model round; 0: not known here
-	within    float64           // share of devices that were within it; NaN: not asked
+	rounds    int           // model rounds published
+	optimiser *optim.Server // nil: not read back yet
+	tally     tally         // what became of devices, until something is said about it
+	lastClip  float64       // of the newest model round; 0: not known here
+	within    float64       // share of devices that were within it; NaN: not asked
+	failures  int           // rounds in a row that came to nothing
 
 	streamEnded bool // no row of the stream of noise is left for another model round
 }
@@ -98,7 +100,7 @@ func (c *Campaign) Run(ctx context.Context) error {
 			return fmt.Errorf("campaign: %s: %w", stage, err)
 		}
 	}
-	if err := c.tell(); err != nil {
+	if err := c.tell(ctx); err != nil {
 		return fmt.Errorf("campaign: telemetry: %w", err)
 	}
 	c.cfg.Observer(Progress{Stage: StageDone, Version: c.version, Parts: c.parts})
@@ -132,15 +134,41 @@ func (c *Campaign) run(ctx context.Context, stage Stage) error {
 	for attempt := 0; ; attempt++ {
 		result, err := c.cfg.Server.RunRound(ctx, spec)
 		if err == nil {
+			c.failures = 0
 			return c.apply(ctx, result)
 		}
 		if attempt >= c.cfg.Retries || !again(err) {
 			return err
 		}
-		c.cfg.Observer(Progress{Stage: stage, Err: err})
+		if err := c.pause(ctx, stage, err); err != nil {
+			return err
+		}
 		if spec, err = c.spec(ctx, stage); err != nil { // new signs: nothing of the failed round is used twice
 			return err
 		}
+	}
+}
+
+// pause waits before a round is run anew, longer with each that came to nothing in a row, and says so to devices and to the
+// operator: what kept devices away is not over at once.
+func (c *Campaign) pause(ctx context.Context, stage Stage, cause error) error {
+	c.failures++
+	wait := pace.Backoff(c.failures, c.cfg.Pause, c.cfg.LongestPause)
+	until := time.Now().Add(wait)
+	c.cfg.Observer(Progress{Stage: stage, Err: cause, Until: until})
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	if err := c.cfg.Server.Planned(ctx, until); err != nil {
+		return err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -154,7 +182,7 @@ func again(err error) bool {
 
 // resume finishes the round that an earlier process, or an earlier Run, left.
 func (c *Campaign) resume(ctx context.Context) error {
-	if err := c.catchUp(); err != nil {
+	if err := errors.Join(c.catchUp(), c.recall(ctx)); err != nil {
 		return err
 	}
 	result, err := c.cfg.Server.Resume(ctx)
@@ -162,8 +190,7 @@ func (c *Campaign) resume(ctx context.Context) error {
 	case errors.Is(err, server.ErrNothing):
 		return nil
 	case err != nil && again(err):
-		c.cfg.Observer(Progress{Stage: c.next(), Err: err})
-		return nil
+		return c.pause(ctx, c.next(), err)
 	case err != nil:
 		return fmt.Errorf("campaign: resuming: %w", err)
 	}
@@ -172,7 +199,6 @@ func (c *Campaign) resume(ctx context.Context) error {
 
 // apply makes of an opened sum what its kind is for, and publishes it.
 func (c *Campaign) apply(ctx context.Context, r *server.RoundResult) error {
-	c.counters, c.last = append(c.counters, r.Counters), r.Round
 	switch r.Plan.Kind {
 	case plan.Popularity:
 		return c.publishPopularity(ctx, r)

@@ -403,6 +403,8 @@ func TestBadConfig(t *testing.T) {
 		"no engine": func(c *campaign.Config) { c.NewEngine = nil },
 		"no split":  func(c *campaign.Config) { c.Split = plan.Split{} },
 		"weight":    func(c *campaign.Config) { c.Weight = math.NaN() },
+		"staleness": func(c *campaign.Config) { c.Staleness = plan.MaxStale + 1 },
+		"pauses":    func(c *campaign.Config) { c.Pause = 1 },
 	} {
 		_, cfg := town()
 		change(&cfg)

@@ -3,6 +3,7 @@ package campaign
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"tutti/model"
@@ -22,6 +23,9 @@ type Server interface {
 	Version() (model.Version, bool)
 	Blob(digest [32]byte) ([]byte, error)
 	PutBlob(content []byte) ([32]byte, error)
+	Kept(ctx context.Context, name string) ([]byte, bool, error)
+	Keep(ctx context.Context, name string, value []byte) error
+	Planned(ctx context.Context, opening time.Time) error
 }
 
 // Config is what a task learns, and how.
@@ -53,6 +57,13 @@ type Config struct {
 	NewEngine func(*seqrec.Model) seqrec.Engine // what distils
 	Observer  func(Progress)                    // nil: nobody listens; called by the campaign's goroutine
 	Retries   int                               // how often a round that was abandoned or lost is run anew
+
+	// Pause is how long the first of them waits, doubled with each in a row that came to nothing, up to LongestPause; 0: not at all.
+	Pause, LongestPause time.Duration
+
+	// Staleness is how many versions behind the newest an update of a model round may have started: above 0 rounds are
+	// buffered-asynchronous (see doc.go).
+	Staleness uint32
 }
 
 // Progress is what a campaign says of itself; rounds speak through the server's own events.
@@ -66,6 +77,7 @@ type Progress struct {
 	Metrics []plan.Figure // what the devices told in the round, if they were asked
 	Clip    float64       // with the publication of a model round: the clip of the next one, where it adapts
 	Err     error         // why a round is run anew
+	Until   time.Time     // with Err: when
 }
 
 // Stage is where a campaign stands.
@@ -92,6 +104,10 @@ func (c Config) check() error {
 		return errors.New("campaign: a server and an engine are needed")
 	case c.Split.Goal < 1:
 		return errors.New("campaign: the budget is not split yet: see plan.PlanSplit")
+	case c.Staleness > plan.MaxStale:
+		return fmt.Errorf("campaign: updates %d versions behind, at most %d", c.Staleness, plan.MaxStale)
+	case c.Pause < 0 || c.LongestPause < c.Pause:
+		return errors.New("campaign: the longest pause is shorter than the first")
 	case !(c.Weight >= 0 && c.Weight <= 1):
 		return errors.New("campaign: the blend's weight is not in [0, 1]")
 	}

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"time"
 
 	"tutti/model"
 	"tutti/model/blend"
@@ -45,19 +46,25 @@ type memory struct {
 	// fail, if set, says what a round ends with instead of a sum.
 	fail func(server.RoundSpec) error
 
+	// fixed makes the sum of a round follow from what is published alone, to the last bit: no rotation, no rounding.
+	fixed   bool
+	kept    map[string][]byte
+	planned []time.Time
+
 	points, kill int // the process dies at this point; 0: never
 }
 
 var errKilled = errors.New("killed")
 
 func newMemory(public blend.Public, histories [][]int32) *memory {
-	return &memory{public: public, histories: histories, spent: new(big.Rat), blobs: map[[32]byte][]byte{}}
+	return &memory{public: public, histories: histories, spent: new(big.Rat), blobs: map[[32]byte][]byte{}, kept: map[string][]byte{}}
 }
 
 // clone is the same server at another time line.
 func (m *memory) clone() *memory {
 	c := *m
 	c.spent = new(big.Rat).Set(m.spent)
+	c.kept = maps.Clone(m.kept)
 	c.blobs, c.versions, c.causes, c.asked = maps.Clone(m.blobs), slices.Clone(m.versions), slices.Clone(m.causes), slices.Clone(m.asked)
 	return &c
 }
@@ -112,6 +119,9 @@ func (m *memory) RunRound(ctx context.Context, spec server.RoundSpec) (*server.R
 
 // sum is what the devices send, added and decoded.
 func (m *memory) sum(p plan.Plan) (mechanism.Decoded, error) {
+	if m.fixed {
+		return m.exact(p)
+	}
 	codec, err := mechanism.NewCodec(p.Mechanism)
 	if err != nil {
 		return mechanism.Decoded{}, err
@@ -131,6 +141,39 @@ func (m *memory) sum(p plan.Plan) (mechanism.Decoded, error) {
 		}
 	}
 	return codec.DecodeSum(total, len(m.histories))
+}
+
+// exact adds the devices' vectors as they are.
+func (m *memory) exact(p plan.Plan) (d mechanism.Decoded, err error) {
+	d.Values = make([]float32, p.Mechanism.Dim)
+	for _, history := range m.histories {
+		vector, err := m.learn(p, history)
+		if err != nil {
+			return d, err
+		}
+		for i, x := range vector {
+			d.Values[i] += x
+		}
+	}
+	return d, nil
+}
+
+func (m *memory) Kept(_ context.Context, name string) ([]byte, bool, error) {
+	b, found := m.kept[name]
+	return b, found, nil
+}
+
+func (m *memory) Keep(_ context.Context, name string, value []byte) error {
+	if err := m.point(); err != nil {
+		return err
+	}
+	m.kept[name] = value
+	return m.point()
+}
+
+func (m *memory) Planned(_ context.Context, opening time.Time) error {
+	m.planned = append(m.planned, opening)
+	return nil
 }
 
 // metrics are the figures that the devices' clip bits give, without noise.
@@ -251,6 +294,7 @@ func (m *memory) Publish(_ context.Context, p server.Publication) (model.Version
 			return v, fmt.Errorf("version %d names a blob that is not there", v.Number)
 		}
 	}
+	maps.Copy(m.kept, p.Keep)
 	m.versions, m.causes, m.waiting = append(m.versions, v), append(m.causes, p.Cause), nil
 	return v, m.point()
 }

@@ -11,7 +11,6 @@ import (
 
 	"tutti/model"
 	"tutti/model/blend"
-	"tutti/model/optim"
 	"tutti/model/stats"
 	"tutti/privacy/mechanism"
 	"tutti/privacy/plan"
@@ -49,7 +48,7 @@ func (c *Campaign) spec(ctx context.Context, stage Stage) (server.RoundSpec, err
 	}
 	s.Participations = c.cfg.Split.Participations
 	if stage == StageModel {
-		s.Separation = c.cfg.Split.Separation
+		s.Separation, s.Staleness = c.cfg.Split.Separation, c.cfg.Staleness
 	}
 	s.Central = c.central(stage, rho)
 	if s.Mechanism, err = c.mechanism(dim, clip, rho); err == nil && s.Central != nil && s.Central.Noise == plan.CentralBLT {
@@ -178,11 +177,9 @@ func (c *Campaign) distil(ctx context.Context) error {
 
 // publishModel applies the mean of a round's updates.
 func (c *Campaign) publishModel(ctx context.Context, r *server.RoundResult) error {
-	if c.optimiser == nil {
-		var err error
-		if c.optimiser, err = optim.NewServer(c.cfg.Optimiser, c.parts.Params.Layout().Size()); err != nil {
-			return err
-		}
+	optimiser, err := c.optimise(ctx)
+	if err != nil {
+		return err
 	}
 	mean := make([]float32, len(r.Sum.Values))
 	for i, x := range r.Sum.Values {
@@ -190,7 +187,7 @@ func (c *Campaign) publishModel(ctx context.Context, r *server.RoundResult) erro
 	}
 	parts := c.parts
 	parts.Params = parts.Params.Clone()
-	if err := c.optimiser.Step(parts.Params.Values(), mean); err != nil {
+	if err := optimiser.Step(parts.Params.Values(), mean); err != nil {
 		return err
 	}
 	if err := c.publishParams(ctx, StageModel, r, c.version, nil, parts); err != nil {
@@ -212,11 +209,19 @@ func (c *Campaign) publishParams(ctx context.Context, stage Stage, r *server.Rou
 
 // publish makes the next version, and what it is made of the campaign's state.
 func (c *Campaign) publish(ctx context.Context, stage Stage, r *server.RoundResult, v model.Version, blobs [][]byte, parts blend.Parts) error {
-	published, err := c.cfg.Server.Publish(ctx, server.Publication{Round: r, Version: &v, Blobs: blobs, Cause: stage.String()})
+	told := c.tally
+	if r != nil {
+		told = told.add(r.Round, r.Counters)
+	}
+	kept, err := c.keep(r, told)
 	if err != nil {
 		return err
 	}
-	c.version, c.parts = published, parts
+	published, err := c.cfg.Server.Publish(ctx, server.Publication{Round: r, Version: &v, Blobs: blobs, Cause: stage.String(), Keep: kept})
+	if err != nil {
+		return err
+	}
+	c.version, c.parts, c.tally = published, parts, told
 	said := Progress{Stage: stage, Step: c.rounds, Steps: c.cfg.Split.Rounds, Version: published, Parts: parts}
 	if stage == StageModel {
 		c.clipped(r.Plan, r.Metrics)

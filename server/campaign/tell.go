@@ -1,6 +1,8 @@
 package campaign
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"math"
@@ -15,8 +17,8 @@ const statements = 3
 
 // tell makes the statements about participation that a report may hold, each charged to the budget: how many uploads
 // counted, why others did not, how long an upload took. Without noise nothing is said: exact numbers would leave.
-func (c *Campaign) tell() error {
-	if c.cfg.Log == nil || !c.cfg.Noise || len(c.counters) == 0 || c.cfg.Split.Telemetry.Sign() == 0 {
+func (c *Campaign) tell(ctx context.Context) error {
+	if c.cfg.Log == nil || !c.cfg.Noise || c.tally.Rounds == 0 || c.cfg.Split.Telemetry.Sign() == 0 {
 		return nil
 	}
 	c.cfg.Observer(Progress{Stage: StageTelemetry})
@@ -26,38 +28,33 @@ func (c *Campaign) tell() error {
 	if err != nil {
 		return err
 	}
-	scope := telemetry.Scope{Round: c.last, Times: len(c.counters)}
-	counted := 0
-	var millis []float64
-	drops := map[string]int{}
-	for _, n := range c.counters {
-		counted += n.Counted
-		millis = append(millis, n.UploadMillis...)
-		for reason, k := range n.Drops {
-			drops[reason] += k
-		}
-		drops[round.DropClosed.String()] += n.Late
-		drops[round.DropCommittee.String()] += n.Refused
-	}
-	c.counters = nil // nothing is said twice: every statement is charged
-	uploads, err := reporter.Count(scope, "uploads_counted", counted, epsilon)
+	said := c.tally
+	none, err := json.Marshal(tally{})
 	if err != nil {
 		return err
 	}
-	if _, err := reporter.Histogram(scope, "uploads_dropped", buckets(drops), epsilon); err != nil {
+	if err := c.cfg.Server.Keep(ctx, keptTally, none); err != nil { // first: nothing is said twice, every statement is charged
+		return err
+	}
+	c.tally = tally{}
+	scope := telemetry.Scope{Round: said.Last, Times: said.Rounds}
+	uploads, err := reporter.Count(scope, "uploads_counted", said.Counted, epsilon)
+	if err != nil {
+		return err
+	}
+	if _, err := reporter.Histogram(scope, "uploads_dropped", buckets(said.Drops), epsilon); err != nil {
 		return err
 	}
 	scope.Contributors = uploads.Rows[0].Value / float64(scope.Times) // as told: what is said next must not depend on the exact number
-	return latency(reporter, scope, millis, epsilon)
+	return latency(reporter, scope, said.millis(), epsilon)
 }
 
 // latency says how long an upload took: the median and what 95 % stayed below where devices suffice for
 // epsilon, else the mean.
 func latency(reporter *telemetry.Reporter, scope telemetry.Scope, millis []float64, epsilon float64) error {
-	in := telemetry.Range{Low: 0, High: 10_000, Step: 1}
-	_, err := reporter.Quantiles(scope, "upload_milliseconds_quantiles", millis, in, []float64{0.5, 0.95}, epsilon)
+	_, err := reporter.Quantiles(scope, "upload_milliseconds_quantiles", millis, uploadRange, []float64{0.5, 0.95}, epsilon)
 	if errors.Is(err, telemetry.ErrFewContributors) {
-		_, err = reporter.Mean(scope, "upload_milliseconds", millis, in, epsilon)
+		_, err = reporter.Mean(scope, "upload_milliseconds", millis, uploadRange, epsilon)
 	}
 	return err
 }
