@@ -262,6 +262,8 @@ type device struct {
 	rpc       api.DevicesClient
 	offer     *api.Offer
 	sealed    *aggregation.Upload
+	protocol  uint32              // 0: 1, the oldest that is served
+	from      *aggregation.Digest // base of its update; nil: the plan's
 }
 
 // enrolledAtOnce is how many devices a world has from its beginning.
@@ -314,7 +316,7 @@ func (d *device) enrol(token string) ([]byte, error) {
 func (d *device) checkIn() (*api.CheckInResponse, error) {
 	now := time.Now().Unix()
 	return d.rpc.CheckIn(context.Background(), &api.CheckInRequest{
-		Task: "test", PublicKey: d.public(), Enrolment: d.enrolment, TimeUnix: now, Protocol: 1,
+		Task: "test", PublicKey: d.public(), Enrolment: d.enrolment, TimeUnix: now, Protocol: max(1, d.protocol),
 		Signature: ed25519.Sign(d.key, CheckInMessage("test", d.public(), now, 0)),
 	})
 }
@@ -348,7 +350,11 @@ func (d *device) seal(i int) {
 		x = append(x[:p.Mechanism.PaddedDim], d.w.encoded(p.Metrics.Mechanism, p.Metrics.Values(factsOf(i)))...)
 	}
 	client := aggregation.Client{Key: d.key, Pins: aggregation.Pins{Enroller: d.w.keys.Enroller.Public().(ed25519.PublicKey), Roster: p.Committee}}
-	d.sealed, err = client.Seal(rand.Reader, cfg, p.Base, x, cfg.Params().Bound())
+	base := p.Base
+	if d.from != nil {
+		base = *d.from
+	}
+	d.sealed, err = client.Seal(rand.Reader, cfg, base, x, cfg.Params().Bound())
 	d.w.must(err)
 }
 
