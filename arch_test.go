@@ -88,7 +88,6 @@ func TestFloors(t *testing.T) {
 		"server/dashboard":     {"server/operator"},
 		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api", "server/keys"},
 		"server/pace":          {},
-		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api"},
 		"client":               {"model", "privacy", "aggregation", "client", "server/api"},
 		"examples":             {"model", "privacy", "aggregation", "client", "server"},
 		"":                     {"model", "privacy", "aggregation", "client", "server"},
