@@ -26,6 +26,7 @@ import (
 	"tutti/server/campaign"
 	"tutti/server/committee"
 	"tutti/server/keys"
+	"tutti/server/store"
 )
 
 func (a *app) serverCommand() *cobra.Command {
@@ -443,7 +444,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	return nil
 }
 
-// runCampaign runs the recipe, waiting for the committee where it is not there yet.
+// runCampaign runs the recipe, waiting for the committee, or the database, where it is not there.
 func (a *app) runCampaign(ctx context.Context, srv *server.Server, t taskFile, s setup, w taskPlan, words *words) error {
 	c, err := campaign.New(s.Recipe.campaign(srv, t.Task, w.catalogue.Digest(), w.public, w.spec, w.split, words.campaign))
 	if err != nil {
@@ -462,11 +463,11 @@ func (a *app) runCampaign(ctx context.Context, srv *server.Server, t taskFile, s
 			return err
 		case errors.As(err, &spent):
 			return refusedError(err)
-		case !errors.As(err, &missing):
+		case !errors.As(err, &missing) && !errors.Is(err, store.ErrUnavailable):
 			return err
 		}
-		if now := missing.Error(); now != said {
-			words.ui.say("waiting: %v", missing)
+		if now := err.Error(); now != said {
+			words.ui.say("waiting: %v", err)
 			said = now
 		}
 		select {

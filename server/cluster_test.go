@@ -53,12 +53,13 @@ type member struct {
 // clusterLease is short, so that tests are; a machine under load may lose one now and then, which must harm nobody.
 const clusterLease = 1500 * time.Millisecond
 
-func newCluster(t *testing.T, replicas int) *cluster {
+// newCluster starts replicas whose driver waits for so long for one that says nothing.
+func newCluster(t *testing.T, replicas int, patience time.Duration) *cluster {
 	t.Helper()
 	dsn := pgtest.DSN(t)
 	c := &cluster{numbs: map[round.ID]int{}}
 	c.world = newWorldOf(t, 5, func(w *world) {
-		w.cfg.DB, w.cfg.Lease, w.cfg.Patience, w.cfg.KeepSums = dsn, clusterLease, time.Second, true
+		w.cfg.DB, w.cfg.Lease, w.cfg.Patience, w.cfg.KeepSums = dsn, clusterLease, patience, true
 		w.bare = true
 	})
 	c.spec = c.world.spec(6, 4, 8)

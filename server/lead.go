@@ -63,8 +63,7 @@ func (s *Server) Lead(ctx context.Context, work func(context.Context) error) err
 		if err != nil {
 			return err
 		}
-		err = s.drive(t, asked, work)
-		lost := context.Cause(t.ctx)
+		lost, err := s.drive(t, asked, work)
 		switch {
 		case s.ctx.Err() != nil:
 			return ErrClosed
@@ -102,8 +101,8 @@ func (s *Server) elected(ctx context.Context) (t *term, asked time.Time, err err
 	}
 }
 
-// drive runs work for one term.
-func (s *Server) drive(t *term, asked time.Time, work func(context.Context) error) error {
+// drive runs work for one term. lost is why the term ended before work did; nil: it did not.
+func (s *Server) drive(t *term, asked time.Time, work func(context.Context) error) (lost, err error) {
 	defer t.cancel(nil)
 	stop := context.AfterFunc(s.ctx, func() { t.cancel(ErrClosed) })
 	defer stop()
@@ -112,7 +111,7 @@ func (s *Server) drive(t *term, asked time.Time, work func(context.Context) erro
 		defer close(kept)
 		s.renew(t, asked)
 	}()
-	err := s.takeOver(t)
+	err = s.takeOver(t)
 	if err == nil {
 		s.log.Info("this replica drives", "task", s.cfg.Task, "replica", s.replica, "token", t.lease.Token)
 		err = work(t.ctx)
@@ -120,17 +119,18 @@ func (s *Server) drive(t *term, asked time.Time, work func(context.Context) erro
 		s.log.Error("the rounds cannot be taken over", "task", s.cfg.Task, "error", err)
 		t.cancel(fmt.Errorf("%w: %w", ErrFollower, err))
 	}
-	cause := context.Cause(t.ctx)
-	s.stepDown(t, cause)
-	t.cancel(nil)
+	if lost = context.Cause(t.ctx); lost == nil && errors.Is(err, ErrFollower) { // a write was told so before renew was
+		lost = errLost
+	}
+	s.stepDown(t, lost)
 	<-kept
-	if s.ctx.Err() == nil && (cause == nil || !errors.Is(cause, errLost)) {
+	if s.ctx.Err() == nil && !errors.Is(lost, errLost) {
 		s.giveBack(t.lease)
 	}
-	if cause != nil && s.ctx.Err() == nil && !errors.Is(cause, errLost) {
+	if errors.Is(lost, ErrFollower) && !errors.Is(lost, errLost) {
 		s.pause(s.cfg.Lease) // whoever is able to goes first
 	}
-	return err
+	return lost, err
 }
 
 // errLost is why a term ends that the database knows nothing of.

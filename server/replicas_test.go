@@ -16,7 +16,7 @@ import (
 // TestThreeReplicas: devices talk to another replica at every call, and one replica drives; the others refuse to.
 func TestThreeReplicas(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
+	c := newCluster(t, 3, 20*time.Second)
 	r := c.play(c.spare[:6], nil)
 	if r.Survived != 6 {
 		t.Errorf("%d of 6 devices are in the sum", r.Survived)
@@ -55,7 +55,7 @@ func TestThreeReplicas(t *testing.T) {
 // round, and the dead one comes back for the next. Every other transition is for the long run (TUTTI_LONG).
 func TestDriverDiesAtEveryTransition(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
+	c := newCluster(t, 3, time.Second)
 	states := []round.State{round.Created, round.Collecting, round.Frozen, round.Certified, round.Released, round.Applied, round.Published}
 	for i, from := range states[:len(states)-1] {
 		for j, when := range []string{"before", "after"} {
@@ -111,7 +111,7 @@ func TestReplicaDiesEachRound(t *testing.T) {
 	if os.Getenv("TUTTI_LONG") != "" {
 		rounds = 50
 	}
-	c := newCluster(t, 3)
+	c := newCluster(t, 3, time.Second)
 	began, lost, drivers := time.Now(), 0, 0
 	for k := range rounds {
 		var dead *member
@@ -147,4 +147,29 @@ func (c *cluster) untilStaged(n int) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	c.t.Fatalf("there are never %d uploads", n)
+}
+
+// TestLeadEndsWithItsWork: whoever is done gives the lease back, and the next one leads at once.
+func TestLeadEndsWithItsWork(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, time.Second)
+	c.members[0].kill() // its own work never ends
+	s, err := Open(c.members[0].cfg)
+	c.must(err)
+	defer s.Close()
+	for range 3 {
+		times, leads := 0, errors.New("done")
+		if err := s.Lead(t.Context(), func(context.Context) error { times++; return leads }); err != leads || times != 1 || s.Leading() {
+			t.Fatalf("work ran %d times and gave %v, leading %v", times, err, s.Leading())
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err = s.Lead(ctx, func(inner context.Context) error {
+		cancel()
+		<-inner.Done()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a lead that was called off gave %v", err)
+	}
 }

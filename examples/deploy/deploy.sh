@@ -114,6 +114,10 @@ until grep -q "all rounds are run" "$work"/server?.log; do
 	sleep 0.5
 	[ $SECONDS -lt 600 ] || { tail -n 5 "$work"/server?.log; echo "deploy: not done after 10 minutes"; exit 1; }
 done
-for i in 1 2 3; do sed "s/^/server $i: /" "$work/server$i.log"; done
+for i in 1 2 3; do
+	kill -INT "${servers[i]}" 2>/dev/null || true
+	wait "${servers[i]}" 2>/dev/null || true
+	sed "s/^/server $i: /" "$work/server$i.log"
+done
 $tutti report --dir "$work/server1" --out "$work/report" >/dev/null
 $tutti verify "$work/report/report.json"
