@@ -22,6 +22,7 @@ type demoFlags struct {
 	out        string
 	privacyOff bool
 	user       int
+	serve      bool
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -35,7 +36,7 @@ statistics releases, then model rounds. Shows the quality as it grows, what priv
 their reasons, and writes a report that it verifies.
 
 All nodes run in one place here, which protects nobody from the person who runs the demo.`,
-		Example: "  tutti demo\n  tutti demo --data ml-latest-small --epsilon 4\n  tutti demo --seed 7 --rounds 8 --json\n  tutti demo --trust central",
+		Example: "  tutti demo\n  tutti demo --serve\n  tutti demo --data ml-latest-small --epsilon 4\n  tutti demo --seed 7 --rounds 8 --json\n  tutti demo --trust central",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.Noise = !f.privacyOff
@@ -58,6 +59,7 @@ All nodes run in one place here, which protects nobody from the person who runs 
 	flags.DurationVar(&f.Collect, "collect", 30*time.Minute, "how long a round takes uploads at most")
 	flags.StringVar(&f.out, "out", "demo-out", "folder for the report")
 	flags.IntVar(&f.user, "user", 0, "whose recommendations to show, by position")
+	flags.BoolVar(&f.serve, "serve", false, "show the operator's dashboard on a local port, from the beginning until Ctrl-C")
 	return cmd
 }
 
@@ -82,12 +84,16 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	if err != nil {
 		return err
 	}
+	defer show.close()
 	if err := show.run(ctx, dir); err != nil {
 		return err
 	}
 	u.close()
 	show.result.Seconds = time.Since(started).Seconds()
-	return show.finish()
+	if err := show.finish(); err != nil || !f.serve {
+		return err
+	}
+	return show.stay(ctx)
 }
 
 // behaviour is what the devices of the demo hold, and where it is from.

@@ -38,6 +38,9 @@ type show struct {
 	last    blend.Parts
 	result  demoResult
 	verdict report.Result
+
+	deployed *deployment
+	served   *served // nil without --serve
 }
 
 // demoResult is the demo as one JSON document.
@@ -106,7 +109,17 @@ func (s *show) run(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	s.deployed = d
+	if s.flags.serve {
+		if s.served, err = s.app.serveDashboard(d, dir); err != nil {
+			return err
+		}
+		link, err := s.served.link()
+		if err != nil {
+			return err
+		}
+		s.ui.say("Watch it: %s\n  (the link lets one browser in, once)", link)
+	}
 	devices, close, err := s.devices(ctx, d)
 	if err != nil {
 		return err
@@ -122,6 +135,25 @@ func (s *show) run(ctx context.Context, dir string) error {
 		return err
 	}
 	return s.report(ctx, d, dir)
+}
+
+// stay leaves the dashboard open until the person ends the program.
+func (s *show) stay(ctx context.Context) error {
+	link, err := s.served.link()
+	if err != nil {
+		return err
+	}
+	s.ui.say("The dashboard stays open until Ctrl-C: %s\n  (the link lets one browser in, once)", link)
+	<-ctx.Done()
+	return nil
+}
+
+// close ends what run started.
+func (s *show) close() {
+	s.served.close()
+	if s.deployed != nil {
+		s.deployed.Close()
+	}
 }
 
 func (s *show) introduce() {

@@ -17,8 +17,9 @@ func burn(v *operator.View) *chart {
 		return nil
 	}
 	from, to := b.History[0].At, v.At
-	if f := b.Forecast; f.Known && f.Stop.After(to) {
-		to = f.Stop
+	forecast := b.Forecast.Known && b.Forecast.Rounds > 0 && b.Forecast.Stop.After(to) && (v.State == operator.Running || v.State == operator.Paused)
+	if forecast {
+		to = b.Forecast.Stop
 	}
 	if !to.After(from) {
 		to = from.Add(time.Second)
@@ -48,10 +49,10 @@ func burn(v *operator.View) *chart {
 	c.Keys = append(c.Keys, key{"", "left of the budget"})
 	if taken := b.Reserved.Rho + b.Held.Rho; taken > 0 {
 		low := share.y(1 - (b.Spent.Rho+taken)/b.Rho)
-		c.Bands = append(c.Bands, shape{"band s3", "M" + px(max(now.x-14, 0)) + " " + px(now.y) + "H" + px(now.x) + "V" + px(low) + "H" + px(max(now.x-14, 0)) + "Z", ""})
-		c.Keys = append(c.Keys, key{"s3", "reserved by the round under way, or held by an unproven abandonment"})
+		c.Bands = append(c.Bands, shape{"band held", "M" + px(max(now.x-14, 0)) + " " + px(now.y) + "H" + px(now.x) + "V" + px(low) + "H" + px(max(now.x-14, 0)) + "Z", ""})
+		c.Keys = append(c.Keys, key{"held", "reserved by the round under way, or held by an unproven abandonment"})
 	}
-	if b.Forecast.Known && b.Forecast.Stop.After(v.At) {
+	if forecast {
 		c.Lines = append(c.Lines, shape{"line guess", pathOf([]point{now, {at(b.Forecast.Stop), chartH}}), "at this pace"})
 		c.Keys = append(c.Keys, key{"s6", "at the pace of the last rounds"})
 	}
@@ -87,7 +88,7 @@ var known = []struct{ name, title, note string }{
 	{"ndcg10", "NDCG@10", "share of the best ranking, 0 to 1: higher is better"},
 	{"hit10", "Hits in the first ten", "share of devices, 0 to 1: higher is better"},
 	{"mrr", "Mean reciprocal rank", "0 to 1: higher is better"},
-	{"loss", "Loss", "nats per event: lower is better"},
+	{"loss", "Loss", "over that of a guess: lower is better"},
 	{"clip", "Within the clip", "share of devices whose update was not cut"},
 }
 

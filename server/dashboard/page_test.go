@@ -139,7 +139,7 @@ func TestSentence(t *testing.T) {
 	v.Open = nil
 	v.Rounds[0] = operator.Round{Number: 7, Kind: "model", State: "published", Counted: 412, Goal: 500, Late: 11, Refused: []operator.Reason{{Count: 2}, {Count: 1}}}
 	v.Budget.Spent.Epsilon, v.Budget.Epsilon = 0.83, 4
-	v.Budget.Forecast = operator.Forecast{Known: true, Stop: time.Date(2027, 3, 14, 9, 0, 0, 0, time.UTC)}
+	v.Budget.Forecast = operator.Forecast{Known: true, Rounds: 30, Stop: time.Date(2027, 3, 14, 9, 0, 0, 0, time.UTC)}
 	h := newDashboard(t, Options{}, newBoard(v))
 	for _, c := range []struct {
 		edit func()

@@ -335,6 +335,11 @@ func (s *sheet) Spent() string    { return fixed(s.Budget.Spent.Epsilon, 2) }
 func (s *sheet) Total() string    { return fixed(s.Budget.Epsilon, 1) }
 func (s *sheet) LeftText() string { return percent(s.Budget.Left) }
 
+// GoesOn says whether rounds go on until a known end of the budget.
+func (s *sheet) GoesOn() bool {
+	return s.Budget.Forecast.Known && s.Budget.Forecast.Rounds > 0 && (s.State == operator.Running || s.State == operator.Paused)
+}
+
 // Grave says whether a warning is of rounds that fail, or soon will.
 func (s *sheet) Grave() bool {
 	return slices.ContainsFunc(s.Warnings, func(w operator.Warning) bool { return w.Grave })

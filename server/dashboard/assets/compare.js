@@ -3,7 +3,7 @@ const main = document.getElementById("main"), drop = document.getElementById("dr
 const loaded = document.getElementById("loaded"), clear = document.getElementById("clear"), legend = document.getElementById("legend"), figures = document.getElementById("figures");
 const known = [
   ["ndcg10", "NDCG@10", "share of the best ranking, 0 to 1: higher is better"], ["hit10", "Hits in the first ten", "share of devices, 0 to 1: higher is better"],
-  ["mrr", "Mean reciprocal rank", "0 to 1: higher is better"], ["loss", "Loss", "nats per event: lower is better"], ["clip", "Within the clip", "share of devices whose update was not cut"],
+  ["mrr", "Mean reciprocal rank", "0 to 1: higher is better"], ["loss", "Loss", "over that of a guess: lower is better"], ["clip", "Within the clip", "share of devices whose update was not cut"],
   ["epsilon", "Epsilon spent", "of the claim, in all: lower is better for the same quality"], ["counted", "Devices counted", "in each published round"],
 ];
 const largest = 64 << 20, mostLines = 100000, mostRuns = 6, W = 1000, H = 300;
