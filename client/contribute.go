@@ -153,6 +153,10 @@ func failed(err error) Outcome {
 	case errors.Is(err, context.Canceled):
 		o.Sentence = "It was stopped; the device will go on from there."
 	}
+	var l Later
+	if errors.As(err, &l) {
+		o.RetryAfter = l.RetryAfter()
+	}
 	return o
 }
 
@@ -195,13 +199,17 @@ func (d *Device) enroll(ctx context.Context) (o Outcome, ok bool) {
 	if err != nil {
 		return failed(err), false
 	}
-	if d.opts.Token == "" {
+	if d.opts.Token == "" && d.opts.Attest == nil {
 		return refuse(ReasonNotEnrolled, errors.New("no token was given")).outcome(0), false
 	}
-	enrolment, err := d.opts.Transport.Enroll(ctx, EnrollRequest{
-		Task: st.task, Token: d.opts.Token, PublicKey: d.public(),
-		Proof: ed25519.Sign(d.key, EnrollMessage(st.task, d.opts.Token)),
-	})
+	r := EnrollRequest{Task: st.task, Token: d.opts.Token, PublicKey: d.public(),
+		Proof: ed25519.Sign(d.key, EnrollMessage(st.task, d.opts.Token))}
+	if d.opts.Attest != nil {
+		if r.Attestation, err = d.opts.Attest(ctx, st.task, r.PublicKey); err != nil {
+			return failed(fmt.Errorf("client: no attestation: %w", err)), false
+		}
+	}
+	enrolment, err := d.opts.Transport.Enroll(ctx, r)
 	if errors.Is(err, ErrNotAllowed) {
 		return refuse(ReasonNotEnrolled, err).outcome(0), false
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -24,6 +25,10 @@ type Options struct {
 	Shared    *Shared     // catalogue and models
 	Transport Transport   // nil: offline, the device records and recommends only
 	Token     string      // one-time token of the first enrolment
+
+	// Attest gets what the server's attestor wants to see of this device's key, at the first enrolment; the app's own
+	// backend makes it, say. nil: nothing is shown.
+	Attest func(ctx context.Context, task string, publicKey []byte) ([]byte, error)
 
 	OptOut    bool              // fetch models, send nothing
 	Retention history.Retention // zero: DefaultRetention

@@ -38,6 +38,8 @@ type EnrollRequest struct {
 	Token     string
 	PublicKey []byte // Ed25519, 32 bytes
 	Proof     []byte // signature by that key over EnrollMessage
+
+	Attestation []byte // what the server's attestor wants to see, where it has one
 }
 
 // CheckInRequest says who asks and how much of the log it has seen.
@@ -97,6 +99,7 @@ type Upload struct {
 	Round  uint64
 	Header []byte // canonical aggregation header
 	Vector []byte // masked vector
+	Again  bool   // it may have been sent before, and the server may have a part of it
 }
 
 // ReceiptRequest names an upload.
@@ -126,6 +129,12 @@ var (
 	ErrNotFound    = errors.New("the server has no such thing")  // a blob or a round
 	ErrDigest      = errors.New("the bytes are not those named") // a blob that does not have its digest
 )
+
+// Later is an error of a Transport that says when asking again makes sense.
+type Later interface {
+	error
+	RetryAfter() time.Duration
+}
 
 // WaitReason says why there is nothing to do.
 type WaitReason uint8

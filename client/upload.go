@@ -283,6 +283,7 @@ func (d *Device) resume(ctx context.Context) (o Outcome, done bool) {
 		}
 		return Outcome{}, false
 	}
+	u.Again = true
 	o = d.send(ctx, *u)
 	if o.Kind == Refused {
 		_ = d.change(func(s *state) { s.refused(o.Reason, o.Policy) })

@@ -28,7 +28,7 @@ func (t *Conn) Enroll(ctx context.Context, r client.EnrollRequest) ([]byte, erro
 	ctx, _, stop := t.watch(ctx)
 	defer stop()
 	answer, err := t.devices.Enroll(ctx, &api.EnrollRequest{
-		Task: r.Task, Token: r.Token, PublicKey: r.PublicKey, Proof: r.Proof,
+		Task: r.Task, Token: r.Token, PublicKey: r.PublicKey, Proof: r.Proof, Attestation: r.Attestation,
 	})
 	if err != nil {
 		return nil, t.explain(ctx, "enrolling", err)
@@ -145,56 +145,6 @@ func (t *Conn) pieces(ctx context.Context, stream grpc.ServerStreamingClient[api
 		}
 		blob = append(blob, part.GetData()...)
 	}
-}
-
-// Upload streams the header, then the vector.
-func (t *Conn) Upload(ctx context.Context, u client.Upload) (client.Receipt, error) {
-	ctx, progress, stop := t.watch(ctx)
-	defer stop()
-	stream, err := t.begin(ctx, u, len(u.Vector), progress)
-	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the server has answered already
-		return client.Receipt{}, t.explain(ctx, "uploading", err)
-	}
-	answer, err := stream.CloseAndRecv()
-	if err != nil {
-		return client.Receipt{}, t.explain(ctx, "uploading", err)
-	}
-	return client.Receipt{State: uploadState(answer.GetState()), Reason: rejectReason(answer.GetReason()),
-		RetryAfter: milliseconds(answer.GetRetryAfterMs())}, nil
-}
-
-// UploadPart sends the header and the first n bytes of the vector, and then
-// breaks the stream off: what a device does that dies in the middle. It is for
-// fault tests.
-func (t *Conn) UploadPart(ctx context.Context, u client.Upload, n int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if _, err := t.begin(ctx, u, min(n, len(u.Vector)), func() {}); err != nil && !errors.Is(err, io.EOF) {
-		return t.explain(ctx, "uploading", err)
-	}
-	select { // time for what was sent to leave the buffers
-	case <-ctx.Done():
-	case <-time.After(partDelay):
-	}
-	return nil
-}
-
-const partDelay = 20 * time.Millisecond
-
-// begin opens the stream and sends the header and n bytes of the vector.
-func (t *Conn) begin(ctx context.Context, u client.Upload, n int, progress func()) (api.Devices_UploadClient, error) {
-	stream, err := t.devices.Upload(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Header{Header: &api.UploadHeader{
-		Task: u.Task, Round: u.Round, Header: u.Header, VectorBytes: uint64(len(u.Vector)),
-	}}})
-	for offset := 0; err == nil && offset < n; offset += ChunkBytes {
-		err = stream.Send(&api.UploadRequest{Part: &api.UploadRequest_Chunk{Chunk: api.Chunk(uint64(offset), u.Vector[offset:min(offset+ChunkBytes, n)])}})
-		progress()
-	}
-	return stream, err
 }
 
 // Receipt asks what became of an upload.
