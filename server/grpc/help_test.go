@@ -2,7 +2,6 @@ package grpc
 
 import (
 	"crypto/sha256"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
@@ -21,14 +20,4 @@ func reason(err error) string {
 		}
 	}
 	return ""
-}
-
-// retryIn is when a status says to try again.
-func retryIn(err error) time.Duration {
-	for _, d := range status.Convert(err).Details() {
-		if i, ok := d.(*errdetails.RetryInfo); ok {
-			return i.GetRetryDelay().AsDuration()
-		}
-	}
-	return 0
 }

@@ -33,6 +33,7 @@ type services struct {
 type Server struct {
 	*services
 	grpc     *grpc.Server
+	web      *grpc.Server // the same services behind HTTP: stopping ends its requests where HTTP has let them end first
 	health   *health.Server
 	settings *tls.Config
 
@@ -52,25 +53,24 @@ func NewServer(b Backend, settings *tls.Config, limits Limits, log hclog.Logger)
 	}
 	limits = limits.WithDefaults()
 	shared := &services{backend: b, limits: limits, log: log, gate: newGate(limits), transfers: newTransfers(limits)}
-	s := &Server{services: shared, settings: settings, health: health.NewServer(), grpc: grpc.NewServer(
+	common := []grpc.ServerOption{grpc.MaxRecvMsgSize(limits.message()), grpc.WaitForHandlers(true),
+		grpc.UnaryInterceptor(shared.unary), grpc.StreamInterceptor(shared.stream)}
+	s := &Server{services: shared, settings: settings, health: health.NewServer(), web: grpc.NewServer(common...), grpc: grpc.NewServer(append(common,
 		grpc.Creds(credentials.NewTLS(settings)),
-		grpc.MaxRecvMsgSize(limits.message()),
 		grpc.MaxConcurrentStreams(256),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.ConnectionTimeout(20*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second,
 			MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
-		grpc.InTapHandle(shared.gate.tap),
-		grpc.WaitForHandlers(true),
-		grpc.UnaryInterceptor(shared.unary),
-		grpc.StreamInterceptor(shared.stream),
-	)}
-	api.RegisterDevicesServer(s.grpc, devices{services: shared})
-	api.RegisterLogServer(s.grpc, logService{services: shared})
-	healthpb.RegisterHealthServer(s.grpc, s.health)
-	if limits.Reflect {
-		reflection.Register(s.grpc)
+		grpc.InTapHandle(shared.gate.tap))...)}
+	for _, g := range []*grpc.Server{s.grpc, s.web} {
+		api.RegisterDevicesServer(g, devices{services: shared})
+		api.RegisterLogServer(g, logService{services: shared})
+		healthpb.RegisterHealthServer(g, s.health)
+		if limits.Reflect {
+			reflection.Register(g)
+		}
 	}
 	return s, nil
 }
@@ -106,6 +106,7 @@ func (s *Server) Drain(most time.Duration) {
 		}
 	})
 	all.Wait()
+	s.web.Stop()
 	s.transfers.close()
 }
 
@@ -115,6 +116,7 @@ func (s *Server) Stop() {
 		web.Close()
 	}
 	s.grpc.Stop()
+	s.web.Stop()
 	s.transfers.close()
 }
 

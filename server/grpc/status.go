@@ -94,3 +94,13 @@ func withReason(code codes.Code, reason, message string, after time.Duration) er
 	}
 	return plain.Err()
 }
+
+// retryOf is when a status says to try again; 0 if it does not.
+func retryOf(err error) time.Duration {
+	for _, d := range status.Convert(err).Details() {
+		if i, ok := d.(*errdetails.RetryInfo); ok {
+			return i.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
+}
