@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +34,8 @@ type deviceFlags struct {
 
 	participations, separation uint32
 	receipts                   string
+
+	attestation, cert, certKey string
 }
 
 func (f *deviceFlags) identity(cmd *cobra.Command) {
@@ -56,6 +60,9 @@ Ends when the task is finished. Where the operator is trusted (task.json says so
 	cmd.Flags().StringVar(&f.server, "server", "127.0.0.1:7100", "address of the aggregation server")
 	cmd.Flags().StringVar(&f.ca, "ca", "", "PEM file of the authority that signed the server's certificate (default: the system's)")
 	cmd.Flags().StringVar(&f.token, "token", "", "one-time enrolment token, for the first run; @FILE reads it from a file")
+	cmd.Flags().StringVar(&f.attestation, "attestation", "", "file with what the server's attestor wants to see of this device's key, for the first run")
+	cmd.Flags().StringVar(&f.cert, "cert", "", "PEM file with the certificate that this device shows to the server")
+	cmd.Flags().StringVar(&f.certKey, "key", "", "PEM file with its private key")
 	cmd.Flags().StringVar(&f.history, "history", "", "data set from which the first run takes a person's history")
 	cmd.Flags().Int64Var(&f.person, "person", 0, "number of that person in the data set")
 	cmd.Flags().Uint32Var(&f.participations, "max-participations", 0, "most rounds of the task to take part in (default: as many as the task's plans allow)")
@@ -97,7 +104,17 @@ func (a *app) openDevice(f deviceFlags, network client.Transport) (*client.Devic
 		files.Close()
 		return nil, nil, err
 	}
-	d, err := client.Open(client.Options{Policy: policy, Key: key, Store: files, Shared: shared, Transport: network, Token: f.token})
+	options := client.Options{Policy: policy, Key: key, Store: files, Shared: shared, Transport: network, Token: f.token}
+	if f.attestation != "" {
+		options.Attest = func(_ context.Context, task string, public []byte) ([]byte, error) {
+			b, err := os.ReadFile(f.attestation)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w: have one made for task %s and this device's key %s", err, task, base64.RawURLEncoding.EncodeToString(public))
+			}
+			return bytes.TrimSpace(b), err
+		}
+	}
+	d, err := client.Open(options)
 	if err != nil {
 		files.Close()
 		return nil, nil, err
@@ -130,7 +147,7 @@ func (a *app) runDevice(ctx context.Context, f deviceFlags) error {
 		}
 		f.token = strings.TrimSpace(string(token))
 	}
-	conn, err := transport.Dial(transport.Config{Address: f.server, CAFile: f.ca})
+	conn, err := transport.Dial(transport.Config{Address: f.server, CAFile: f.ca, CertFile: f.cert, KeyFile: f.certKey})
 	if err != nil {
 		return err
 	}

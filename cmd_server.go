@@ -59,6 +59,7 @@ runs the rounds, and another goes on where it dies.`,
 	cmd.Flags().StringVar(&f.certs, "certs", "certs", "folder with ca.pem, server.pem, server.key (tutti dev-certs makes one)")
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "end when the last round is published, instead of serving the model on")
 	cmd.Flags().BoolVar(&f.keepSums, "keep-sums", false, "keep every opened sum, so that an auditor can recompute what was made of it")
+	f.wire.bind(cmd)
 	cmd.AddCommand(a.serverInitCommand(&f))
 	return cmd
 }
@@ -70,6 +71,7 @@ type serverFlags struct {
 	anyOperator                   bool // another port will do where that one is taken
 	lease                         time.Duration
 	exit, keepSums                bool
+	wire                          wireFlags
 }
 
 // A database's address may hold a password, which is better kept out of command lines.
@@ -384,7 +386,9 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	}
 	certs := certFiles(f.certs)
 	hint := fmt.Sprintf("(tutti dev-certs --out %s makes certificates for a trial)", f.certs)
-	if c.TLS, err = keys.ServerTLS(certs); err != nil {
+	if err := f.wire.apply(&c, certs); errors.As(err, new(*exitError)) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%w %s", err, hint)
 	}
 	if c.Committee, err = peers(t, certs); err != nil {
@@ -413,6 +417,11 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	go srv.Serve(l) // ends with Close
 	t.warn(a.err)
 	u.say("task %s: devices are answered on %s", t.Task, l.Addr())
+	if web, err := f.wire.serve(srv, c); err != nil {
+		return err
+	} else if web != nil {
+		u.say("devices in browsers are answered on https://%s", web)
+	}
 	operatorKeys, err := server.LoadKeys(f.dir)
 	if err != nil {
 		return err

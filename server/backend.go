@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tutti/aggregation"
+	"tutti/server/attest"
 	wire "tutti/server/grpc"
 	"tutti/server/pace"
 	"tutti/server/round"
@@ -47,9 +48,24 @@ func (b backend) Enroll(ctx context.Context, r wire.Enrollment) ([]byte, error) 
 	case len(r.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(r.PublicKey, EnrollMessage(r.Task, r.Token), r.Proof):
 		return nil, fmt.Errorf("%w: the proof that the key is held", wire.ErrUnauthenticated)
 	}
-	id := aggregation.IDOf(r.PublicKey)
-	err := s.st.Enrol(ctx, s.cfg.Clock(), r.Task, store.TokenHash(r.Task, r.Token), id, r.PublicKey)
+	id, token := aggregation.IDOf(r.PublicKey), store.TokenHash(r.Task, r.Token)
+	if s.cfg.Attestor != nil {
+		ticket, err := s.cfg.Attestor.Attest(ctx, attest.Request{Task: r.Task, PublicKey: r.PublicKey, Attestation: r.Attestation, Certificate: r.Certificate})
+		if errors.Is(err, attest.ErrCertificate) {
+			return nil, wire.ErrCertificate
+		} else if err != nil {
+			return nil, fmt.Errorf("%w: %w", wire.ErrAttestation, err)
+		}
+		token = ticketHash(r.Task, ticket)
+	}
+	err := s.st.Enrol(ctx, s.cfg.Clock(), r.Task, token, id, r.PublicKey)
+	if s.cfg.Attestor != nil && errors.Is(err, store.ErrToken) { // a ticket becomes known when it is shown first
+		_ = s.st.AddTokens(ctx, s.cfg.Clock(), r.Task, [][32]byte{token}) // fails where another request was faster: the next line judges
+		err = s.st.Enrol(ctx, s.cfg.Clock(), r.Task, token, id, r.PublicKey)
+	}
 	switch {
+	case errors.Is(err, store.ErrTokenUsed) && s.cfg.Attestor != nil:
+		return nil, fmt.Errorf("%w: it has enrolled another device", wire.ErrAttestation)
 	case errors.Is(err, store.ErrToken):
 		return nil, wire.ErrToken
 	case errors.Is(err, store.ErrTokenUsed):
@@ -58,6 +74,11 @@ func (b backend) Enroll(ctx context.Context, r wire.Enrollment) ([]byte, error) 
 		return nil, err
 	}
 	return aggregation.Enrol(s.keys.Enroller, r.Task, r.PublicKey), nil
+}
+
+// ticketHash is how an attestation is kept that was spent. No token has its form.
+func ticketHash(task, ticket string) [32]byte {
+	return store.TokenHash(task, "attested\x00"+ticket)
 }
 
 func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, error) {

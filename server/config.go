@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"tutti/aggregation"
+	"tutti/server/attest"
 	"tutti/server/committee"
 	wire "tutti/server/grpc"
 	"tutti/server/keys"
@@ -47,7 +48,8 @@ type Config struct {
 	Participations uint32 // k, rounds of the task that a device may be in at most: logged once, and no plan allows more [any number]
 	Separation     uint32 // b, rounds from one to the next that a device may be in at least: logged once, and no plan allows less [1]
 
-	TLS      *tls.Config // of the listener; TLS 1.3
+	TLS      *tls.Config     // of the listener; TLS 1.3
+	Attestor attest.Attestor // who may enrol a device [whoever has a one-time token]
 	Limits   wire.Limits
 	Windows  func(collect time.Duration) round.Windows // [round.DefaultWindows]
 	Pace     Pace

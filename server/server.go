@@ -238,20 +238,39 @@ func (s *Server) Enroller() ed25519.PublicKey { return s.keys.Enroller.Public().
 
 // Serve answers devices on l, which is closed when it returns, until the server is closed.
 func (s *Server) Serve(l net.Listener) error {
-	w, err := wire.NewServer(backend{s}, s.cfg.TLS, s.cfg.Limits, s.log)
+	w, err := s.wire()
 	if err != nil {
 		l.Close()
 		return err
 	}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		l.Close()
-		return ErrClosed
-	}
-	s.wires = append(s.wires, w)
-	s.mu.Unlock()
 	return w.Serve(l)
+}
+
+// ServeWeb answers devices in browsers on l, as Serve does.
+func (s *Server) ServeWeb(l net.Listener, web wire.Web) error {
+	w, err := s.wire()
+	if err != nil {
+		l.Close()
+		return err
+	}
+	return w.ServeWeb(l, web)
+}
+
+// wire is what all listeners share: limits hold over all of them, and an upload goes on over another one.
+func (s *Server) wire() (*wire.Server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if len(s.wires) == 0 {
+		w, err := wire.NewServer(backend{s}, s.cfg.TLS, s.cfg.Limits, s.log)
+		if err != nil {
+			return nil, err
+		}
+		s.wires = append(s.wires, w)
+	}
+	return s.wires[0], nil
 }
 
 // Close ends the server: requests under way get a moment, the round under way stays as it is on disk, and the next Open

@@ -23,6 +23,8 @@ type Config struct {
 	CAFile     string         // PEM file of the authority that signed the server's certificate; or
 	CA         *x509.CertPool // the same, loaded; with neither, the system's authorities
 	ServerName string         // name in the certificate, when it is not the host of Address
+
+	CertFile, KeyFile string // PEM files of a certificate to show, for servers that enrol only who has one
 }
 
 const (
@@ -42,6 +44,13 @@ func Dial(c Config) (*Conn, error) {
 		return nil, err
 	}
 	settings := &tls.Config{RootCAs: pool, ServerName: c.ServerName, MinVersion: tls.VersionTLS13}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("transport: reading the certificate to show: %w", err)
+		}
+		settings.Certificates = []tls.Certificate{pair}
+	}
 	conn, err := grpc.NewClient(c.Address,
 		grpc.WithTransportCredentials(credentials.NewTLS(settings)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveEvery, Timeout: keepaliveWait}),

@@ -28,6 +28,16 @@ type Web struct {
 	Origins []string
 }
 
+// Check says what is wrong with it.
+func (w Web) Check() error {
+	for _, o := range w.Origins {
+		if u, err := url.Parse(o); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path != "" || strings.Contains(o, "*") {
+			return fmt.Errorf("server: %q is not the origin of a page, such as https://shop.example", o)
+		}
+	}
+	return nil
+}
+
 // ServeWeb answers devices in browsers on l, over HTTP/1.1 and HTTP/2 with TLS, until Stop or Drain: Connect, gRPC-Web and
 // JSON in the protocol of Connect, for the same services as Serve.
 func (s *Server) ServeWeb(l net.Listener, w Web) error {
@@ -76,10 +86,8 @@ func speaking(c *tls.Config, protocols ...string) *tls.Config {
 // webHandler is what stands before the services on the web: recovery, origins, the gate, caps on bodies and time, and the
 // translation of protocols.
 func (s *Server) webHandler(w Web) (http.Handler, error) {
-	for _, o := range w.Origins {
-		if u, err := url.Parse(o); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path != "" || strings.Contains(o, "*") {
-			return nil, fmt.Errorf("server: %q is not the origin of a page, such as https://shop.example", o)
-		}
+	if err := w.Check(); err != nil {
+		return nil, err
 	}
 	translated, err := vanguardgrpc.NewTranscoder(s.web, vanguard.WithDefaultServiceOptions(
 		vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto), vanguard.WithNoTargetCompression(),
