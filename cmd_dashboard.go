@@ -31,7 +31,7 @@ func (a *app) serveDashboard(d *deployment, dir string) (*served, error) {
 	op := d.server.Operate(operator.ThisMachine(dir, nil, time.Now(), release()))
 	auth := operator.Auth{Task: d.task.Task, Key: publicOf(own.Operator), Clock: time.Now}
 	s := &served{address: "http://" + on.Addr().String()}
-	if s.pages, err = a.dashboard(op, auth, own.Operator, auth.Task, on.Addr(), true); err != nil {
+	if s.pages, err = a.dashboard(op, auth, own.Operator, d.task, on.Addr(), true); err != nil {
 		on.Close()
 		return nil, err
 	}

@@ -42,21 +42,21 @@ type reachable struct {
 	CA      string `json:"ca,omitempty"` // PEM file that signed the certificate
 }
 
-// startOperator answers operators; what it gives ends that.
-func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFlags, t taskFile, own server.Keys, devices *tls.Config) (func(), error) {
+// startOperator answers operators, and gives the dashboard's address, if there is one; end ends that.
+func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFlags, t taskFile, own server.Keys, devices *tls.Config) (page string, end func(), err error) {
 	if f.operator == "" || f.operator == "off" {
-		return func() {}, nil
+		return "", func() {}, nil
 	}
 	settings, where := (*tls.Config)(nil), reachable{}
 	if !operator.Loopback(f.operator) { // tokens travel on it
 		certs := certFiles(f.certs)
 		var err error
 		if settings, err = keys.ServerTLS(certs); err != nil {
-			return nil, fmt.Errorf("--operator %s: %w", f.operator, err)
+			return "", nil, fmt.Errorf("--operator %s: %w", f.operator, err)
 		}
 		ca, err := filepath.Abs(certs.CA)
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		where.TLS, where.CA = true, ca
 	}
@@ -65,28 +65,28 @@ func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFla
 		on, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot answer the operator on %s: %w; is another server there? choose another port with --operator", f.operator, err)
+		return "", nil, fmt.Errorf("cannot answer the operator on %s: %w; is another server there? choose another port with --operator", f.operator, err)
 	}
 	op := srv.Operate(operator.ThisMachine(f.dir, devices, time.Now(), release()))
 	auth := operator.Auth{Task: t.Task, Key: publicOf(own.Operator), Clock: time.Now}
-	pages, err := a.dashboard(op, auth, own.Operator, t.Task, on.Addr(), settings == nil)
+	pages, err := a.dashboard(op, auth, own.Operator, t, on.Addr(), settings == nil)
 	if err != nil {
 		on.Close()
-		return nil, err
+		return "", nil, err
 	}
 	l, err := operator.NewListener(operator.Services{Source: op, Control: op, Report: op, Auth: auth, Pages: pages, Log: a.logger("operator")}, settings)
 	if err != nil {
 		on.Close()
-		return nil, err
+		return "", nil, err
 	}
 	where.Address = dialable(on.Addr())
 	if err := writeReachable(f.dir, where); err != nil {
 		on.Close()
-		return nil, err
+		return "", nil, err
 	}
 	if err := renewToken(f.dir, own.Operator, t.Task); err != nil {
 		on.Close()
-		return nil, err
+		return "", nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	go l.Serve(on) // ends with Close
@@ -103,7 +103,11 @@ func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFla
 			}
 		}
 	}()
-	return func() {
+	page = "http://" + where.Address
+	if where.TLS {
+		page = "https://" + where.Address
+	}
+	return page, func() {
 		stop()
 		pages.Close()
 		l.Close()
@@ -112,8 +116,8 @@ func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFla
 }
 
 // dashboard makes the pages on the operator's listener. Sessions are signed by what every replica can derive.
-func (a *app) dashboard(op *server.Operator, auth operator.Auth, key ed25519.PrivateKey, task string, on net.Addr, loopback bool) (*dashboard.Handler, error) {
-	secret, err := hkdf.Key(sha256.New, key.Seed(), nil, "tutti/dashboard-session/v1/"+task, 32)
+func (a *app) dashboard(op *server.Operator, auth operator.Auth, key ed25519.PrivateKey, t taskFile, on net.Addr, loopback bool) (*dashboard.Handler, error) {
+	secret, err := hkdf.Key(sha256.New, key.Seed(), nil, "tutti/dashboard-session/v1/"+t.Task, 32)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,7 @@ func (a *app) dashboard(op *server.Operator, auth operator.Auth, key ed25519.Pri
 		who, err := auth.Open(token)
 		return dashboard.Identity{Name: who.Name, Write: who.Write, Until: who.Expires}, err
 	}
-	return dashboard.New(dashboard.Fixed(dashboard.Desk{Task: task, Source: op, Control: op}), verify,
+	return dashboard.New(dashboard.Fixed(dashboard.Desk{Task: t.Task, Trust: t.Trust, Source: op, Control: op}), verify,
 		dashboard.Options{SessionKey: [32]byte(secret), Loopback: loopback, Port: port, Log: a.logger("dashboard")})
 }
 

@@ -426,11 +426,14 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	if err != nil {
 		return err
 	}
-	quiet, err := a.startOperator(ctx, srv, f, t, operatorKeys, c.TLS)
+	page, quiet, err := a.startOperator(ctx, srv, f, t, operatorKeys, c.TLS)
 	if err != nil {
 		return err
 	}
 	defer quiet()
+	if page != "" {
+		u.say("the dashboard is on %s; tutti task token --dir %s makes a token to log in with", page, f.dir)
+	}
 	err = srv.Lead(ctx, func(ctx context.Context) error {
 		if c.DB != "" {
 			u.say("this server runs the rounds now")

@@ -33,7 +33,7 @@ type asked struct {
 
 var actions = map[string]action{
 	"pause": {question: "Pause the task?", yes: "Pause", what: func(v *operator.View, _ asked) []string {
-		return []string{underWay(v, "The round under way goes on to its end: uploads are taken, and what it costs is charged."),
+		return []string{underWay(v, "The round under way goes on to its end: uploads are taken, and its cost is charged."),
 			"No new round opens until somebody resumes the task. That holds at every replica, and after a restart.",
 			"Devices keep the model that they have, and are told to come back later."}
 	}, do: func(ctx context.Context, c operator.Control, _ asked) error { return c.Pause(ctx) }},

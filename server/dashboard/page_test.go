@@ -184,6 +184,17 @@ func TestRedOnEveryPage(t *testing.T) {
 			}
 		}
 	}
+	early := newBoard(&operator.View{Task: "early", Privacy: operator.Privacy{On: true, Trust: "devices"}})
+	h, err := New(Fixed(Desk{Task: "early", Trust: "central", Source: early}), tokens, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	before := &browser{t: t, h: h}
+	before.login("looks")
+	if _, page := before.get("/task/early"); !strings.Contains(page, "TRUSTED OPERATOR in task early") {
+		t.Error("a task whose operator is trusted is not red before its first round")
+	}
 	b := &browser{t: t, h: newDashboard(t, Options{}, newBoard(sample("on", 2, true)))}
 	b.login("acts")
 	if _, page := b.get("/task/on"); !strings.Contains(page, `aria-label="Privacy" hidden>`) {

@@ -196,7 +196,7 @@ func newDashboard(t *testing.T, opts Options, boards ...*board) *Handler {
 	t.Helper()
 	var desks []Desk
 	for _, b := range boards {
-		desks = append(desks, Desk{b.view.Task, b, b})
+		desks = append(desks, Desk{Task: b.view.Task, Source: b, Control: b})
 	}
 	h, err := New(Fixed(desks...), tokens, opts)
 	if err != nil {

@@ -32,7 +32,7 @@ function read(name, text) {
     add("epsilon", r, x.epsilon_spent ?? x.epsilon ?? x.spent?.epsilon);
     if (x.state === undefined || x.state === "published") add("counted", r, x.counted ?? x.survived);
   }
-  if (!rounds) throw new Error("holds no rounds; tutti run export --format jsonl writes them");
+  if (!rounds) throw new Error("holds no rounds; tutti run export --jsonl FILE writes one");
   for (const k of Object.keys(series)) series[k] = [...series[k].values()].sort((a, b) => a[0] - b[0]);
   return { name: task && !name.includes(task) ? `${task} (${name})` : name, series };
 }
