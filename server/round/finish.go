@@ -11,8 +11,9 @@ func (m *Machine) assembledDone(in Assembled) {
 	}
 	if len(in.Missing) > 0 {
 		for _, id := range in.Missing {
-			if u, known := m.index[id]; known {
+			if u, known := m.index[id]; known && !m.uploads[u].late {
 				m.uploads[u].late = true
+				m.event(Event{Kind: UploadGone, ID: id})
 			}
 		}
 		m.assembled = nil

@@ -197,6 +197,7 @@ const (
 	UploadRefused // a committee member refused an upload
 	UploadWrong   // a committee member's words on an upload contradict the others'
 	UploadUnsound // an upload's shares are not shares of one key, or its vector is too long
+	UploadGone    // an upload was staged by a replica that is gone: it cannot be had, and is late
 )
 
 // Event is for people and metrics; nothing depends on it.

@@ -3,8 +3,6 @@ package round
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -106,102 +104,6 @@ func TestParams(t *testing.T) {
 		if _, err := NewParams(l); !errors.Is(err, ErrParams) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// TestTranscript plays one round that a person can follow: five members, one of them silent, one that complains alone.
-func TestTranscript(t *testing.T) {
-	p, err := NewParams(Literal{Members: 5, Quorum: 3, Need: 3, Goal: 3, Min: 2, Max: 4, Batch: 2, Windows: DefaultWindows(time.Minute)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	now := time.Unix(1_800_000_000, 0)
-	show := func(what string, e Effects) {
-		fmt.Fprintf(&out, "%s\n", what)
-		if e.Persist != nil {
-			fmt.Fprintf(&out, "  persist %v -> %v, version %d, charge %v, free %v\n", e.Persist.From, e.Persist.To, e.Persist.Durable.Version, e.Persist.Charge, e.Persist.Free)
-		}
-		for _, r := range e.Send {
-			fmt.Fprintf(&out, "  send member %d: %v", r.Member, r.Ask)
-			for _, id := range r.IDs {
-				fmt.Fprintf(&out, " %c", id[0])
-			}
-			fmt.Fprintln(&out)
-		}
-		for _, w := range e.Work {
-			for _, id := range w.Fold {
-				fmt.Fprintf(&out, "  fold %c\n", id[0])
-			}
-			if w.Check != nil {
-				fmt.Fprintf(&out, "  check")
-				for _, id := range w.Check.IDs {
-					fmt.Fprintf(&out, " %c", id[0])
-				}
-				fmt.Fprintf(&out, ", words of %v\n", w.Check.Members)
-			}
-			if w.Assemble != nil {
-				fmt.Fprintf(&out, "  assemble")
-				for _, u := range w.Assemble {
-					fmt.Fprintf(&out, " %c", u.ID[0])
-				}
-				fmt.Fprintln(&out)
-			}
-			if w.Unmask {
-				fmt.Fprintln(&out, "  unmask")
-			}
-		}
-	}
-	m, e := New(p, now)
-	show("new", e)
-	step := func(what string, in Input) { show(what, m.Step(now, in)) }
-	for j := range 5 {
-		step(fmt.Sprintf("member %d opens", j), Opened{Member: j, Key: []byte{byte(j)}})
-	}
-	for j := range 5 {
-		step(fmt.Sprintf("member %d reveals", j), Revealed{Member: j, Coin: []byte{byte(j)}})
-	}
-	for j := range 4 {
-		step(fmt.Sprintf("member %d begins", j), Begun{Member: j})
-	}
-	step("member 4 does not answer", Failed{Member: 4, Ask: AskBegin})
-	up := func(names string) Staged {
-		var s Staged
-		for _, c := range names {
-			s.Uploads = append(s.Uploads, Upload{ID: ID{byte(c)}, Digest: [32]byte{byte(c)}})
-		}
-		return s
-	}
-	step("b and a are staged", up("ba"))
-	for j := range 4 {
-		step(fmt.Sprintf("member %d accepts both", j), Judged{Member: j, Batch: 0, Accepted: []bool{true, true}})
-	}
-	step("both are sound", Checked{Batch: 0, Findings: []Finding{{Sharing: Sound}, {Sharing: Sound}}})
-	step("c and d are staged", up("cd"))
-	for j := range 3 {
-		step(fmt.Sprintf("member %d accepts both", j), Judged{Member: j, Batch: 1, Accepted: []bool{true, true}})
-	}
-	step("member 3 alone refuses d", Judged{Member: 3, Batch: 1, Accepted: []bool{true, false}})
-	step("c and d are sound", Checked{Batch: 1, Findings: []Finding{{Sharing: Sound}, {Sharing: Sound}}})
-	step("e is late", up("e"))
-	step("the sum is assembled", Assembled{})
-	for j := range 3 {
-		step(fmt.Sprintf("member %d signs", j), SetSigned{Member: j, Signature: []byte("s")})
-	}
-	step("member 3, no longer in Q, answers", Answered{Member: 3, Answer: []byte("x")})
-	for j := range 3 {
-		step(fmt.Sprintf("member %d answers", j), Answered{Member: j, Answer: []byte("x")})
-	}
-	step("the sum opens", Unmasked{})
-	step("the update is applied", ApplyDone{})
-	step("the version is published", PublishDone{})
-	const golden = "testdata/round.txt"
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := out.String(); got != string(want) {
-		t.Errorf("the transcript differs from %s:\n%s", golden, got)
 	}
 }
 
