@@ -33,7 +33,8 @@ type memberRound struct {
 
 type memberGroup struct {
 	accepted  map[round.ID][32]byte
-	signed    [32]byte // digest of the set; zero: none
+	shares    map[round.ID]bool // opened in this process: a restart loses them, and they are shown to it again
+	signed    [32]byte          // digest of the set; zero: none
 	abandoned bool
 	answer    []byte
 }
@@ -61,9 +62,40 @@ func (m *member) round(n uint64) *memberRound {
 
 func (m *member) group(k store.Key) *memberGroup {
 	if m.groups[k] == nil {
-		m.groups[k] = &memberGroup{accepted: map[round.ID][32]byte{}}
+		m.groups[k] = &memberGroup{accepted: map[round.ID][32]byte{}, shares: map[round.ID]bool{}}
 	}
 	return m.groups[k]
+}
+
+// over says that all groups of a round are abandoned.
+func (m *member) over(k store.Key) bool {
+	for k.Shard = range uint32(m.w.s.Groups) {
+		if g := m.groups[k]; g == nil || !g.abandoned {
+			return false
+		}
+	}
+	return true
+}
+
+// restart loses what is in memory.
+func (m *member) restart() {
+	for _, g := range m.groups {
+		clear(g.shares)
+	}
+}
+
+// misses are the uploads of a set whose shares the member has to be shown again before it can release.
+func (m *member) misses(q request) (ids []round.ID) {
+	g := m.group(q.key)
+	if q.Ask != round.AskRelease || g.answer != nil {
+		return nil
+	}
+	for _, u := range q.set {
+		if !g.shares[u.ID] && g.accepted[u.ID] == u.Digest {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids
 }
 
 // answer is what the member says; what it stored before saying it stays.
@@ -81,6 +113,9 @@ func (m *member) answer(q request) round.Input {
 		r := m.round(q.key.Round)
 		if r.seen == "" {
 			r.seen = q.keys
+		}
+		if m.over(q.key) {
+			return refuse
 		}
 		if r.seen != q.keys {
 			m.w.check.fail("set", "member %d is shown the keys %s after %s", m.index, q.keys, r.seen)
@@ -119,9 +154,9 @@ func (m *member) judge(g *memberGroup, q request) round.Input {
 			continue // a header that is not this device's
 		}
 		had, before := g.accepted[id]
-		good := !g.abandoned && g.signed == [32]byte{} && !slices.Contains(u.device.bad, m.index) && !(m.lies('c') && id[0]%2 == 0)
-		if before && had == u.digest || !before && good {
-			verdicts[i] = true
+		good := g.signed == [32]byte{} && !slices.Contains(u.device.bad, m.index) && !(m.lies('c') && id[0]%2 == 0)
+		if !g.abandoned && g.answer == nil && (before && had == u.digest || !before && good) {
+			verdicts[i], g.shares[id] = true, true
 			g.accepted[id] = u.digest
 		}
 	}
@@ -147,10 +182,16 @@ func (m *member) sign(g *memberGroup, q request) round.Input {
 // release answers the sum of the masks over the certified set.
 func (m *member) release(g *memberGroup, q request) round.Input {
 	m.w.check.released(q.key, m.index)
-	if q.certified < quorum {
-		return round.Failed{Member: m.index, Ask: q.Ask, Final: true}
+	refuse := round.Failed{Member: m.index, Ask: q.Ask, Final: true}
+	if g.abandoned || q.certified < quorum || g.signed != [32]byte{} && g.signed != digestOf(q.key, q.set) {
+		return refuse
 	}
 	if g.answer == nil {
+		for _, u := range q.set {
+			if g.accepted[u.ID] != u.Digest || !g.shares[u.ID] {
+				return refuse
+			}
+		}
 		total := int64(0)
 		for _, u := range q.set {
 			if s := m.w.uploads[u.Digest]; s != nil {

@@ -232,20 +232,16 @@ func (d *driver) wake(g *group, at time.Time) {
 // send carries a request to a member over a bad network, and its answer back.
 func (d *driver) send(g *group, q round.Request) {
 	w := d.r.w
-	lost := func() { d.tell(g.key, round.Failed{Member: q.Member, Ask: q.Ask, Batch: q.Batch}) }
+	failed := func() { d.tell(g.key, round.Failed{Member: q.Member, Ask: q.Ask, Batch: q.Batch}) }
 	if w.chance(w.s.Drop) && !w.calm() {
-		w.after(time.Second, lost)
+		w.after(time.Second, failed)
 		return
 	}
 	durable := g.m.Durable()
 	full := request{Request: q, key: g.key, keys: fmt.Sprint(durable.Keys), set: slices.Clone(durable.Set), certified: len(durable.Signed)}
-	for _, id := range q.IDs {
-		header, err := d.r.st().Header(context.Background(), g.key, id)
-		if err != nil {
-			w.after(time.Second, lost)
-			return
-		}
-		full.headers = append(full.headers, header)
+	if !d.attach(&full) {
+		w.after(time.Second, failed)
+		return
 	}
 	times := 1
 	if w.chance(w.s.Repeat) {
@@ -255,12 +251,21 @@ func (d *driver) send(g *group, q round.Request) {
 		w.after(w.delay(300*time.Millisecond), func() {
 			m := w.members[q.Member]
 			if m.down {
-				w.after(50*time.Millisecond, lost)
+				w.after(50*time.Millisecond, failed)
 				return
+			}
+			if lost := m.misses(full); len(lost) > 0 {
+				again := full
+				again.IDs = lost
+				if again.Ask = round.AskJudge; d.gone || !d.attach(&again) { // the driver shows it what it has lost
+					w.after(time.Second, failed)
+					return
+				}
+				m.answer(again)
 			}
 			in := m.answer(full) // what it stored stays, even if its answer is lost
 			if w.chance(w.s.Drop) && !w.calm() {
-				w.after(time.Second, lost)
+				w.after(time.Second, failed)
 				return
 			}
 			w.after(w.delay(300*time.Millisecond), func() {
@@ -269,6 +274,20 @@ func (d *driver) send(g *group, q round.Request) {
 			})
 		})
 	}
+}
+
+// attach puts the headers of the uploads beside a request; false if one is not to be had.
+func (d *driver) attach(q *request) bool {
+	q.headers = nil
+	for _, id := range q.IDs {
+		header, err := d.r.st().Header(context.Background(), q.key, id)
+		if err != nil {
+			d.r.w.say("r%d has no header of device %d: %v", d.r.index, id[2], err)
+			return false
+		}
+		q.headers = append(q.headers, header)
+	}
+	return true
 }
 
 // hear keeps what a shell keeps of a member's verdicts: who gave words on which upload.

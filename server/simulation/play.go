@@ -149,6 +149,8 @@ func (w *world) arrange(op Op) {
 			m := w.members[op.Who%members]
 			m.down = true
 			w.after(op.For, func() { m.down = false })
+		case OpRestart:
+			w.members[op.Who%members].restart()
 		case OpClose:
 			w.tellDriver(round.CloseNow{})
 		case OpStop:

@@ -52,6 +52,7 @@ const (
 	OpPauseWrite  = "pause-write"  // replica Who stands still before its write N, and then goes on with it
 	OpSlow        = "slow"         // the next write of replica Who takes For longer: nobody else waits for it
 	OpDown        = "down"         // member Who does not answer for For
+	OpRestart     = "restart"      // member Who starts again with what it has stored
 	OpClose       = "close"        // the operator closes the collection
 	OpStop        = "stop"         // the operator abandons the round
 )
@@ -88,6 +89,9 @@ func New(seed uint64) Schedule {
 	s.processes(rng)
 	for range rng.IntN(3) {
 		s.add(Op{Kind: OpDown, Who: rng.IntN(members), At: between(rng, 0, 20*time.Second), For: between(rng, 0, 20*time.Second)})
+	}
+	for range rng.IntN(3) {
+		s.add(Op{Kind: OpRestart, Who: rng.IntN(members), At: between(rng, 0, 16*time.Second)})
 	}
 	if rng.IntN(20) == 0 {
 		s.add(Op{Kind: OpClose, At: between(rng, time.Second, 12*time.Second)})
