@@ -1,5 +1,7 @@
 package round
 
+import "slices"
+
 // assembledDone freezes U once the partial sum holds exactly it.
 func (m *Machine) assembledDone(in Assembled) {
 	if m.d.State != Collecting || m.assembled == nil {
@@ -11,8 +13,8 @@ func (m *Machine) assembledDone(in Assembled) {
 	}
 	if len(in.Missing) > 0 {
 		for _, id := range in.Missing {
-			if u, known := m.index[id]; known && !m.uploads[u].late {
-				m.uploads[u].late = true
+			if slices.ContainsFunc(m.assembled, func(u Upload) bool { return u.ID == id }) && !m.uploads[m.index[id]].late {
+				m.uploads[m.index[id]].late = true
 				m.event(Event{Kind: UploadGone, ID: id})
 			}
 		}
@@ -72,13 +74,21 @@ func (m *Machine) advanceCertified() {
 	if m.unmasking {
 		return
 	}
+	n, hope := len(m.d.Answers), m.hope(m.d.Quorum, AskRelease, m.d.Answers)
+	late := m.over(m.since, m.p.l.Windows.Release)
+	switch {
+	case n >= m.p.l.Need && m.unmasked == n && (late || n == hope):
+		m.lose(m.fault)
+		return
+	case n < m.p.l.Need && (late || hope < m.p.l.Need):
+		m.lose(NoAnswers)
+		return
+	}
 	for _, j := range m.d.Quorum {
 		if !spoke(m.d.Answers, j) {
 			m.ask(j, AskRelease)
 		}
 	}
-	n, hope := len(m.d.Answers), m.hope(m.d.Quorum, AskRelease, m.d.Answers)
-	late := m.over(m.since, m.p.l.Windows.Release)
 	if n >= m.p.l.Need && n > m.unmasked {
 		if m.spareAt.IsZero() {
 			m.spareAt = m.now
@@ -89,12 +99,6 @@ func (m *Machine) advanceCertified() {
 			m.out.Work = append(m.out.Work, Work{Unmask: true})
 			return
 		}
-	}
-	switch {
-	case n >= m.p.l.Need && m.unmasked == n && (late || n == hope):
-		m.lose(m.fault)
-	case n < m.p.l.Need && (late || hope < m.p.l.Need):
-		m.lose(NoAnswers)
 	}
 }
 

@@ -90,6 +90,7 @@ func TestParams(t *testing.T) {
 		"no members":       func(l *Literal) { l.Members = 0 },
 		"too many members": func(l *Literal) { l.Members = 2000 },
 		"two quorums":      func(l *Literal) { l.Quorum = 2; l.Need = 2 },
+		"half a quorum":    func(l *Literal) { l.Members = 8; l.Quorum = 4 },
 		"quorum beyond":    func(l *Literal) { l.Quorum = 6 },
 		"need beyond":      func(l *Literal) { l.Need = 5 },
 		"no need":          func(l *Literal) { l.Need = 0 },
