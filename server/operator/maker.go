@@ -30,6 +30,7 @@ type Store interface {
 	Aliases(ctx context.Context, task string) ([]store.Alias, error)
 	Records(ctx context.Context, from uint64, each func(seq uint64, record []byte) error) error
 	LogSize() uint64
+	Hashes() ledger.Hashes
 	Root(size uint64) (ledger.Digest, error)
 }
 
@@ -183,7 +184,7 @@ func (m *Maker) catchUp(ctx context.Context) error {
 func (m *Maker) totals() Totals {
 	t := m.book.totals
 	t.Refused = refused(m.told.drops)
-	t.Abandons = ended(m.book.reasons)
+	t.Abandons, t.Phases = ended(m.book.reasons), []Histogram{}
 	for _, s := range []round.State{round.Created, round.Collecting, round.Frozen, round.Certified, round.Released, round.Applied} {
 		if h := m.told.phases[s.String()]; h != nil {
 			c := *h
