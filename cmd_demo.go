@@ -23,6 +23,8 @@ type demoFlags struct {
 	privacyOff bool
 	user       int
 	serve      bool
+	slow       float64 // share of devices that take slowFor to train
+	slowFor    time.Duration
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -56,6 +58,10 @@ All nodes run in one place here, which protects nobody from the person who runs 
 	flags.BoolVar(&f.privacyOff, "privacy-off", false, "no noise: shows that the loop learns; the report says so in red and claims nothing")
 	flags.StringVar(&f.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")
 	flags.IntVar(&f.Apart, "apart", 0, "model rounds from one that a device is in to its next (default with central-mf: as many as the devices allow; else 1)")
+	flags.StringVar(&f.Mode, "mode", modeSync, "how model rounds take updates: sync, or buffered (also those of slow devices, from a few versions before the newest, weighted down)")
+	flags.IntVar(&f.Stale, "staleness", 0, "versions behind the newest that an update of a buffered round may have started from (default: 4)")
+	flags.Float64Var(&f.slow, "slow", 0, "share of devices that take long to train, to compare the modes")
+	flags.DurationVar(&f.slowFor, "slow-for", 10*time.Second, "how long those take")
 	flags.DurationVar(&f.Collect, "collect", 30*time.Minute, "how long a round takes uploads at most")
 	flags.StringVar(&f.out, "out", "demo-out", "folder for the report")
 	flags.IntVar(&f.user, "user", 0, "whose recommendations to show, by position")

@@ -124,6 +124,8 @@ without noise; the claim is towards those who see what is released. Without --no
 	flags.IntVar(&s.Recipe.Apart, "separation", 0, "model rounds from one that a device is in to its next (default: 1; with central-mf as many as the devices allow)")
 	flags.StringVar(&s.Recipe.Metrics, "metrics", string(plan.MetricsAuto), "what model rounds measure on the devices, with noise of its own: off, basic (quality, loss), groups (and by groups of devices), or auto (basic where it says something)")
 	flags.StringVar(&s.Recipe.Clip, "clip", clipFixed, "bound of an update: fixed, or adaptive (follows the devices' norms, which they tell through the sum)")
+	flags.StringVar(&s.Recipe.Mode, "mode", modeSync, "how model rounds take updates: sync, or buffered (also those of slow devices, from a few versions before the newest, weighted down)")
+	flags.IntVar(&s.Recipe.Stale, "staleness", 0, "versions behind the newest that an update of a buffered round may have started from (default: 4)")
 	flags.DurationVar(&s.Recipe.Collect, "collect", 10*time.Minute, "how long a round takes uploads at most")
 	flags.Uint64Var(&s.Recipe.Seed, "seed", 1, "of the initial weights")
 	flags.StringVar(&s.Recipe.Trust, "trust", "distributed", "who adds the noise: distributed (every device), central or central-mf (the operator, who then sees sums without noise)")

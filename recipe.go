@@ -29,12 +29,14 @@ type recipe struct {
 	Rounds  int           `json:"rounds"`            // model rounds; automatic: as the planner advises
 	Size    string        `json:"size"`              // "small" or "table"
 	Noise   bool          `json:"noise"`
-	Trust   string        `json:"trust,omitempty"`   // who adds it: "" or distributed, central, central-mf
-	Most    int           `json:"most,omitempty"`    // rounds that a device is in at most; 0: any number
-	Apart   int           `json:"apart,omitempty"`   // model rounds from one that a device is in to its next; 0: as many as the devices allow, with central-mf
-	Metrics string        `json:"metrics,omitempty"` // what model rounds measure on devices: off, basic, groups, or auto
-	Clip    string        `json:"clip,omitempty"`    // fixed or adaptive
-	Seed    uint64        `json:"seed"`              // data, initial weights, who is asked; never noise, masks or keys
+	Trust   string        `json:"trust,omitempty"`     // who adds it: "" or distributed, central, central-mf
+	Most    int           `json:"most,omitempty"`      // rounds that a device is in at most; 0: any number
+	Apart   int           `json:"apart,omitempty"`     // model rounds from one that a device is in to its next; 0: as many as the devices allow, with central-mf
+	Metrics string        `json:"metrics,omitempty"`   // what model rounds measure on devices: off, basic, groups, or auto
+	Clip    string        `json:"clip,omitempty"`      // fixed or adaptive
+	Mode    string        `json:"mode,omitempty"`      // of model rounds: "" or sync, buffered
+	Stale   int           `json:"staleness,omitempty"` // buffered: versions behind the newest that an update may have started from; 0: defaultStale
+	Seed    uint64        `json:"seed"`                // data, initial weights, who is asked; never noise, masks or keys
 	Collect time.Duration `json:"collect"`
 }
 
@@ -43,6 +45,30 @@ const (
 	clipFixed    = "fixed"
 	clipAdaptive = "adaptive"
 )
+
+// How model rounds take updates: in step with the newest version, or whatever is done, some versions behind.
+const (
+	modeSync     = "sync"
+	modeBuffered = "buffered"
+	defaultStale = 4
+)
+
+// staleness is how many versions behind the newest an update of a model round may have started.
+func (r recipe) staleness() (uint32, error) {
+	switch {
+	case r.Mode != "" && r.Mode != modeSync && r.Mode != modeBuffered:
+		return 0, usageError("--mode %q: want %s or %s", r.Mode, modeSync, modeBuffered)
+	case r.Stale < 0 || r.Stale > plan.MaxStale:
+		return 0, usageError("--staleness %d: want 0 to %d", r.Stale, plan.MaxStale)
+	case r.Mode != modeBuffered && r.Stale > 0:
+		return 0, usageError("--staleness belongs to --mode %s", modeBuffered)
+	case r.Mode != modeBuffered:
+		return 0, nil
+	case r.Stale == 0:
+		return defaultStale, nil
+	}
+	return uint32(r.Stale), nil
+}
 
 // measuring are the metrics that may be asked for.
 var measuring = []plan.MetricSet{plan.MetricsAuto, plan.MetricsOff, plan.MetricsBasic, plan.MetricsGroups}
@@ -83,6 +109,9 @@ func (r recipe) split(items, dim int) (plan.Split, error) {
 	}
 	if r.Clip != "" && r.Clip != clipFixed && r.Clip != clipAdaptive {
 		return plan.Split{}, usageError("--clip %q: want %s or %s", r.Clip, clipFixed, clipAdaptive)
+	}
+	if _, err := r.staleness(); err != nil {
+		return plan.Split{}, err
 	}
 	wish := plan.Wish{Participations: r.Most, Metrics: plan.MetricSet(r.Metrics), AdaptiveClip: r.Clip == clipAdaptive, Goal: r.Goal, Groups: r.Groups, Epsilon: r.Epsilon, Items: items, Dim: dim}
 	if r.People > 0 {
@@ -177,6 +206,8 @@ func (r recipe) campaign(s *server.Server, task string, items model.Digest, publ
 		NewEngine: wideEngine, Observer: observer, Retries: 3,
 		AdaptiveClip: r.Clip == clipAdaptive, LastClip: s.LastClip, Clip: r.clip(),
 	}
+	c.Staleness, _ = r.staleness() // split has checked it
+	c.Pause, c.LongestPause = 10*time.Second, 10*time.Minute
 	switch r.Size {
 	case sizeTable:
 		c.Training = plan.Training{Steps: 1, Batch: 1, MaxLen: uint32(spec.MaxLen), LearningRate: "1", Optimizer: "sgd"}

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"tutti/client"
 	"tutti/client/fleet"
 	"tutti/client/transport"
+	"tutti/model"
 	"tutti/model/blend"
 	"tutti/model/dataset"
 	"tutti/privacy/plan"
@@ -36,6 +40,8 @@ type show struct {
 	words   *words
 	started blend.Parts // as distilled, before any model round
 	last    blend.Parts
+	begun   time.Time // of the model rounds
+	late    atomic.Int64
 	result  demoResult
 	verdict report.Result
 
@@ -59,6 +65,9 @@ type demoResult struct {
 	Recommendations []recommendation `json:"recommendations"`
 	Report          string           `json:"report"`
 	Verdict         string           `json:"verdict"`
+	Mode            string           `json:"mode"`
+	ModelSeconds    float64          `json:"model_rounds_seconds"` // from the start of the first model round to the last version
+	LateUpdates     int64            `json:"late_updates"`         // that the server took, from a version before the newest
 	Seconds         float64          `json:"seconds"`
 }
 
@@ -88,7 +97,10 @@ func newShow(a *app, u *ui, f demoFlags, ds *dataset.Dataset, source string) (*s
 	s.live = newQuality(ds, s.split)
 	s.live.test = s.live.test[:min(len(s.live.test), liveUsers)]
 	s.words = newWords(u)
-	s.result = demoResult{Data: source, Devices: len(ds.Users), Items: ds.Catalogue.Len(), Trainable: p.dim, Delta: s.budget.Delta}
+	if !(f.slow >= 0 && f.slow < 1) {
+		return nil, usageError("--slow %g: a share of the devices, from 0 to below 1", f.slow)
+	}
+	s.result = demoResult{Mode: cmp.Or(f.Mode, modeSync), Data: source, Devices: len(ds.Users), Items: ds.Catalogue.Len(), Trainable: p.dim, Delta: s.budget.Delta}
 	if f.Noise {
 		s.result.Advice = s.budget.Sentences
 	}
@@ -197,7 +209,7 @@ func (s *show) devices(ctx context.Context, d *deployment) (*fleet.Fleet, func()
 			}
 			return int(p.Goal)
 		},
-		Seed: s.flags.Seed, Observer: s.words.fleet,
+		Seed: s.flags.Seed, Observer: s.hear, Learner: s.slowly(),
 	})
 	if err == nil {
 		begun := time.Now()
@@ -211,10 +223,46 @@ func (s *show) devices(ctx context.Context, d *deployment) (*fleet.Fleet, func()
 	return f, func() { conn.Close() }, nil
 }
 
+// hear counts the updates that were behind.
+func (s *show) hear(e fleet.Event) {
+	if a, ok := e.(fleet.Answered); ok && a.Outcome.Staleness > 0 {
+		s.late.Add(1)
+	}
+	s.words.fleet(e)
+}
+
+// slowly is what makes some of the devices take long to train; nil without them. Which ones follows from the seed.
+func (s *show) slowly() func(device int) client.Learner {
+	if s.flags.slow == 0 {
+		return nil
+	}
+	chosen := map[int]bool{}
+	order := rand.New(rand.NewPCG(s.flags.Seed, 77)).Perm(len(s.data.Users))
+	for _, i := range order[:int(s.flags.slow*float64(len(order)))] {
+		chosen[i] = true
+	}
+	return func(device int) client.Learner {
+		if !chosen[device] {
+			return nil
+		}
+		return func(ctx context.Context, l client.Lesson) (model.Update, error) {
+			if l.Plan.Kind == plan.Model {
+				select {
+				case <-time.After(s.flags.slowFor):
+				case <-ctx.Done():
+					return model.Update{}, ctx.Err()
+				}
+			}
+			return l.Learn(ctx)
+		}
+	}
+}
+
 // train runs the campaign while the fleet follows it.
 func (s *show) train(ctx context.Context, d *deployment, devices *fleet.Fleet) error {
 	items := s.data.Catalogue.Digest()
 	cfg := s.flags.recipe.campaign(d.server, demoTask, items, s.public, s.spec, s.budget, s.progress)
+	cfg.Pause, cfg.LongestPause = 200*time.Millisecond, 2*time.Second
 	c, err := campaign.New(cfg)
 	if err != nil {
 		return err
@@ -223,7 +271,11 @@ func (s *show) train(ctx context.Context, d *deployment, devices *fleet.Fleet) e
 	defer cancel()
 	followed := make(chan error, 1)
 	go func() {
-		err := devices.Run(ctx)
+		follow := devices.Run
+		if s.flags.slow > 0 || s.flags.Mode == modeBuffered { // each at its own speed
+			follow = devices.Follow
+		}
+		err := follow(ctx)
 		followed <- err
 		if err != nil {
 			cancel() // without devices no round can end
@@ -238,7 +290,7 @@ func (s *show) train(ctx context.Context, d *deployment, devices *fleet.Fleet) e
 	if failed := <-followed; failed != nil && !errors.Is(failed, context.Canceled) {
 		return failed
 	}
-	s.last = c.Parts()
+	s.last, s.result.LateUpdates = c.Parts(), s.late.Load()
 	spent := d.server.Ledger().Totals().Spent
 	s.result.RhoSpent = spent.FloatString(6)
 	return err
@@ -251,7 +303,10 @@ func (s *show) progress(p campaign.Progress) {
 		return
 	}
 	if p.Stage == campaign.StageDistil {
-		s.started = p.Parts
+		s.started, s.begun = p.Parts, time.Now()
+	}
+	if p.Stage == campaign.StageModel {
+		s.result.ModelSeconds = time.Since(s.begun).Seconds()
 	}
 	if p.Stage == campaign.StageModel && !due(p.Step+1, p.Steps) {
 		return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"tutti/client"
 	"tutti/client/fleet"
@@ -73,7 +74,11 @@ func (w *words) campaign(p campaign.Progress) {
 	defer w.mu.Unlock()
 	switch {
 	case p.Err != nil:
-		w.ui.say("  once more, with new keys and new noise: %v", p.Err)
+		when := ""
+		if wait := time.Until(p.Until); wait > time.Second {
+			when = fmt.Sprintf(" in %v", wait.Round(time.Second))
+		}
+		w.ui.say("  once more%s, with new keys and new noise: %v", when, p.Err)
 	case p.Stage == campaign.StageDistil && p.Version.Number == 0 && p.Step > 0:
 		if w.distil == nil {
 			w.distil = w.ui.task("distilling the Transformer's start", int64(p.Steps))

@@ -11,6 +11,7 @@ type Outcome struct {
 	Kind       OutcomeKind
 	Round      uint64        // of the offer or upload that it is about; 0 if none
 	Upload     UploadState   // with Contributed: UploadStaged or UploadCounted
+	Staleness  uint32        // with Contributed: versions between the one that the update started from and the newest
 	RetryAfter time.Duration // when asking again makes sense
 	Reason     Reason        // with Refused
 	Policy     plan.Reason   // with ReasonPolicy: which of the policy's rules

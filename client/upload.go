@@ -59,7 +59,11 @@ func (d *Device) takePart(ctx context.Context, offer *Offer, trained bool) Outco
 		return d.notMade(ctx, o, err)
 	}
 	defer clear(encoded)
-	return d.commit(ctx, &st, o, base, encoded)
+	out := d.commit(ctx, &st, o, base, encoded)
+	if out.Kind == Contributed {
+		out.Staleness, _ = o.plan.Staleness(base)
+	}
+	return out
 }
 
 // notMade is the outcome where no vector was made.
