@@ -51,7 +51,7 @@ func (a *app) deviceCommand() *cobra.Command {
 		Short: "Be one device: keep a history, take part in rounds, fetch models",
 		Long: `Runs the SDK that apps embed, as a process. The history stays in the device's directory, sealed; what is sent is clipped,
 noised and masked, and only if the plan stands in the operator's log and keeps the limits of the task file and your own.
-Ends when the task is finished. Where the operator is trusted (task.json says so) it adds the noise, not the device.`,
+Ends when the task is finished. With --json it prints JSON lines, one document for every question to the server. Where the operator is trusted (task.json says so) it adds the noise, not the device.`,
 		Example: "  tutti device --dir phone1 --task task.json --server 127.0.0.1:7100 --ca certs/ca.pem --token … --catalogue movies --history shop-data --person 17\n  tutti device --dir phone1 --task task.json --ca certs/ca.pem --catalogue movies --max-participations 5 --min-separation 2 --receipts receipts",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDevice(cmd.Context(), f) },
@@ -217,7 +217,7 @@ func firstHistory(d *client.Device, shared *client.Shared, f deviceFlags) error 
 
 func (a *app) sayOutcome(o client.Outcome) {
 	if a.json {
-		a.emit(map[string]any{"outcome": o.Kind.String(), "round": o.Round, "sentence": o.Sentence, "retry_after_ms": o.RetryAfter.Milliseconds()})
+		a.emitLine(map[string]any{"outcome": o.Kind.String(), "round": o.Round, "sentence": o.Sentence, "retry_after_ms": o.RetryAfter.Milliseconds()})
 		return
 	}
 	if o.Kind != client.Waiting {

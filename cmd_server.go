@@ -214,7 +214,7 @@ func ownNodes(dir string) ([]taskNode, error) {
 
 // startOwnNodes starts them; what it gives closes them.
 func (a *app) startOwnNodes(dir string, s setup, t taskFile, certs keys.Files) (*deployment, error) {
-	d := &deployment{task: t, certs: certs}
+	d := &deployment{task: t, certs: certs, serving: newServing()}
 	for i := range s.Nodes {
 		l, err := listenOn(t.Committee[i].Address)
 		if err == nil {
@@ -416,7 +416,9 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 		return err
 	}
 	defer srv.Close()
-	go srv.Serve(l) // ends with Close
+	own.serving.run("answering devices", func() error { return srv.Serve(l) })
+	ctx, unwatch := own.serving.watch(ctx)
+	defer unwatch()
 	t.warn(a.err)
 	u.say("task %s: devices are answered on %s", t.Task, l.Addr())
 	if web, err := f.wire.serve(srv, c); err != nil {
@@ -444,7 +446,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	})
 	stopped := errors.Is(err, server.ErrStopped)
 	if err != nil && !stopped {
-		return err
+		return reasonOf(ctx, err)
 	}
 	what := "all rounds are run"
 	if stopped {
@@ -455,7 +457,7 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 		return nil
 	}
 	<-ctx.Done()
-	return nil
+	return reasonOf(ctx, nil)
 }
 
 // runCampaign runs the recipe, waiting for the committee, or the database, where it is not there.

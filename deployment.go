@@ -25,6 +25,8 @@ type deployment struct {
 	task    taskFile
 	certs   keys.Files
 
+	serving serving
+
 	nodes []*committee.Node
 	wires []*committee.Server
 }
@@ -47,7 +49,7 @@ type deploymentSpec struct {
 
 // deploy starts everything and returns when it answers.
 func (a *app) deploy(spec deploymentSpec) (d *deployment, err error) {
-	d = &deployment{}
+	d = &deployment{serving: newServing()}
 	defer func() {
 		if err != nil {
 			d.Close()
@@ -106,7 +108,7 @@ func (a *app) startNode(d *deployment, dir string, l net.Listener) error {
 		return err
 	}
 	d.wires = append(d.wires, w)
-	go w.Serve(l) // ends with Stop
+	d.serving.run("committee node "+l.Addr().String(), func() error { return w.Serve(l) })
 	return nil
 }
 
@@ -150,7 +152,7 @@ func (a *app) startServer(d *deployment, spec deploymentSpec) error {
 		return err
 	}
 	d.address = l.Addr().String()
-	go d.server.Serve(l) // ends with Close
+	d.serving.run("answering devices", func() error { return d.server.Serve(l) })
 	return nil
 }
 

@@ -132,6 +132,13 @@ func (s *show) run(ctx context.Context, dir string) error {
 		}
 		s.ui.say("Watch it: %s\n  (the link lets one browser in, once)", link)
 	}
+	ctx, unwatch := d.serving.watch(ctx)
+	defer unwatch()
+	return reasonOf(ctx, s.steps(ctx, d, dir))
+}
+
+// steps is what the demo does with its servers.
+func (s *show) steps(ctx context.Context, d *deployment, dir string) error {
 	devices, close, err := s.devices(ctx, d)
 	if err != nil {
 		return err

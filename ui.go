@@ -137,6 +137,9 @@ func (u *ui) red(s string) string {
 	return "\x1b[1;31m" + s + "\x1b[0m"
 }
 
+// emitLine writes one document of a command that writes many under --json: JSON lines.
+func (a *app) emitLine(v any) error { return json.NewEncoder(a.out).Encode(v) }
+
 // emit writes the machine-readable result of a command under --json.
 func (a *app) emit(v any) error {
 	enc := json.NewEncoder(a.out)
