@@ -98,7 +98,7 @@ func (b backend) CheckIn(ctx context.Context, r wire.CheckIn) (wire.Answer, erro
 		return wire.Answer{}, &wire.TryLater{Why: "this device asks too often", After: wait}
 	}
 	var a wire.Answer
-	if v := s.latest(); v != nil {
+	if v := s.offered(aggregation.IDOf(r.PublicKey)); v != nil {
 		a.Version = &wire.SignedVersion{Version: v.Version, Signature: v.Signature}
 	}
 	if why, ok := s.speaks(r, &a); !ok {

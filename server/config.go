@@ -20,6 +20,7 @@ import (
 	wire "tutti/server/grpc"
 	"tutti/server/keys"
 	"tutti/server/pace"
+	"tutti/server/registry"
 	"tutti/server/round"
 )
 
@@ -53,10 +54,11 @@ type Config struct {
 	Limits   wire.Limits
 	Windows  func(collect time.Duration) round.Windows // [round.DefaultWindows]
 	Pace     Pace
-	Lease    time.Duration // replicas: how long one may be silent before another drives the rounds [5 s]
-	Patience time.Duration // replicas: how long the driver waits for the partial sum of one that says nothing [as long]
-	Offline  bool          // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
-	KeepSums bool          // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
+	Rollout  registry.Policy // of new versions; [everybody gets them at once]
+	Lease    time.Duration   // replicas: how long one may be silent before another drives the rounds [5 s]
+	Patience time.Duration   // replicas: how long the driver waits for the partial sum of one that says nothing [as long]
+	Offline  bool            // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
+	KeepSums bool            // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
 	Log      hclog.Logger
 	Clock    func() time.Time // [time.Now]
 	Random   io.Reader        // [crypto/rand]
@@ -110,6 +112,10 @@ func (c Config) complete() (Config, error) {
 		c.Limits.Header = len(c.Committee)*provenShare + provenStatement
 	}
 	c.Limits = c.Limits.WithDefaults()
+	var err error
+	if c.Rollout, err = c.Rollout.Complete(); err != nil {
+		return c, fmt.Errorf("server: %w", err)
+	}
 	return c, c.check()
 }
 

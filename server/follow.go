@@ -94,7 +94,6 @@ func (s *Server) refresh(ctx context.Context) error {
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if found && (s.version == nil || s.version.Number < v.Number) {
 		s.version = &v
 	}
@@ -102,7 +101,8 @@ func (s *Server) refresh(ctx context.Context) error {
 	if !opening.IsZero() {
 		s.opening = opening
 	}
-	return nil
+	s.mu.Unlock()
+	return s.readOffers(ctx)
 }
 
 // keptFinished is the name under which the task's end is kept.

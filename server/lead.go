@@ -199,6 +199,7 @@ func (s *Server) takeOver(t *term) error {
 	if err := s.refresh(s.ctx); err != nil {
 		return err
 	}
+	s.place(s.ctx, t, true) // what the driver before may have left
 	return s.resumeRound()
 }
 

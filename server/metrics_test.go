@@ -31,6 +31,14 @@ func factsOf(i int) plan.Facts {
 	return f
 }
 
+// know is what device i knows in this world.
+func (w *world) know(i int) plan.Facts {
+	if w.facts != nil {
+		return w.facts(i)
+	}
+	return factsOf(i)
+}
+
 func (w *world) withMetrics(spec RoundSpec) RoundSpec {
 	w.t.Helper()
 	var rho *big.Rat

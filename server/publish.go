@@ -9,6 +9,7 @@ import (
 
 	"tutti/model"
 	"tutti/privacy/ledger"
+	"tutti/privacy/plan"
 	"tutti/server/round"
 	"tutti/server/store"
 )
@@ -57,7 +58,11 @@ func (s *Server) Publish(ctx context.Context, p Publication) (model.Version, err
 		}
 	}
 	if p.Round != nil {
-		return v, s.publishRound(ctx, p, signed)
+		err := s.publishRound(ctx, p, signed)
+		if err == nil && signed != nil {
+			s.place(ctx, t, p.Round.Plan.Kind == plan.Model)
+		}
+		return v, err
 	}
 	if signed == nil {
 		return v, errors.New("server: a publication without a round and without a version")
@@ -68,7 +73,16 @@ func (s *Server) Publish(ctx context.Context, p Publication) (model.Version, err
 	}
 	s.offerVersion(signed)
 	s.observe(Published{Version: signed.Number, Cause: p.Cause})
+	s.place(ctx, t, false)
 	return v, nil
+}
+
+// place gives the newest version its place in the roll-out. It is published in any case: where its place cannot be written,
+// devices go on being offered what they were, until the next publication or start.
+func (s *Server) place(ctx context.Context, t *term, staged bool) {
+	if err := s.advance(ctx, t, staged); err != nil {
+		s.log.Warn("the newest version is not rolled out yet", "error", err)
+	}
 }
 
 // sign gives a version its number and parent, checks that its blobs are here, and signs it.

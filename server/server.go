@@ -82,6 +82,7 @@ type Server struct {
 	wires    []*wire.Server
 
 	deltas    deltas
+	offers    offers
 	turn      sync.Mutex // one opening or publication at a time
 	observing sync.Mutex
 	news      *news // nil: nothing is told, because no round is run
@@ -140,6 +141,7 @@ func (s *Server) start() error {
 		s.behind.Go(s.follow)
 		return nil
 	}
+	s.place(s.ctx, s.lead, true) // what the process before may have left
 	return s.resumeRound()
 }
 

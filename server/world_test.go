@@ -36,6 +36,7 @@ import (
 
 // world is a server, its committee and its devices in one process, over gRPC and TLS on loopback.
 type world struct {
+	facts   func(int) plan.Facts // what devices know; nil: factsOf
 	t       testing.TB
 	dir     string
 	files   keys.Files
@@ -347,7 +348,7 @@ func (d *device) seal(i int) {
 		x = d.w.noised(p.Mechanism, i)
 	}
 	if p.Metrics != nil {
-		x = append(x[:p.Mechanism.PaddedDim], d.w.encoded(p.Metrics.Mechanism, p.Metrics.Values(factsOf(i)))...)
+		x = append(x[:p.Mechanism.PaddedDim], d.w.encoded(p.Metrics.Mechanism, p.Metrics.Values(d.w.know(i)))...)
 	}
 	client := aggregation.Client{Key: d.key, Pins: aggregation.Pins{Enroller: d.w.keys.Enroller.Public().(ed25519.PublicKey), Roster: p.Committee}}
 	base := p.Base
