@@ -85,6 +85,7 @@ func TestFloors(t *testing.T) {
 		"server/api":           {},
 		"server":               {"model", "privacy", "aggregation", "server"},
 		"server/round":         {"model", "privacy", "aggregation"},
+		"server/registry":      {"model", "privacy", "aggregation"},
 		"server/dashboard":     {"server/operator"},
 		"server/operator":      {"model", "privacy", "aggregation", "server/round", "server/store", "server/api", "server/keys"},
 		"server/pace":          {},
@@ -116,7 +117,7 @@ func TestFloors(t *testing.T) {
 }
 
 func TestPureAndShells(t *testing.T) {
-	pure := []string{"model", "aggregation", "privacy", "server/round", "server/pace"}
+	pure := []string{"model", "aggregation", "privacy", "server/round", "server/pace", "server/registry"}
 	outside := []string{"net", "os", "log", "google.golang.org/grpc", "database/sql"}
 	shells := map[string][]string{
 		"google.golang.org/grpc":                 {"server/grpc", "server/committee", "server/operator", "client/transport", "server/api", "server", "examples", ""},

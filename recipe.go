@@ -204,7 +204,7 @@ func (r recipe) campaign(s *server.Server, task string, items model.Digest, publ
 		Server: s, Log: s.Ledger(), Task: task, Items: items, Public: public, Spec: spec,
 		Split: split, Noise: r.Noise, Collect: r.Collect, Weight: blendWeight, Seed: r.Seed,
 		NewEngine: wideEngine, Observer: observer, Retries: 3,
-		AdaptiveClip: r.Clip == clipAdaptive, LastClip: s.LastClip, Clip: r.clip(),
+		AdaptiveClip: r.Clip == clipAdaptive, LastClip: s.LastClip, Clip: r.clip(), Rollbacks: s.Rollbacks,
 	}
 	c.Staleness, _ = r.staleness() // split has checked it
 	c.Pause, c.LongestPause = 10*time.Second, 10*time.Minute

@@ -58,12 +58,19 @@ func (c *Campaign) catchUp() error {
 	if err != nil {
 		return fmt.Errorf("campaign: version %d: %w", v.Number, err)
 	}
-	c.version, c.parts, c.rounds = v, parts, modelRounds(v)
+	back := 0
+	if c.cfg.Rollbacks != nil {
+		if back, err = c.cfg.Rollbacks(context.Background()); err != nil {
+			return fmt.Errorf("campaign: the versions before %d: %w", v.Number, err)
+		}
+	}
+	c.version, c.parts, c.rounds = v, parts, max(0, modelRounds(v)-back)
 	return nil
 }
 
 // modelRounds counts from a version's number how many model rounds led to it: before them came one version for the
-// popularity, one for the transitions, if there are any, and one for the Transformer's start.
+// popularity, one for the transitions, if there are any, and one for the Transformer's start. Versions that brought an
+// older content back are counted too, and taken off by the caller.
 func modelRounds(v model.Version) int {
 	switch {
 	case v.Params.IsZero():
@@ -85,6 +92,9 @@ func (c *Campaign) Run(ctx context.Context) error {
 		return err
 	}
 	for {
+		if err := c.catchUp(); err != nil { // an operator, or a roll-out that was stopped, may have brought older weights back
+			return err
+		}
 		stage := c.next()
 		if stage == StageTelemetry {
 			break
@@ -199,6 +209,9 @@ func (c *Campaign) resume(ctx context.Context) error {
 
 // apply makes of an opened sum what its kind is for, and publishes it.
 func (c *Campaign) apply(ctx context.Context, r *server.RoundResult) error {
+	if err := c.catchUp(); err != nil { // to what the round started from
+		return err
+	}
 	switch r.Plan.Kind {
 	case plan.Popularity:
 		return c.publishPopularity(ctx, r)

@@ -54,6 +54,9 @@ type Config struct {
 	// again begins with Clip.
 	LastClip func(context.Context) (clip, within float64, err error)
 
+	// Rollbacks counts the versions that brought an older content back, see server.Server.Rollbacks; nil: there are none.
+	Rollbacks func(context.Context) (int, error)
+
 	NewEngine func(*seqrec.Model) seqrec.Engine // what distils
 	Observer  func(Progress)                    // nil: nobody listens; called by the campaign's goroutine
 	Retries   int                               // how often a round that was abandoned or lost is run anew
