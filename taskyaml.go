@@ -41,6 +41,8 @@ type taskSpec struct {
 	Model          string     `yaml:"model"`
 	Metrics        string     `yaml:"metrics"`
 	Clip           string     `yaml:"clip"`
+	Mode           string     `yaml:"mode"`
+	Staleness      int        `yaml:"staleness"`
 	Groups         int        `yaml:"groups"`
 	Combine        string     `yaml:"combine"`
 	CheckNorm      bool       `yaml:"check-norm"`
@@ -56,7 +58,7 @@ type specNode struct {
 // defaultTask is what a file need not say.
 func defaultTask() taskSpec {
 	return taskSpec{Task: "task", Purpose: "recommendations", Dir: "server-data", Corrupt: 1, Goal: 100, Collect: "10m", Privacy: "on", Epsilon: 8,
-		Trust: "distributed", Rounds: automatic, Model: sizeSmall, Metrics: string(plan.MetricsAuto), Clip: clipFixed, Groups: 1, Seed: 1}
+		Trust: "distributed", Rounds: automatic, Model: sizeSmall, Metrics: string(plan.MetricsAuto), Clip: clipFixed, Mode: modeSync, Groups: 1, Seed: 1}
 }
 
 // collect is how long a round takes uploads; 0: the file says nothing sensible.
@@ -208,7 +210,7 @@ func (s taskSpec) arguments() (f serverFlags, made setup, t taskFile, nodes []st
 	t = taskFile{Task: s.Task, Corrupt: s.Corrupt, NoiseOff: s.Privacy == "off", CheckNorm: s.CheckNorm, Classical: s.Classical}
 	made = setup{Purpose: s.Purpose, Recipe: recipe{
 		Goal: s.Goal, Epsilon: s.Epsilon, Groups: s.Groups, Combine: s.Combine, Rounds: s.Rounds, Size: s.Model, Noise: true, Trust: s.Trust,
-		Most: s.Participations, Apart: s.Separation, Metrics: s.Metrics, Clip: s.Clip, Seed: s.Seed, Collect: s.collect(),
+		Most: s.Participations, Apart: s.Separation, Metrics: s.Metrics, Clip: s.Clip, Mode: s.Mode, Stale: s.Staleness, Seed: s.Seed, Collect: s.collect(),
 	}}
 	for _, n := range s.Committee {
 		nodes = append(nodes, n.Address+"="+n.Key)
