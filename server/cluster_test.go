@@ -63,17 +63,10 @@ func newCluster(t *testing.T, replicas int, patience time.Duration) *cluster {
 		w.bare = true
 	})
 	c.spec = c.world.spec(6, 4, 8)
-	own, err := os.ReadDir(filepath.Join(c.cfg.Dir, "keys"))
-	c.must(err)
 	for i := range replicas {
 		m := &member{c: c, cfg: c.cfg}
 		m.cfg.Dir = filepath.Join(c.dir, fmt.Sprintf("replica%d", i+1))
-		c.must(os.MkdirAll(filepath.Join(m.cfg.Dir, "keys"), 0o700))
-		for _, f := range own {
-			b, err := os.ReadFile(filepath.Join(c.cfg.Dir, "keys", f.Name()))
-			c.must(err)
-			c.must(os.WriteFile(filepath.Join(m.cfg.Dir, "keys", f.Name()), b, 0o600))
-		}
+		c.copyKeys(c.cfg.Dir, m.cfg.Dir)
 		c.members = append(c.members, m)
 		m.start()
 	}
@@ -90,6 +83,17 @@ func newCluster(t *testing.T, replicas int, patience time.Duration) *cluster {
 		d.rpc = api.NewDevicesClient(c)
 	}
 	return c
+}
+
+// copyKeys makes a directory that of another replica.
+func (w *world) copyKeys(from, to string) {
+	w.t.Helper()
+	w.must(os.MkdirAll(filepath.Join(to, "keys"), 0o700))
+	for _, name := range []string{"operator.pem", "enroller.pem"} {
+		b, err := os.ReadFile(filepath.Join(from, "keys", name))
+		w.must(err)
+		w.must(os.WriteFile(filepath.Join(to, "keys", name), b, 0o600))
+	}
 }
 
 func (m *member) start() {
