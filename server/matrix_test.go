@@ -304,6 +304,8 @@ func (s *stage) judge(last summed, before int, sent []map[uint64]bool) (r result
 		}
 	}
 	s.guard.Unlock()
-	r.abandoned = int(last.round - newest - 1)
+	if r.abandoned = int(last.round - newest - 1); r.abandoned > 0 {
+		s.t.Logf("before round %d:\n%s", last.round, s.said())
+	}
 	return r
 }
