@@ -19,13 +19,16 @@ import (
 // shared is what a folder knows of its kept partial sum.
 type shared struct {
 	version uint64
-	dirty   int // changes since it was kept
+	changes int       // so far
+	dirty   int       // of them, since it was kept
+	since   time.Time // the first of them
 	loaded  bool
 }
 
 const (
 	keepMany  = 64                     // changes after which a partial sum is kept
-	keepQuiet = 150 * time.Millisecond // and how long after the last one
+	keepQuiet = 150 * time.Millisecond // or how long after the last one
+	keepLate  = time.Second            // or how long after the first one
 )
 
 // look has the folder do what the driver wants.
@@ -41,6 +44,7 @@ func (f *folder) runShared() {
 	defer quiet.Stop()
 	for said := ""; ; {
 		var err error
+		had := f.kept.changes
 		select {
 		case <-f.g.ctx.Done():
 			return
@@ -53,8 +57,8 @@ func (f *folder) runShared() {
 			said = err.Error()
 			f.g.s.log.Warn("the replica's partial sum", "round", f.g.key.Round, "error", err)
 		}
-		if f.kept.dirty > 0 {
-			quiet.Reset(keepQuiet)
+		if f.kept.dirty > 0 && f.kept.changes != had { // a look that finds nothing to do does not put it off
+			quiet.Reset(min(keepQuiet, max(0, keepLate-time.Since(f.kept.since))))
 		}
 	}
 }
@@ -124,7 +128,11 @@ func (f *folder) changed(err error) error {
 	if err != nil {
 		return err
 	}
-	if f.kept.dirty++; f.kept.dirty < keepMany {
+	f.kept.changes++
+	if f.kept.dirty++; f.kept.dirty == 1 {
+		f.kept.since = time.Now()
+	}
+	if f.kept.dirty < keepMany {
 		return nil
 	}
 	return f.keep()
@@ -139,7 +147,7 @@ func (f *folder) load() error {
 	if err != nil {
 		return err
 	}
-	f.sum, f.folded, f.kept = aggregation.NewAccumulator(f.g.cfg), map[round.ID]bool{}, shared{loaded: true}
+	f.sum, f.folded, f.kept = aggregation.NewAccumulator(f.g.cfg), map[round.ID]bool{}, shared{loaded: true, changes: f.kept.changes}
 	for _, p := range all {
 		if p.Replica != f.g.s.replica {
 			continue
@@ -166,7 +174,7 @@ func (f *folder) keep() error {
 	}
 	err := f.g.s.st.PutPartial(f.g.ctx, f.g.key, store.Partial{Replica: f.g.s.replica, Version: f.kept.version + 1, IDs: ids, Sum: f.sum.Marshal()})
 	if err != nil { // it may have been kept: begin with what is there
-		f.kept.loaded = false
+		f.kept.loaded, f.kept.dirty = false, 0
 		return err
 	}
 	f.kept.version++
