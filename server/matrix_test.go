@@ -21,7 +21,7 @@ import (
 // TestKillMatrix lets accidents befall real processes, in their own rounds, at every transition of a round: kill -9 of the
 // server on SQLite, of the replica that drives on PostgreSQL, of a committee node; every connection to PostgreSQL cut; a full
 // disk; a replica stopped for longer than its lease, and continued. Each round's sum must be exact, and nothing lost but
-// uploads that a replica had not made part of its partial sum when it died, which their devices are told. Every fourth
+// uploads that a replica had not made part of its partial sum when it died, which their devices are told. Every sixth
 // transition, or all of them in the long run (TUTTI_LONG), which prints the table.
 func TestKillMatrix(t *testing.T) {
 	kill := func(s *stage, pid int) {} // the process at the point kills itself
@@ -48,7 +48,7 @@ func TestKillMatrix(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, c.replicas, c.small, c.ownNode)
 			for i, point := range transitions() {
-				if i < c.from || os.Getenv("TUTTI_LONG") == "" && i%4 != 2 {
+				if i < c.from || os.Getenv("TUTTI_LONG") == "" && i%6 != 2 {
 					continue
 				}
 				began := time.Now()
