@@ -26,6 +26,7 @@ import (
 	"tutti/server/campaign"
 	"tutti/server/committee"
 	"tutti/server/keys"
+	"tutti/server/registry"
 	"tutti/server/store"
 )
 
@@ -54,6 +55,7 @@ runs the rounds, and another goes on where it dies.`,
 	cmd.PersistentFlags().StringVar(&f.db, "db", "", "PostgreSQL that servers of one task share, postgres://... (default: $"+dbSetting+", or SQLite in the data directory)")
 	cmd.PersistentFlags().StringVar(&f.blobs, "blobs", "", "where models are kept: dir:PATH, db: or s3://BUCKET/PREFIX?endpoint=... (default: $"+blobsSetting+", or beside the database)")
 	cmd.Flags().DurationVar(&f.lease, "lease", 5*time.Second, "with --db: how long the server that runs the rounds may be silent before another one does")
+	cmd.Flags().IntVar(&f.canary, "canary", registry.Everybody, "percent of the devices that a new model goes to first; where it is measured to be as good it goes on to 25 and then to all, and where it is worse the one before is published anew (tutti task rollout goes on by hand)")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7100", "address to answer devices on")
 	cmd.Flags().StringVar(&f.operator, "operator", "127.0.0.1:7180", "address to answer the operator on: tutti status, tutti task, /metrics for Prometheus; with TLS where it is not a loopback address; off: nowhere")
 	cmd.Flags().StringVar(&f.certs, "certs", "certs", "folder with ca.pem, server.pem, server.key (tutti dev-certs makes one)")
@@ -70,6 +72,7 @@ type serverFlags struct {
 	operator                      string
 	anyOperator                   bool // another port will do where that one is taken
 	lease                         time.Duration
+	canary                        int
 	exit, keepSums                bool
 	wire                          wireFlags
 }
@@ -326,7 +329,7 @@ func readSetup(dir string) (setup, taskFile, error) {
 }
 
 func (a *app) serverConfig(f serverFlags, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: f.dir, Lease: f.lease, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
+	c := server.Config{Dir: f.dir, Lease: f.lease, Rollout: registry.Policy{Start: uint32(f.canary)}, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
 		Participations: t.Participations,
 		Groups:         s.Recipe.Groups, Combine: server.Combine(s.Recipe.Combine), Offline: true, Log: a.logger("server")}
 	c.DB, c.Blobs = f.stores()

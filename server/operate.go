@@ -12,6 +12,7 @@ import (
 
 	"tutti/privacy/ledger"
 	"tutti/server/operator"
+	"tutti/server/registry"
 	"tutti/server/store"
 )
 
@@ -304,12 +305,31 @@ func (o *Operator) Report(ctx context.Context, w io.Writer) ([]byte, error) {
 
 var errEnough = errors.New("enough")
 
-// Rollback implements operator.Control.
-func (o *Operator) Rollback(context.Context, uint64, string) (uint64, error) {
-	return 0, fmt.Errorf("%w: this server publishes versions, and takes none back", operator.ErrUnsupported)
+// Rollback implements operator.Control. The replica that drives does it, between two rounds.
+func (o *Operator) Rollback(ctx context.Context, number uint64, note string) (uint64, error) {
+	n, err := o.s.Rollback(ctx, number, note)
+	return n, steering(err)
 }
 
-// Rollout implements operator.Control.
-func (o *Operator) Rollout(context.Context, uint64, int, string) error {
-	return fmt.Errorf("%w: this server offers its newest version to all devices", operator.ErrUnsupported)
+// Rollout implements operator.Control. The replica that drives does it.
+func (o *Operator) Rollout(ctx context.Context, number uint64, percent int, note string) error {
+	if percent < 1 || percent > registry.Everybody {
+		return fmt.Errorf("%w: not %d", operator.ErrShare, percent)
+	}
+	return steering(o.s.Rollout(ctx, number, uint32(percent), note))
+}
+
+// steering says an error of a roll-out as an operator is told it.
+func steering(err error) error {
+	switch {
+	case errors.Is(err, ErrRoundOpen):
+		return fmt.Errorf("%w; while the task is paused no other opens", operator.ErrBusy)
+	case errors.Is(err, ErrNoVersion), errors.Is(err, ErrOtherShape):
+		return fmt.Errorf("%w: %w", operator.ErrVersion, err)
+	case errors.Is(err, registry.ErrBackwards), errors.Is(err, registry.ErrPercent):
+		return fmt.Errorf("%w: %w", operator.ErrShare, err)
+	case errors.Is(err, ErrFollower):
+		return fmt.Errorf("%w here: another replica drives this task's rounds; ask that one", operator.ErrUnsupported)
+	}
+	return err
 }

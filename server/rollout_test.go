@@ -12,6 +12,7 @@ import (
 	"tutti/model"
 	"tutti/privacy/ledger"
 	"tutti/privacy/plan"
+	"tutti/server/operator"
 	"tutti/server/registry"
 	"tutti/server/store"
 )
@@ -237,7 +238,8 @@ func TestOperatorRollsOut(t *testing.T) {
 	at := w.offers(devices, nil, 1, 2, 30)
 	w.trained(math.NaN())
 	at = w.offers(devices, at, 1, 3, 30) // nothing is known: it holds
-	w.must(w.server.Rollout(t.Context(), 3, 80, "it looks good"))
+	o := w.server.Operate(func() operator.Machine { return operator.Machine{} })
+	w.must(o.Rollout(t.Context(), 3, 80, "it looks good"))
 	at = w.offers(devices, at, 1, 3, 80)
 	if err := w.server.Rollout(t.Context(), 3, 79, ""); !errors.Is(err, registry.ErrBackwards) {
 		t.Errorf("a narrower ring: %v", err)
@@ -250,6 +252,16 @@ func TestOperatorRollsOut(t *testing.T) {
 	if _, err := w.server.Rollback(t.Context(), 1, ""); !errors.Is(err, ErrRoundOpen) {
 		t.Errorf("during a round: %v", err)
 	}
+	for name, c := range map[string]struct{ err, want error }{
+		"a narrower ring":   {o.Rollout(t.Context(), n, 10, ""), operator.ErrShare},
+		"nobody":            {o.Rollout(t.Context(), n, 0, ""), operator.ErrShare},
+		"what is not there": {o.Rollout(t.Context(), 99, 100, ""), operator.ErrVersion},
+		"during a round":    {second(o.Rollback(t.Context(), 1, "")), operator.ErrBusy},
+	} {
+		if !errors.Is(c.err, c.want) {
+			t.Errorf("%s: %v, want %v", name, c.err, c.want)
+		}
+	}
 	w.server.Abandon()
 	r.wait(t)
 	as, err := w.server.st.Aliases(t.Context(), "test")
@@ -257,6 +269,8 @@ func TestOperatorRollsOut(t *testing.T) {
 		t.Errorf("%+v, %v", as, err)
 	}
 }
+
+func second(_ uint64, err error) error { return err }
 
 // TestTurningStagesOn: a task that was rolled out at once goes on from the version that everybody has.
 func TestTurningStagesOn(t *testing.T) {
