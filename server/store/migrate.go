@@ -13,6 +13,11 @@ var ErrFormat = errors.New("another program's format")
 
 // migrate leads the database to the newest format, step by step, each in a transaction of its own.
 func (s *SQL) migrate(ctx context.Context) error {
+	return s.migrateWith(ctx, 0, nil)
+}
+
+// migrateWith is migrate, and fills the database in the same transaction that leads it to format at.
+func (s *SQL) migrateWith(ctx context.Context, at int, fill func(*Tx) error) error {
 	if err := s.db.do(ctx, func(tx *Tx) error { _, err := tx.Exec(tx.d.create(format2[0])); return err }); err != nil {
 		return err
 	}
@@ -22,20 +27,32 @@ func (s *SQL) migrate(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if format > newestFormat {
-				return fmt.Errorf("%s: %w: the database has format %d, this program reads up to %d: use the newer program that wrote it", s.db.path, ErrFormat, format, newestFormat)
-			}
-			if format > 0 && format < firstFormat {
-				return fmt.Errorf("%s: %w: the database has format %d, this program reads from format %d on: use the program that wrote it", s.db.path, ErrFormat, format, firstFormat)
+			if err := s.readable(format); err != nil {
+				return err
 			}
 			if done = format == newestFormat; done {
 				return nil
 			}
-			return stepFrom(tx, max(format, firstFormat-1))
+			from := max(format, firstFormat-1)
+			if err := stepFrom(tx, from); err != nil || fill == nil || from+1 != at {
+				return err
+			}
+			return fill(tx)
 		})
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// readable refuses the formats that this program does not know.
+func (s *SQL) readable(format int) error {
+	if format > newestFormat {
+		return fmt.Errorf("%s: %w: the database has format %d, this program reads up to %d: use the newer program that wrote it", s.db.path, ErrFormat, format, newestFormat)
+	}
+	if format > 0 && format < firstFormat {
+		return fmt.Errorf("%s: %w: the database has format %d, this program reads from format %d on: use the program that wrote it", s.db.path, ErrFormat, format, firstFormat)
 	}
 	return nil
 }

@@ -45,29 +45,21 @@ func Open(ctx context.Context, o Options) (*SQL, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, Explain(o.Dir, err)
-	}
-	if err := probe(o.Dir); err != nil {
-		return nil, err
-	}
-	s := &SQL{dir: o.Dir, clock: o.Clock, stop: func() {}}
-	if err := s.connect(ctx, o); err != nil {
+	s, err := o.attach(ctx)
+	if err != nil {
 		return nil, err
 	}
 	s.db.after = s.bell.ring
-	err := s.start(ctx)
-	if err == nil {
-		s.blobs, err = openBlobs(s, o.Blobs)
-	}
-	if err != nil {
+	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
+	var running context.Context
+	running, s.stop = context.WithCancel(context.Background())
 	if s.Shared() {
-		var watching context.Context
-		watching, s.stop = context.WithCancel(context.Background())
-		s.ends.Go(func() { s.follow(watching) })
+		s.ends.Go(func() { s.follow(running) })
+	} else {
+		s.ends.Go(func() { s.answerRequests(running) })
 	}
 	return s, nil
 }

@@ -87,7 +87,20 @@ var format3 = []string{
 		task TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, round INTEGER NOT NULL, shard INTEGER NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
 		PRIMARY KEY (task, seq)) STRICT, WITHOUT ROWID`,
 
-	// Blobs, where they are kept in the database; parts of blobPart bytes.
-	`CREATE TABLE blobs (digest BLOB PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
-	`CREATE TABLE blob_parts (digest BLOB NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (digest, part)) STRICT`,
+	blobTables[0], blobTables[1],
+}
+
+// blobTables keep blobs where they are kept in the database; parts of blobPart bytes. A restore makes them first.
+var blobTables = []string{
+	`CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE IF NOT EXISTS blob_parts (digest BLOB NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (digest, part)) STRICT`,
+}
+
+func createBlobs(tx *Tx) error {
+	for _, statement := range blobTables {
+		if _, err := tx.Exec(tx.d.create(statement)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

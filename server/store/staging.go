@@ -194,14 +194,24 @@ func (s *SQL) DropRound(k Key) error {
 	return Explain(s.dir, os.RemoveAll(s.roundDir(k)))
 }
 
-// sweep removes the files of rounds that no longer need them, and half-written files.
+// sweep removes the files of rounds that no longer need them.
 func (s *SQL) sweep(open map[Key]bool) error {
-	tasks, err := os.ReadDir(filepath.Join(s.dir, "rounds"))
+	return eachRoundDir(s.dir, func(k Key, _ string) error {
+		if open[k] {
+			return nil
+		}
+		return s.DropRound(k)
+	})
+}
+
+// eachRoundDir calls do with the directory of every group that has one.
+func eachRoundDir(dir string, do func(k Key, path string) error) error {
+	tasks, err := os.ReadDir(filepath.Join(dir, "rounds"))
 	if err != nil {
 		return ignoreMissing(err)
 	}
 	for _, task := range tasks {
-		rounds, err := os.ReadDir(filepath.Join(s.dir, "rounds", task.Name()))
+		rounds, err := os.ReadDir(filepath.Join(dir, "rounds", task.Name()))
 		if err != nil {
 			continue
 		}
@@ -212,10 +222,11 @@ func (s *SQL) sweep(open map[Key]bool) error {
 			if split && err == nil {
 				err = err2
 			}
-			if k := (Key{task.Name(), n, uint32(g)}); err == nil && !open[k] {
-				if err := s.DropRound(k); err != nil {
-					return err
-				}
+			if err != nil {
+				continue
+			}
+			if err := do(Key{task.Name(), n, uint32(g)}, filepath.Join(dir, "rounds", task.Name(), r.Name())); err != nil {
+				return err
 			}
 		}
 	}
