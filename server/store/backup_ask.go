@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A SQLite file belongs to one process, so a backup of a running server is made by the server: whoever may write in its
-// data directory leaves a request there, and finds the answer beside it.
+// A data directory belongs to one process, so a backup of a running server is made by the server: whoever may write in
+// its data directory leaves a request there, and finds the answer beside it.
 const (
 	requestFile = "backup.request"
 	answerFile  = "backup.answer"

@@ -58,9 +58,8 @@ func Open(ctx context.Context, o Options) (*SQL, error) {
 	running, s.stop = context.WithCancel(context.Background())
 	if s.Shared() {
 		s.ends.Go(func() { s.follow(running) })
-	} else {
-		s.ends.Go(func() { s.answerRequests(running) })
 	}
+	s.ends.Go(func() { s.answerRequests(running) })
 	return s, nil
 }
 
