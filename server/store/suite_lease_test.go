@@ -206,6 +206,9 @@ func crash(s Store) {
 		close(db.db.quit)
 		<-db.db.done
 		db.db.sql.Close()
+		if db.db.writes != nil {
+			db.db.writes.Close()
+		}
 		if db.own != nil {
 			db.own.Close()
 		}

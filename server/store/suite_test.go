@@ -29,10 +29,6 @@ var kinds = map[string]func(t testing.TB) place{
 		d := NewDisk(time.Now, false)
 		return func(t testing.TB) Store { return d.Open("a") }
 	},
-	"sqlite, blobs in it": func(t testing.TB) place {
-		dir := t.TempDir()
-		return func(t testing.TB) Store { return openWith(t, Options{Dir: dir, Blobs: "db:"}) }
-	},
 	"memory, shared": func(t testing.TB) place {
 		d, n := NewDisk(time.Now, true), 0
 		return func(t testing.TB) Store { n++; return d.Open(fmt.Sprint("replica ", n)) }
