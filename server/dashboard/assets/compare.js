@@ -14,7 +14,7 @@ const number = x => typeof x === "number" && Number.isFinite(x) ? x : typeof x =
 
 // read makes a run of the lines of an export: one JSON object each, those with a round's number count.
 function read(name, text) {
-  const series = {};
+  const series = Object.create(null); // the names of figures come from a file
   const add = (figure, round, value, low, high) => {
     if (number(value) !== undefined) (series[figure] ??= new Map()).set(round, [round, number(value), number(low) ?? number(value), number(high) ?? number(value)]);
   };
