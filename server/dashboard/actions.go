@@ -62,13 +62,20 @@ var actions = map[string]action{
 		if ask.percent == 100 {
 			out = []string{fmt.Sprintf("Version %d (%s) is given to all devices.", ask.version, digestOf(v, ask.version))}
 		}
+		if ask.percent < 100 {
+			out = append(out, "The others go on with the version that they have. Rounds measure both, and a version that does worse is taken back.")
+		}
 		return append(out, "Devices verify its signature before they use it, and keep their previous version beside it.", "No privacy budget is charged.")
 	}, do: func(ctx context.Context, c operator.Control, ask asked) error {
 		return c.Rollout(ctx, ask.version, ask.percent, ask.note)
 	}},
 	"rollback": {question: "Go back to an older version?", yes: "Go back", danger: true, version: true, what: func(v *operator.View, ask asked) []string {
-		return []string{fmt.Sprintf("What version %d (%s) holds is published again, as a new version: numbers only go up, and nothing is unpublished.", ask.version, digestOf(v, ask.version)),
-			"Devices take it as any new version. Later rounds train on from it; what they had learned since is no longer served.", "No privacy budget is charged, and none is given back."}
+		out := []string{fmt.Sprintf("What version %d (%s) holds is published again, as a new version: numbers only go up, and nothing is unpublished.", ask.version, digestOf(v, ask.version)),
+			"Devices take it as any new version. Later rounds train on from it; what they had learned since is no longer served.", "A roll-out that is under way ends.", "No privacy budget is charged, and none is given back."}
+		if v.Open != nil {
+			out = append(out, fmt.Sprintf("Round %d is under way: this is refused until it has ended. Wait for it, or close or abandon it first.", v.Open.Number))
+		}
+		return out
 	}, do: func(ctx context.Context, c operator.Control, ask asked) error {
 		_, err := c.Rollback(ctx, ask.version, ask.note)
 		return err

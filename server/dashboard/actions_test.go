@@ -50,6 +50,28 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// A version newer than the stable one may be rolled out further, an older one only published anew.
+func TestRollOutGoesForward(t *testing.T) {
+	v := sample("films", 4, true) // stable 3, canary 4
+	for _, c := range []struct {
+		aliases []operator.Alias
+		want    []uint64
+	}{{v.Aliases, []uint64{4}}, {nil, nil}} {
+		v.Aliases = c.aliases
+		b := &browser{t: t, h: newDashboard(t, Options{}, newBoard(v))}
+		b.login("acts")
+		_, page := b.get("/task/films")
+		for n := uint64(1); n <= 4; n++ {
+			if got := strings.Contains(page, fmt.Sprintf("do=rollout&amp;version=%d\"", n)); got != slices.Contains(c.want, n) {
+				t.Errorf("stable %v: a roll-out of version %d is offered: %v", c.aliases, n, got)
+			}
+			if got := strings.Contains(page, fmt.Sprintf("do=rollback&amp;version=%d\"", n)); got != (n < 4) {
+				t.Errorf("going back to version %d is offered: %v", n, got)
+			}
+		}
+	}
+}
+
 // Whoever may only look is shown no action, and can do none; so is everybody where there is nothing to act on.
 func TestReadOnly(t *testing.T) {
 	films := newBoard(sample("films", 3, true))

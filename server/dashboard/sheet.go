@@ -365,6 +365,13 @@ func (s *sheet) UpNodes() (n int) {
 	return n
 }
 
+// Rollable says whether a version may be offered to more devices: roll-outs only go forward from the stable version, and without
+// one the newest is for everybody.
+func (s *sheet) Rollable(number uint64) bool {
+	i := slices.IndexFunc(s.Aliases, func(a operator.Alias) bool { return a.Name == "stable" })
+	return i >= 0 && number > s.Aliases[i].Number
+}
+
 // ShownVersions are the newest versions.
 func (s *sheet) ShownVersions() []operator.Version {
 	return s.Versions[:min(len(s.Versions), shownVersions)]

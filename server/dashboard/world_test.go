@@ -169,7 +169,7 @@ func sample(task string, ended int, on bool) *operator.View {
 		}
 		v.Nodes = append(v.Nodes, n)
 	}
-	v.Aliases = []operator.Alias{{Name: "latest", Number: uint64(ended), Percent: 100, Since: now}, {Name: "canary", Number: uint64(ended), Percent: 10, Since: now, Note: "watching the loss"}}
+	v.Aliases = []operator.Alias{{Name: "stable", Number: uint64(max(ended, 1) - 1), Percent: 100, Since: now}, {Name: "canary", Number: uint64(ended), Percent: 10, Since: now, Note: "watching the loss"}}
 	checked := now.Add(-3 * time.Minute)
 	v.Log = operator.Log{Origin: "tutti/" + task, Size: 93, Root: fmt.Sprintf("%064x", 0xfeedbeef), Last: &now, Verdict: operator.Verdict{State: "ok", At: &checked, Size: 93, Words: "All 93 records follow from one another, and every charge adds up."}}
 	v.Replicas = []operator.Replica{{Name: "replica-a1b2", Seen: now, Drives: true, Answers: true}, {Name: "replica-c3d4", Seen: now}}
