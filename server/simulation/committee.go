@@ -3,7 +3,6 @@ package simulation
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"tutti/server/round"
@@ -50,7 +49,12 @@ type request struct {
 }
 
 func digestOf(k store.Key, set []round.Upload) [32]byte {
-	return sha256.Sum256(fmt.Append(nil, k.Round, k.Shard, set))
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 12+48*len(set)), k.Round)
+	b = binary.BigEndian.AppendUint32(b, k.Shard)
+	for _, u := range set {
+		b = append(append(b, u.ID[:]...), u.Digest[:]...)
+	}
+	return sha256.Sum256(b)
 }
 
 func (m *member) round(n uint64) *memberRound {

@@ -237,8 +237,11 @@ func (d *driver) send(g *group, q round.Request) {
 		w.after(time.Second, failed)
 		return
 	}
-	durable := g.m.Durable()
-	full := request{Request: q, key: g.key, keys: fmt.Sprint(durable.Keys), set: slices.Clone(durable.Set), certified: len(durable.Signed)}
+	durable := g.m.Durable() // its slices are never written again
+	full := request{Request: q, key: g.key, set: durable.Set, certified: len(durable.Signed)}
+	if q.Ask == round.AskReveal {
+		full.keys = fmt.Sprint(durable.Keys)
+	}
 	if !d.attach(&full) {
 		w.after(time.Second, failed)
 		return

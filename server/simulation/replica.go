@@ -167,15 +167,13 @@ func (r *replica) lookAround(t *thread) error {
 	if err != nil || last == 0 {
 		return err
 	}
-	rows, err := r.st().RoundGroups(ctx, store.Key{Task: r.w.task, Round: last})
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if row.Durable.State == round.Collecting {
-			err = r.join(row.Key)
+	for shard := range uint32(r.w.s.Groups) {
+		key := store.Key{Task: r.w.task, Round: last, Shard: shard}
+		fate, _, err := r.st().Fate(ctx, key)
+		if err == nil && fate.State == round.Collecting {
+			err = r.join(key)
 		} else {
-			r.leave(row.Key)
+			r.leave(key)
 		}
 		if err != nil {
 			return err
