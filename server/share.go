@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"tutti/aggregation"
@@ -199,18 +198,17 @@ func (f *folder) gather(set []round.Upload) ([]round.ID, error) {
 		if err := errors.Join(f.pull(), f.keep()); err != nil {
 			return nil, err
 		}
-		have, sum, err := f.together(wanted)
+		missing, sum, err := f.together(ids)
 		if err != nil {
 			return nil, err
 		}
-		if len(have) == len(set) {
+		if len(missing) == 0 {
 			return nil, f.save(sum, len(set))
 		}
-		if len(have) != last {
-			last, since = len(have), time.Now()
+		if len(missing) != last {
+			last, since = len(missing), time.Now()
 		}
 		if time.Since(since) > f.g.s.cfg.Patience {
-			missing := slices.DeleteFunc(ids, func(id round.ID) bool { return have[id] })
 			f.g.s.log.Warn("uploads of a replica that is gone leave the set", "round", f.g.key.Round, "uploads", len(missing))
 			return missing, nil
 		}
@@ -218,21 +216,26 @@ func (f *folder) gather(set []round.Upload) ([]round.ID, error) {
 	}
 }
 
-// together adds the kept partial sums that hold nothing but what is wanted. One that holds anything else is of a replica that
-// has not taken it out yet, or that is gone.
-func (f *folder) together(wanted map[round.ID]bool) (have map[round.ID]bool, sum *aggregation.Accumulator, err error) {
+// together adds the kept partial sums that hold nothing but the set, or says what is in none of them. One that holds anything
+// else is of a replica that has not taken it out yet, or that is gone.
+func (f *folder) together(set []round.ID) (missing []round.ID, sum *aggregation.Accumulator, err error) {
 	all, err := f.g.s.st.Partials(f.g.ctx, f.g.key)
 	if err != nil {
 		return nil, nil, err
 	}
-	have, sum = map[round.ID]bool{}, aggregation.NewAccumulator(f.g.cfg)
-	for _, p := range all {
-		if slices.ContainsFunc(p.IDs, func(id round.ID) bool { return !wanted[id] }) {
-			continue
-		}
-		one, err := aggregation.ParseAccumulator(f.g.cfg, p.Sum)
-		if err == nil && one.Count() != len(p.IDs) {
-			err = fmt.Errorf("a partial sum of %d uploads names %d: %w", one.Count(), len(p.IDs), store.ErrCorrupt)
+	held := make([][]round.ID, len(all))
+	for i, p := range all {
+		held[i] = p.IDs
+	}
+	use, missing := round.Together(set, held)
+	if len(missing) > 0 {
+		return missing, nil, nil
+	}
+	sum = aggregation.NewAccumulator(f.g.cfg)
+	for _, i := range use {
+		one, err := aggregation.ParseAccumulator(f.g.cfg, all[i].Sum)
+		if err == nil && one.Count() != len(all[i].IDs) {
+			err = fmt.Errorf("a partial sum of %d uploads names %d: %w", one.Count(), len(all[i].IDs), store.ErrCorrupt)
 		}
 		if err == nil {
 			err = sum.Merge(one)
@@ -240,11 +243,8 @@ func (f *folder) together(wanted map[round.ID]bool) (have map[round.ID]bool, sum
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, id := range p.IDs {
-			have[id] = true
-		}
 	}
-	return have, sum, nil
+	return nil, sum, nil
 }
 
 // others are the staged uploads that are not wanted.

@@ -287,6 +287,9 @@ func (s *scene) show(e Effects) {
 	for _, ev := range e.Events {
 		s.event(ev, line)
 	}
+	if s.m != nil && s.m.Done() {
+		line("done")
+	}
 	if !e.Wake.IsZero() {
 		line("wake in %v", e.Wake.Sub(s.now))
 	}

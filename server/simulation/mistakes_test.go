@@ -22,6 +22,7 @@ var mistakes = []struct {
 	{AnyPartial, "a dead replica's partial sum holds an upload that is not in the set"},
 	{IgnoreMissing, "the set names uploads whose replica is gone, and the sum does not hold them"},
 	{ReuseSlot, "an upload that was staged, although its replica was told otherwise, is written over by another device's"},
+	{ReuseAfterCrash, "a replica dies with a commit on its way, starts again, gives the slot to another device, and then the row is there"},
 	{SignFirst, "members sign a set that a crash then forgets"},
 	{ReleaseFirst, "the sum is opened, and a crash forgets that it is to be paid for"},
 	{NoCharge, "a set is certified for nothing"},

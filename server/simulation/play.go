@@ -24,6 +24,7 @@ const (
 	AnyPartial        Break = "any partial"        // partial sums are added whatever they hold
 	IgnoreMissing     Break = "ignore missing"     // a set is frozen without the sums of a dead replica
 	ReuseSlot         Break = "reuse a slot"       // the slot of an upload of unknown fate is used again
+	ReuseAfterCrash   Break = "reuse after crash"  // slots that no row names are free when a replica starts again
 	SignFirst         Break = "sign first"         // signatures are asked for before the set is durable
 	ReleaseFirst      Break = "release first"      // answers are asked for before the charge is durable
 	NoCharge          Break = "no charge"          // the certificate does not charge the budget

@@ -211,7 +211,7 @@ func (r *replica) join(key store.Key) error {
 		r.disk[key] = &files{slots: map[int][32]byte{}}
 	}
 	f := r.disk[key]
-	f.free = nil
+	f.free = nil // a slot that an earlier life wrote may be named by a commit that is still on its way
 	in := &intake{key: key, staged: map[round.ID]store.Staged{}, under: map[round.ID]bool{}, files: f}
 	taken := map[int]bool{}
 	for _, u := range rows {
@@ -223,7 +223,7 @@ func (r *replica) join(key store.Key) error {
 		}
 	}
 	for slot := range f.next {
-		if !taken[slot] {
+		if !taken[slot] && r.w.broken == ReuseAfterCrash {
 			f.free = append(f.free, slot)
 		}
 	}

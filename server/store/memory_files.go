@@ -100,7 +100,11 @@ func (m *Memory) OpenStaging(k Key, headerCap, vectorLen, slots int, taken []int
 		f = &memFiles{headers: &memFile{}, vectors: &memFile{}}
 		m.d.files[m.roundDir(k)] = f
 	}
-	st := newStaging("memory", f.headers, f.vectors, headerCap, vectorLen, slots, taken)
+	written := 0
+	if m.d.shared {
+		written = slotsIn(len(f.vectors.data), vectorLen)
+	}
+	st := newStaging("memory", f.headers, f.vectors, headerCap, vectorLen, slots, written, taken)
 	st.drop = func() error {
 		m.d.mu.Lock()
 		defer m.d.mu.Unlock()
