@@ -152,6 +152,7 @@ func (m *Machine) abandon(r AbandonReason) {
 	if r == 0 {
 		r = StoppedByCaller
 	}
+	m.out.Send, m.out.Work = nil, nil // of the collection, which is over
 	m.d.Abandon = r
 	m.d.Freed = m.d.State == Created
 	m.d.Settled = m.d.Freed
