@@ -43,7 +43,7 @@ var reasonTable = [reasons]struct {
 	ReasonNone:              {"none", "Nothing was refused.", 0},
 	ReasonPolicy:            {"policy", "The round asks for more than this device's policy allows.", retryLater},
 	ReasonConfig:            {"config", "The round's configuration is not the one that its signed plan describes.", retryDays},
-	ReasonVersionSignature:  {"version_signature", "The model is not signed by the operator that this device trusts.", retryDays},
+	ReasonVersionSignature:  {"version_signature", "The model is not signed by the operator that this device trusts: its task file and the server do not belong together. Get the task file from the operator anew.", retryDays},
 	ReasonVersionMalformed:  {"version_malformed", "The description of the model cannot be read.", retryDays},
 	ReasonVersionRolledBack: {"version_rolled_back", "The server offers an older model than this device already has.", retryDays},
 	ReasonVersionForked:     {"version_forked", "The server shows two different models under one number.", retryDays},

@@ -28,6 +28,7 @@ var advice = map[string]struct {
 	api.ReasonBusy:        {"the server has too much to do now; the device will ask again later by itself", client.ErrUnavailable},
 	api.ReasonStopping:    {"the server is stopping, for a restart perhaps; the device will ask again later by itself", client.ErrUnavailable},
 	api.ReasonFull:        {"the server cannot store anything now, its operator has to free or add disk space; the device will ask again later by itself", client.ErrUnavailable},
+	api.ReasonDatabase:    {"the server cannot reach its database; the device will ask again later by itself", client.ErrUnavailable},
 	api.ReasonFailed:      {"the server failed, and its operator finds the cause in its log; the device will ask again later by itself", client.ErrUnavailable},
 	api.ReasonSlow:        {"the connection is too slow or stood still for too long; try again on a better network", client.ErrUnavailable},
 	api.ReasonSuperseded:  {"another connection of this device sends the same upload; run one program per device directory", client.ErrUnavailable},
@@ -56,34 +57,49 @@ func (t *Conn) explain(ctx context.Context, doing string, err error) error {
 }
 
 func (t *Conn) sentence(doing string, s *status.Status) error {
+	say := func(is error, format string, args ...any) error {
+		return &told{doing + ": " + fmt.Sprintf(format, args...), is}
+	}
 	if a, known := advice[reasonOf(s)]; known {
-		if a.is == nil {
-			return fmt.Errorf("%s: %s (%s)", doing, a.says, s.Message())
-		}
-		return fmt.Errorf("%s: %s (%s): %w", doing, a.says, s.Message(), a.is)
+		return say(a.is, "%s (%s)", a.says, s.Message())
 	}
 	switch s.Code() {
 	case codes.Canceled:
-		return fmt.Errorf("%s: %w", doing, context.Canceled)
+		return say(context.Canceled, "it was stopped")
 	case codes.DeadlineExceeded:
-		return fmt.Errorf("%s: no answer from %s in time; check the network, or try again later: %w", doing, t.address, errors.Join(client.ErrUnavailable, context.DeadlineExceeded))
+		return say(errors.Join(client.ErrUnavailable, context.DeadlineExceeded), "no answer from %s in time; check the network, or try again later", t.address)
 	case codes.Unavailable:
-		return fmt.Errorf("%s: %s: %w", doing, t.connectionTrouble(s.Message()), client.ErrUnavailable)
+		return say(client.ErrUnavailable, "%s", t.connectionTrouble(s.Message()))
 	case codes.ResourceExhausted:
 		if strings.Contains(s.Message(), "larger than max") {
-			return fmt.Errorf("%s: the message is larger than the server takes; update the app, or the server: %s", doing, s.Message())
+			return say(nil, "the message is larger than the server takes; update the app, or the server (%s)", s.Message())
 		}
-		return fmt.Errorf("%s: the server is busy (%s): %w", doing, s.Message(), client.ErrUnavailable)
+		return say(client.ErrUnavailable, "the server is busy; the device will ask again later by itself (%s)", s.Message())
 	case codes.PermissionDenied, codes.Unauthenticated:
-		return fmt.Errorf("%s: the server refused: %s: %w", doing, s.Message(), client.ErrNotAllowed)
+		return say(client.ErrNotAllowed, "the server refused: %s", s.Message())
 	case codes.NotFound:
-		return fmt.Errorf("%s: the server has no such thing: %s: %w", doing, s.Message(), client.ErrNotFound)
+		return say(client.ErrNotFound, "the server has no such thing: %s", s.Message())
 	}
 	if s.Code() == codes.Unimplemented || strings.Contains(s.Message(), "unexpected HTTP status code") || strings.Contains(s.Message(), "content-type") {
-		return fmt.Errorf("%s: %s does not offer the service of devices; is it a tutti server, and the port of its --listen? (%s)", doing, t.address, s.Message())
+		return say(nil, "%s does not offer the service of devices; is it a tutti server, and the port of its --listen? (%s)", t.address, firstLine(s.Message()))
 	}
-	return fmt.Errorf("%s: the server answered %s: %s", doing, s.Code(), s.Message())
+	return say(nil, "the server answered %s: %s", s.Code(), s.Message())
 }
+
+// firstLine leaves out what another service sent in place of an answer.
+func firstLine(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return line
+}
+
+// told is a sentence, and which of the client's errors it is; the sentence alone is shown.
+type told struct {
+	text string
+	is   error
+}
+
+func (e *told) Error() string { return e.text }
+func (e *told) Unwrap() error { return e.is }
 
 // trouble is what gRPC says of a connection that does not come about or breaks, and what it means. passing is trouble that
 // may be gone in a moment.

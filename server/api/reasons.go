@@ -10,6 +10,7 @@ const (
 	ReasonBusy        = "BUSY"             // too many requests in all; with RetryInfo
 	ReasonFull        = "STORAGE_FULL"     // the server cannot store anything; with RetryInfo
 	ReasonStopping    = "STOPPING"         // the server goes down, for a restart perhaps; with RetryInfo
+	ReasonDatabase    = "DATABASE_AWAY"    // the server cannot reach its database; with RetryInfo
 	ReasonFailed      = "SERVER_FAILED"    // the server's log says why
 	ReasonClock       = "CLOCK_SKEW"       // the two clocks are too far apart
 	ReasonTask        = "WRONG_TASK"       // the server runs another task

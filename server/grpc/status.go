@@ -18,7 +18,8 @@ import (
 const (
 	sentenceFull   = "the server cannot store anything now, try again later"
 	sentenceFailed = "the server failed; its log says why"
-	fullFor        = 5 * time.Minute // how long a device is told to wait for a full disk
+	fullFor        = 5 * time.Minute  // how long a device is told to wait for a full disk
+	awayFor        = 10 * time.Second // and for a database
 )
 
 // mapped is what a backend's errors are on the wire, the more special ones first.
@@ -71,6 +72,9 @@ func (s *services) statusOf(what string, err error) error {
 		return withReason(codes.Unavailable, api.ReasonStopping, "the server is stopping", busyFor)
 	}
 	s.log.Error("request failed", "request", what, "error", err)
+	if errors.Is(err, store.ErrUnavailable) {
+		return withReason(codes.Unavailable, api.ReasonDatabase, "the server cannot reach its database now", awayFor)
+	}
 	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrReadOnly) {
 		return withReason(codes.Unavailable, api.ReasonFull, sentenceFull, fullFor)
 	}
