@@ -65,7 +65,7 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 		}
 	}
 	switch {
-	case answer.Offer == nil:
+	case answer.Offer == nil && (answer.Wait.Reason == WaitTaskFinished || !d.opts.OptOut):
 		if answer.Wait.Reason == WaitTaskFinished {
 			d.askReceipts(ctx, true)
 			if err := d.dropHeld(); err != nil {

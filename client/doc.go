@@ -13,7 +13,10 @@
 // against its own policy, every model against its signature and digests, and
 // the server's log against what it saw before, and it refuses with a reason
 // that an app can show. It charges its own budget, durably, before it seals an
-// upload; it seals at most once per round.
+// upload; it seals at most once per round. For a round of the model it trains
+// before it takes a place, and keeps what it learned, sealed, until a round takes
+// it: work for a round that closed meanwhile goes into a later one whose plan
+// allows its base version.
 //
 // The package reads no file and opens no connection: Store and Transport are
 // declared here and implemented by client/store and client/transport.

@@ -167,7 +167,7 @@ var waitSentences = [waitReasons]string{
 	"This app is newer than the server can serve; the operator has to update the server.",
 	"The server's rounds seal their keys in a way that this app does not know; update the app.",
 	"The server's models have a format that this app cannot read; update the app.",
-	"This device took part a short while ago and rests now.",
+	"This device has taken part often enough for now, and rests.",
 }
 
 // String is the reason's label.
