@@ -19,6 +19,7 @@ import (
 	"tutti/server/committee"
 	wire "tutti/server/grpc"
 	"tutti/server/keys"
+	"tutti/server/operator"
 	"tutti/server/pace"
 	"tutti/server/registry"
 	"tutti/server/round"
@@ -62,6 +63,7 @@ type Config struct {
 	Log      hclog.Logger
 	Clock    func() time.Time // [time.Now]
 	Random   io.Reader        // [crypto/rand]
+	Trace    *operator.Tracer // spans for OpenTelemetry [nil: none]
 	Observer func(Event)      // told what happens, in order, by one goroutine at a time; must not call back
 }
 

@@ -266,7 +266,7 @@ func (s *Server) wire() (*wire.Server, error) {
 		return nil, ErrClosed
 	}
 	if len(s.wires) == 0 {
-		w, err := wire.NewServer(backend{s}, s.cfg.TLS, s.cfg.Limits, s.log)
+		w, err := wire.NewServer(backend{s}, s.cfg.TLS, s.cfg.Limits, s.log, s.cfg.Trace.GRPC()...)
 		if err != nil {
 			return nil, err
 		}

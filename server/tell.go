@@ -144,10 +144,12 @@ func (n *news) tell(all []heard) {
 		number, name, t := told(h.event)
 		t.Words = h.event.String()
 		add(h.at, number, name, t)
+		n.s.cfg.Trace.Hear(h.at, number, name, t)
 		if reason, ends := endOf(h.event); ends {
 			if t, over := n.ended(number); over {
 				t.Reason = reason
 				add(h.at, number, operator.RoundEnded, t)
+				n.s.cfg.Trace.Hear(h.at, number, operator.RoundEnded, t)
 			}
 		}
 	}

@@ -47,14 +47,15 @@ type Server struct {
 const connectionAge, connectionGrace = 30 * time.Minute, 5 * time.Minute
 
 // NewServer makes the gRPC server. TLS 1.3 is required.
-func NewServer(b Backend, settings *tls.Config, limits Limits, log hclog.Logger) (*Server, error) {
+func NewServer(b Backend, settings *tls.Config, limits Limits, log hclog.Logger, more ...grpc.ServerOption) (*Server, error) {
 	if settings == nil || settings.MinVersion < tls.VersionTLS13 {
 		return nil, errors.New("server: TLS 1.3 is required")
 	}
 	limits = limits.WithDefaults()
 	shared := &services{backend: b, limits: limits, log: log, gate: newGate(limits), transfers: newTransfers(limits)}
-	common := []grpc.ServerOption{grpc.MaxRecvMsgSize(limits.message()), grpc.WaitForHandlers(true),
-		grpc.UnaryInterceptor(shared.unary), grpc.StreamInterceptor(shared.stream)}
+	common := append([]grpc.ServerOption{grpc.MaxRecvMsgSize(limits.message()), grpc.WaitForHandlers(true),
+		grpc.UnaryInterceptor(shared.unary), grpc.StreamInterceptor(shared.stream)}, more...)
+	common = common[:len(common):len(common)]
 	s := &Server{services: shared, settings: settings, health: health.NewServer(), web: grpc.NewServer(common...), grpc: grpc.NewServer(append(common,
 		grpc.Creds(credentials.NewTLS(settings)),
 		grpc.MaxConcurrentStreams(256),
