@@ -74,7 +74,7 @@ func (a *app) startOperator(ctx context.Context, srv *server.Server, f serverFla
 		on.Close()
 		return "", nil, err
 	}
-	l, err := operator.NewListener(operator.Services{Source: op, Control: op, Report: op, Auth: auth, Pages: pages, Log: a.logger("operator")}, settings)
+	l, err := operator.NewListener(operator.Services{Source: op, Control: op, Report: op, Auth: auth, Pages: pages, GRPC: f.trace.GRPC(), Log: a.logger("operator")}, settings)
 	if err != nil {
 		on.Close()
 		return "", nil, err

@@ -26,6 +26,7 @@ import (
 	"tutti/server/campaign"
 	"tutti/server/committee"
 	"tutti/server/keys"
+	"tutti/server/operator"
 	"tutti/server/registry"
 	"tutti/server/store"
 )
@@ -70,6 +71,7 @@ type serverFlags struct {
 	dir, catalogue, listen, certs string
 	db, blobs                     string
 	operator                      string
+	trace                         *operator.Tracer
 	anyOperator                   bool // another port will do where that one is taken
 	lease                         time.Duration
 	canary                        int
@@ -409,6 +411,11 @@ func (a *app) runServer(ctx context.Context, f serverFlags) error {
 	words := newWords(u)
 	c.Offline, c.Observer, c.KeepSums = false, words.server, f.keepSums
 	c.Pace = server.Pace{NoRound: 2 * time.Second, Full: 2 * time.Second, Counted: 2 * time.Second, Finished: time.Minute}
+	if c.Trace, err = operator.NewTracer(ctx, t.Task, f.listen, release()); err != nil {
+		return fmt.Errorf("$%s: %w", operator.TraceSetting, err)
+	}
+	defer c.Trace.Close()
+	f.trace = c.Trace
 	l, err := listenOn(f.listen)
 	if err != nil {
 		return err

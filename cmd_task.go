@@ -117,7 +117,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 			if err != nil {
 				return usageError("%q is no version's number", args[0])
 			}
-			return a.steer(cmd.Context(), r, "rolled back to version "+args[0], args, func(ctx context.Context, s steered, _ []string) error {
+			return a.steer(cmd.Context(), r, "version "+args[0]+" is published anew, at once or when the round under way has ended", args, func(ctx context.Context, s steered, _ []string) error {
 				_, err := s.Rollback(ctx, number, note)
 				return err
 			})

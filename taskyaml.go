@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"tutti/privacy/plan"
 )
@@ -102,14 +104,14 @@ func parseTaskSpec(source []byte) (taskSpec, error) {
 	spec := defaultTask()
 	dec := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict())
 	err := dec.Decode(&spec)
-	if errors.Is(err, io.EOF) { // an empty file is all defaults
-		return spec, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) { // an empty file says nothing of the catalogue, below
 		return spec, errors.New(wrongType(strings.TrimSpace(yaml.FormatError(err, false, true))))
 	}
 	if err := dec.Decode(new(taskSpec)); !errors.Is(err, io.EOF) {
 		return spec, errors.New("more than one document: a file is one task")
+	}
+	if err := wholeNumbers(source); err != nil {
+		return spec, err
 	}
 	for _, bad := range []struct {
 		is        bool
@@ -124,6 +126,7 @@ func parseTaskSpec(source []byte) (taskSpec, error) {
 		{spec.Tokens < 0, "tokens", "a number of tokens, or 0: twice the goal"},
 		{spec.Participations < 0, "participations", "a number of rounds, or 0: all"},
 		{spec.Separation < 0, "separation", "a number of rounds, or 0"},
+		{spec.Staleness < 0, "staleness", "a number of versions, or 0: four"},
 		{spec.Catalogue == "", "catalogue", "a folder with movies.csv, movies.dat or u.item"},
 	} {
 		if bad.is {
@@ -139,6 +142,24 @@ func parseTaskSpec(source []byte) (taskSpec, error) {
 		}
 	}
 	return spec, nil
+}
+
+// wholeNumbers refuses fractions where whole numbers belong, which the parser cuts off without a word.
+func wholeNumbers(source []byte) error {
+	for f := range reflect.TypeFor[taskSpec]().Fields() {
+		if k := f.Type.Kind(); k != reflect.Int && k != reflect.Uint64 {
+			continue
+		}
+		key := f.Tag.Get("yaml")
+		path, err := yaml.PathString("$." + key)
+		if err != nil {
+			return err
+		}
+		if node, err := path.ReadNode(bytes.NewReader(source)); err == nil && node.Type() == ast.FloatType {
+			return at(source, key, "want a whole number")
+		}
+	}
+	return nil
 }
 
 // typeFault is how the parser says that a value has the wrong type.

@@ -27,6 +27,7 @@ func (s *Server) permitted(ctx context.Context) error {
 	defer cancel()
 	var changed <-chan struct{}
 	for {
+		s.grant(ctx)
 		state, err := s.st.TaskState(ctx, s.cfg.Task)
 		switch {
 		case err != nil:
@@ -125,75 +126,6 @@ func (s *Server) watchNodes() {
 			}
 		}
 	}
-}
-
-// obeyEvery bounds how often the happenings are looked through for what an operator asks.
-const obeyEvery = 250 * time.Millisecond
-
-// obey does what operators ask of the replica that drives, whichever replica they asked, until the server closes.
-func (s *Server) obey() {
-	changed := s.st.Watch(s.ctx)
-	poll := time.NewTicker(stateEvery)
-	defer poll.Stop()
-	var after uint64
-	var asked []store.Happened
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-changed:
-		case <-poll.C:
-		}
-		for {
-			hs, err := s.st.Happenings(s.ctx, s.cfg.Task, after, newsBatch)
-			if err != nil {
-				break // the next look tries again
-			}
-			for _, h := range hs {
-				after = h.Seq
-				if h.Name == operator.Asked {
-					asked = append(asked, h)
-				}
-			}
-			if len(hs) < newsBatch {
-				break
-			}
-		}
-		asked = s.grant(asked)
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-time.After(obeyEvery):
-		}
-	}
-}
-
-// grant does what is asked of the round under way, and gives back what is about a later one.
-func (s *Server) grant(asked []store.Happened) (later []store.Happened) {
-	if len(asked) == 0 {
-		return nil
-	}
-	s.mu.Lock()
-	a := s.round
-	s.mu.Unlock()
-	for _, h := range asked {
-		t, ok := operator.ReadTold(h)
-		if _, leads := s.leads(); !leads || a == nil || h.Round > a.key.Round {
-			later = append(later, h)
-			continue
-		}
-		if !ok || h.Round != a.key.Round {
-			continue
-		}
-		s.log.Info("an operator asked", "what", t.Ask, "round", h.Round)
-		switch t.Ask {
-		case operator.AskClose:
-			s.CloseCollection()
-		case operator.AskAbandon:
-			s.Abandon()
-		}
-	}
-	return later[max(0, len(later)-newsBatch):]
 }
 
 // Operator is the server as its operator sees and steers it. It works on any replica.
@@ -304,20 +236,6 @@ func (o *Operator) Report(ctx context.Context, w io.Writer) ([]byte, error) {
 }
 
 var errEnough = errors.New("enough")
-
-// Rollback implements operator.Control. The replica that drives does it, between two rounds.
-func (o *Operator) Rollback(ctx context.Context, number uint64, note string) (uint64, error) {
-	n, err := o.s.Rollback(ctx, number, note)
-	return n, steering(err)
-}
-
-// Rollout implements operator.Control. The replica that drives does it.
-func (o *Operator) Rollout(ctx context.Context, number uint64, percent int, note string) error {
-	if percent < 1 || percent > registry.Everybody {
-		return fmt.Errorf("%w: not %d", operator.ErrShare, percent)
-	}
-	return steering(o.s.Rollout(ctx, number, uint32(percent), note))
-}
 
 // steering says an error of a roll-out as an operator is told it.
 func steering(err error) error {

@@ -261,3 +261,40 @@ func TestFinishedIsSeen(t *testing.T) {
 		t.Errorf("%v, %v", state, err)
 	}
 }
+
+// TestOperatorRollsBack: an older version is published anew, once, when no round is under way, also when one was when it was asked.
+func TestOperatorRollsBack(t *testing.T) {
+	w := newWorld(t, nil)
+	for range 2 {
+		w.publishRound(3)
+	}
+	o := w.server.Operate(nil)
+	if _, err := o.Rollback(t.Context(), 7, ""); !errors.Is(err, operator.ErrVersion) {
+		t.Errorf("back to a version that is not there: %v", err)
+	}
+	if n, err := o.Rollback(t.Context(), 1, "worse"); err != nil || n != 3 {
+		t.Fatalf("version %d, %v", n, err)
+	}
+	r := w.start(w.spec(3, 3, 6))
+	eventually(t, "a round opens", func() bool { return look(t, o).Open != nil })
+	if n, err := o.Rollback(t.Context(), 2, ""); err != nil || n != 0 {
+		t.Fatalf("version %d under a round, %v", n, err)
+	}
+	w.must(o.Abandon(t.Context(), 0))
+	r.wait(t)
+	eventually(t, "the version is published", func() bool { return look(t, o).Versions[0].Number == 4 })
+	if v := look(t, o).Versions; v[0].Cause != "rollback to 2" || v[1].Cause != "rollback to 1" {
+		t.Errorf("%+v", v)
+	}
+	eventually(t, "it is kept that it was done", func() bool {
+		_, found, err := w.server.st.Kept(context.Background(), w.cfg.Task, keptObeyed)
+		return found && err == nil
+	})
+	w.stop()
+	w.open()
+	w.server.grant(t.Context())
+	w.publishRound(3) // between rounds the next process looks at what was asked, too
+	if v := look(t, w.server.Operate(nil)).Versions; v[0].Number != 5 || v[0].Cause != "round" {
+		t.Errorf("asked once, done twice: %+v", v[0])
+	}
+}

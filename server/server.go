@@ -85,7 +85,9 @@ type Server struct {
 	offers    offers
 	turn      sync.Mutex // one opening or publication at a time
 	observing sync.Mutex
-	news      *news // nil: nothing is told, because no round is run
+	askMu     sync.Mutex
+	asked     []store.Happened // guarded by askMu: by operators, and not done yet
+	news      *news            // nil: nothing is told, because no round is run
 
 	fault func(point string) error // tests: an error stops the driver there, as a crash would
 }

@@ -60,13 +60,16 @@ type Told struct {
 	Certified  bool           `json:"certified,omitempty"`
 	Seconds    float64        `json:"seconds,omitempty"`
 	Ask        string         `json:"ask,omitempty"` // one of Ask...
-	By         string         `json:"by,omitempty"`  // who asked
+	Percent    int            `json:"percent,omitempty"`
+	Note       string         `json:"note,omitempty"` // why it was asked
 }
 
 // What an operator may ask of the replica that drives.
 const (
-	AskClose   = "close"
-	AskAbandon = "abandon"
+	AskClose    = "close"
+	AskAbandon  = "abandon"
+	AskRollback = "rollback"
+	AskRollout  = "rollout"
 )
 
 // Happened is what the store keeps of something that happened.
