@@ -66,6 +66,7 @@ func playAll(t *testing.T, n uint64, shelves ...*shelf) *tally {
 	y := &tally{ends: map[string]int{}, hits: map[string]int{}}
 	var next atomic.Uint64
 	next.Store(setting("TUTTI_SIM_FROM", 0))
+	asked := n
 	n += next.Load()
 	began := time.Now()
 	var failed sync.Once
@@ -93,7 +94,7 @@ func playAll(t *testing.T, n uint64, shelves ...*shelf) *tally {
 	for _, k := range y.ends {
 		total += k
 	}
-	t.Logf("%d schedules in %v: %d steps, %d writes, %d ends of groups", n, time.Since(began).Round(time.Millisecond), y.steps, y.writes, total)
+	t.Logf("%d schedules in %v: %d steps, %d writes, %d ends of groups", asked, time.Since(began).Round(time.Millisecond), y.steps, y.writes, total)
 	for _, e := range slices.Sorted(maps.Keys(y.ends)) {
 		t.Logf("%8d %s", y.ends[e], e)
 	}
