@@ -149,6 +149,23 @@ func TestStateShowsNothing(t *testing.T) {
 	}
 }
 
+// TestStateOfTheFormatBefore: a state without the versions' doubts is read, and doubts none.
+func TestStateOfTheFormatBefore(t *testing.T) {
+	s := fullState(t)
+	b := s.encode()
+	b[4+len(stateDomain)] = 2
+	old, err := decodeState(b[:len(b)-len(s.versions)])
+	if err != nil || len(old.versions) != len(s.versions) || old.doubts() || !s.doubts() {
+		t.Fatalf("%d versions, doubts %v, %v", len(old.versions), old.doubts(), err)
+	}
+	if serving := old.serving(); serving == nil || serving.number != old.versions[0].number {
+		t.Fatal("the newest does not serve")
+	}
+	if _, err := decodeState(b); err == nil {
+		t.Fatal("bytes after the end were taken")
+	}
+}
+
 // TestSpentNeverShrinks adds many fractions of different denominators: the sum
 // stays short enough to be saved and never falls below the true one.
 func TestSpentNeverShrinks(t *testing.T) {
