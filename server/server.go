@@ -25,6 +25,14 @@
 //
 // n_min, n_max and the noise hold for each group, so that the mean over all is about the square root of their number as
 // noisy as that of one sum.
+//
+// # Replicas
+//
+// Any number of servers may share one database (Config.DB), each with a data directory of its own and the same keys. All of
+// them answer devices and take uploads; the one that holds the task's lease drives (Lead), and RunRound, Resume, Publish,
+// CloseCollection and Abandon are ErrFollower on the others. A replica adds what it took to a partial sum of its own, which
+// it keeps in the database: one that dies costs the uploads that it had not kept there, which are late. Whoever drives next
+// goes on from the rows; what the last driver still writes is refused.
 package server
 
 import (
