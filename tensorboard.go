@@ -76,7 +76,7 @@ func scalars(r exported) []scalar {
 // event is a message of one moment and step around a field that is encoded already.
 func event(at time.Time, step uint64, field []byte) []byte {
 	b := binary.LittleEndian.AppendUint64([]byte{1<<3 | 1}, math.Float64bits(float64(at.UnixMilli())/1000))
-	b = binary.AppendUvarint(append(b, 2<<3|0), step)
+	b = binary.AppendUvarint(append(b, 2<<3), step)
 	return append(b, field...)
 }
 

@@ -246,7 +246,7 @@ func TestOperatorRollsOut(t *testing.T) {
 	}
 	n, err := w.server.Rollback(t.Context(), 2, "a wrong turn")
 	w.must(err)
-	at = w.offers(devices, at, n, 0, 0)
+	w.offers(devices, at, n, 0, 0)
 	r := w.start(w.spec(6, 4, 20))
 	w.device().await()
 	if _, err := w.server.Rollback(t.Context(), 1, ""); !errors.Is(err, ErrRoundOpen) {

@@ -29,9 +29,7 @@ func burn(v *operator.View) *chart {
 	}
 	share := scale{0, 1}
 	c := &chart{Label: fmt.Sprintf("Privacy budget left: %s after %s; %s", percent(b.Left), count(len(b.History)-1, "charge"), strings.TrimSuffix(b.Forecast.Words, "."))}
-	for _, y := range []string{"100 %", "75 %", "50 %", "25 %", "0 %"} {
-		c.Y = append(c.Y, y)
-	}
+	c.Y = append(c.Y, "100 %", "75 %", "50 %", "25 %", "0 %")
 	for i := range chartTicks + 1 {
 		c.Rules = append(c.Rules, px(chartH*float64(i)/chartTicks))
 	}
@@ -90,16 +88,6 @@ var known = []struct{ name, title, note string }{
 	{"mrr", "Mean reciprocal rank", "0 to 1: higher is better"},
 	{"loss", "Loss", "over that of a guess: lower is better"},
 	{"clip", "Within the clip", "share of devices whose update was not cut"},
-}
-
-// titleOf names a figure; one of a group keeps its own name.
-func titleOf(name string) (title, note string) {
-	for _, k := range known {
-		if k.name == name {
-			return k.title, k.note
-		}
-	}
-	return name, ""
 }
 
 // series is one figure as it went.

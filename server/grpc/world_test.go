@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -263,8 +262,6 @@ func (p *proxy) total() (bytes int64, connections int) {
 	defer p.mu.Unlock()
 	return p.sent, p.made
 }
-
-var errDisk = errors.New("the disk is gone")
 
 func vectorOf(n int, seed byte) (header, vector []byte) {
 	vector = make([]byte, n)

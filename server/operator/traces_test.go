@@ -57,7 +57,7 @@ func TestRoundSpans(t *testing.T) {
 	}
 	said := map[string]string{}
 	for _, a := range whole.Attributes {
-		said[string(a.Key)] = a.Value.Emit()
+		said[string(a.Key)] = a.Value.String()
 	}
 	if said["tutti.task"] != "films" || said["tutti.round"] != "3" || said["tutti.staged"] != "2" || said["tutti.reason"] != "too_few_uploads" {
 		t.Errorf("%v", said)
@@ -107,7 +107,7 @@ func TestSpansNameNoDevice(t *testing.T) {
 	for _, s := range spans {
 		text := s.Name + " " + s.Status.Description + " " + s.SpanContext.TraceID().String()
 		for _, a := range s.Attributes {
-			text += " " + string(a.Key) + "=" + a.Value.Emit()
+			text += " " + string(a.Key) + "=" + a.Value.String()
 		}
 		if strings.Contains(text, "c0ffee") || strings.Contains(text, "127.0.0.1") || len(s.Events) > 0 || len(s.Links) > 0 || s.Parent.IsValid() {
 			t.Errorf("%s, %v, %v", text, s.Events, s.Parent)

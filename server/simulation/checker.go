@@ -39,7 +39,6 @@ type history struct {
 	set        []round.Upload // certified
 	sum        sum            // opened
 	told       map[int]answer
-	settled    bool
 	transition []string
 }
 

@@ -79,7 +79,7 @@ func (s *SQL) connect(ctx context.Context, o Options) (err error) {
 		}
 		return err
 	}
-	return errors.New("store: a database is \"\", for SQLite in the data directory, or postgres://...")
+	return errors.New("store: a database is \"\", for SQLite in the data directory, or a postgres:// address")
 }
 
 // probe finds out that a directory cannot be written before anything depends on it.

@@ -141,11 +141,8 @@ func suiteExpiry(t *testing.T, p place) {
 		t.Fatal(won, err)
 	}
 	time.Sleep(60 * time.Millisecond) // the lease is the database's to end, by its own clock
-	for i, write := range drives(t, s) {
-		if err := write(Fence{l.Name, l.Token}); !errors.Is(err, ErrFenced) {
-			t.Fatalf("write %d behind the lease's end: %v", i, err)
-		}
-		break // those behind it stand on what it did not write
+	if err := drives(t, s)[0](Fence{l.Name, l.Token}); !errors.Is(err, ErrFenced) { // those behind it stand on what it did not write
+		t.Fatalf("a write behind the lease's end: %v", err)
 	}
 	if _, err := s.Renew(ctx, l, time.Hour); !errors.Is(err, ErrFenced) {
 		t.Errorf("a lease that ran out is renewed: %v", err)
