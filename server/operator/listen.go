@@ -6,11 +6,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 )
 
 // Services are what the operator's listener serves.
@@ -28,8 +31,12 @@ type Services struct {
 type Listener struct {
 	http *http.Server
 	grpc *grpc.Server
+	log  hclog.Logger
 	stop context.CancelFunc
 }
+
+// bodyPatience is how long a request's body may take: every one is small, and nobody keeps a connection by not sending it.
+var bodyPatience = 10 * time.Second
 
 // NewListener makes a listener. settings is nil for plain HTTP, which only a loopback address may have: tokens travel on it.
 func NewListener(s Services, settings *tls.Config) (*Listener, error) {
@@ -40,7 +47,7 @@ func NewListener(s Services, settings *tls.Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{grpc: newGRPC(s)}
+	l := &Listener{grpc: newGRPC(s), log: s.Log}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.Auth.Guard(metrics))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
@@ -52,8 +59,15 @@ func NewListener(s Services, settings *tls.Config) (*Listener, error) {
 	l.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+				if _, err := s.Auth.bearer(r.Header.Get("Authorization")); err != nil {
+					refuse(w, err)
+					return
+				}
 				l.grpc.ServeHTTP(w, r)
 				return
+			}
+			if r.ContentLength != 0 {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
 			}
 			mux.ServeHTTP(w, r)
 		}),
@@ -68,7 +82,14 @@ func NewListener(s Services, settings *tls.Config) (*Listener, error) {
 	return l, nil
 }
 
-// Serve answers until Close.
+// refuse answers a call that brings no token, before its message is read: a stranger keeps nothing open.
+func refuse(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/grpc")
+	w.Header().Set("Grpc-Status", strconv.Itoa(int(codes.Unauthenticated)))
+	w.Header().Set("Grpc-Message", url.PathEscape(err.Error()))
+}
+
+// Serve answers until Close. Another end is told in the log too.
 func (l *Listener) Serve(on net.Listener) error {
 	var err error
 	if l.http.TLSConfig != nil {
@@ -79,6 +100,7 @@ func (l *Listener) Serve(on net.Listener) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
+	l.log.Error("the operator is not answered any more", "address", on.Addr().String(), "error", err)
 	return err
 }
 

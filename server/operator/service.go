@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -39,24 +42,38 @@ func newGRPC(s Services) *grpc.Server {
 	out := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-			if err := s.admit(ctx, info.FullMethod); err != nil {
+			if _, err := s.admit(ctx, info.FullMethod); err != nil {
 				return nil, err
 			}
 			return h(ctx, req)
 		}),
 		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-			if err := s.admit(stream.Context(), info.FullMethod); err != nil {
+			who, err := s.admit(stream.Context(), info.FullMethod)
+			if err != nil {
 				return err
 			}
-			return h(srv, stream)
+			ctx, cancel := context.WithTimeout(stream.Context(), who.Expires.Sub(s.Auth.Clock()))
+			defer cancel()
+			if err = h(srv, bounded{stream, ctx}); errors.Is(ctx.Err(), context.DeadlineExceeded) && stream.Context().Err() == nil {
+				return status.Error(codes.Unauthenticated, "the token has expired")
+			}
+			return err
 		}),
 	}, s.GRPC...)...)
 	api.RegisterOperatorServer(out, &service{source: s.Source, control: s.Control, report: s.Report})
 	return out
 }
 
+// bounded is a stream that ends with its token.
+type bounded struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (b bounded) Context() context.Context { return b.ctx }
+
 // admit checks the token of a call.
-func (s Services) admit(ctx context.Context, method string) error {
+func (s Services) admit(ctx context.Context, method string) (Who, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	header := ""
 	if all := md.Get("authorization"); len(all) > 0 {
@@ -65,13 +82,13 @@ func (s Services) admit(ctx context.Context, method string) error {
 	who, err := s.Auth.bearer(header)
 	switch {
 	case err != nil:
-		return status.Error(codes.Unauthenticated, err.Error())
+		return who, status.Error(codes.Unauthenticated, err.Error())
 	case writing[method] && !who.Write:
-		return status.Error(codes.PermissionDenied, "this token may only look: tutti task token --write makes one that may change the task")
+		return who, status.Error(codes.PermissionDenied, "this token may only look: tutti task token --write makes one that may change the task")
 	case writing[method]:
 		s.Log.Info("an operator asks", "who", who.Name, "method", method)
 	}
-	return nil
+	return who, nil
 }
 
 // failed is an error as the caller sees it.
@@ -253,17 +270,27 @@ func (s *service) Abandon(ctx context.Context, r *api.AbandonRequest) (*api.Aban
 // maxNote bounds why somebody did something, in bytes.
 const maxNote = 1 << 10
 
+const wrongNote = "a note is one line of at most 1024 bytes, without control characters"
+
+// goodNote says whether a note may be shown as it is, on a page and in a terminal.
+func goodNote(note string) bool {
+	return len(note) <= maxNote && utf8.ValidString(note) && !strings.ContainsFunc(note, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 func (s *service) Rollback(ctx context.Context, r *api.RollbackRequest) (*api.RollbackResponse, error) {
-	if len(r.Note) > maxNote {
-		return nil, status.Errorf(codes.InvalidArgument, "a note of %d bytes, at most %d", len(r.Note), maxNote)
+	if !goodNote(r.Note) {
+		return nil, status.Error(codes.InvalidArgument, wrongNote)
 	}
 	n, err := s.control.Rollback(ctx, r.Version, r.Note)
 	return &api.RollbackResponse{Version: n}, failed(err)
 }
 
 func (s *service) Rollout(ctx context.Context, r *api.RolloutRequest) (*api.RolloutResponse, error) {
-	if len(r.Note) > maxNote || r.Percent > 100 {
-		return nil, status.Errorf(codes.InvalidArgument, "want 0 to 100 percent and a note of at most %d bytes", maxNote)
+	if !goodNote(r.Note) {
+		return nil, status.Error(codes.InvalidArgument, wrongNote)
+	}
+	if r.Percent > 100 {
+		return nil, status.Error(codes.InvalidArgument, ErrShare.Error())
 	}
 	return &api.RolloutResponse{}, failed(s.control.Rollout(ctx, r.Version, int(r.Percent), r.Note))
 }
