@@ -93,7 +93,7 @@ func toFile(path string, write func(io.Writer) error) error {
 		err = b.Flush()
 	}
 	if err == nil {
-		err = f.Chmod(0o644)
+		err = f.Chmod(0o600) // exact counts are the operator's
 	}
 	if closed := f.Close(); err == nil {
 		err = closed

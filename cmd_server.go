@@ -331,7 +331,7 @@ func readSetup(dir string) (setup, taskFile, error) {
 }
 
 func (a *app) serverConfig(f serverFlags, s setup, t taskFile) (server.Config, error) {
-	c := server.Config{Dir: f.dir, Lease: f.lease, Rollout: registry.Policy{Start: uint32(f.canary)}, Task: t.Task, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
+	c := server.Config{Dir: f.dir, Lease: f.lease, Rollout: registry.Policy{Start: uint32(f.canary)}, Task: t.Task, Trust: t.Trust, Purpose: s.Purpose, Corrupt: t.Corrupt, Delta: t.Delta, Suite: t.suite(), Enrolled: t.Devices, CheckNorm: t.CheckNorm,
 		Participations: t.Participations,
 		Groups:         s.Recipe.Groups, Combine: server.Combine(s.Recipe.Combine), Offline: true, Log: a.logger("server")}
 	c.DB, c.Blobs = f.stores()

@@ -139,7 +139,7 @@ func (a *app) startServer(d *deployment, spec deploymentSpec) error {
 		return err
 	}
 	d.server, err = server.Open(server.Config{
-		Dir: filepath.Join(spec.dir, "server"), Task: spec.task, Purpose: spec.purpose,
+		Dir: filepath.Join(spec.dir, "server"), Task: spec.task, Trust: spec.trust, Purpose: spec.purpose,
 		Committee: nodes, Corrupt: spec.corrupt, Budget: spec.budget, Delta: spec.delta,
 		Suite: d.task.suite(), Enrolled: d.task.Devices, TLS: settings, Limits: crowd(), Log: a.logger("server"), Observer: spec.observer,
 		Pace: server.Pace{NoRound: 100 * time.Millisecond, Full: time.Second, Counted: 100 * time.Millisecond},

@@ -48,6 +48,7 @@ func picture(v *operator.View, live bool, width int) string {
 		say("\nOn devices, before round %d (with differential privacy): %s", v.Quality[0].Round, qualityLine(v.Quality[0].Figures))
 	}
 	restLines(v, say)
+	say("Counts of devices are %s.", operator.Counts)
 	return clip(b.String(), width)
 }
 

@@ -50,6 +50,8 @@ type Config struct {
 	Participations uint32 // k, rounds of the task that a device may be in at most: logged once, and no plan allows more [any number]
 	Separation     uint32 // b, rounds from one to the next that a device may be in at least: logged once, and no plan allows less [1]
 
+	Trust string // who adds the noise, as the task was made: for views, until the first plan says so ["": the devices]
+
 	TLS      *tls.Config     // of the listener; TLS 1.3
 	Attestor attest.Attestor // who may enrol a device [whoever has a one-time token]
 	Limits   wire.Limits

@@ -141,7 +141,7 @@ func (s *Server) Operate(machine func() operator.Machine) *Operator {
 		nodes = append(nodes, p.Address)
 	}
 	return &Operator{s, operator.NewMaker(s.st, operator.Setting{
-		Task: s.cfg.Task, Replica: s.name(), Nodes: nodes, Wanted: s.cfg.Enrolled, Ended: keptEnd,
+		Task: s.cfg.Task, Replica: s.name(), Nodes: nodes, Trust: s.cfg.Trust, Wanted: s.cfg.Enrolled, Ended: keptEnd,
 		Sign: s.Ledger().Checkpoint, Machine: machine, Leads: s.leads, Clock: s.cfg.Clock,
 	})}
 }

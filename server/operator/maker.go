@@ -39,6 +39,7 @@ type Setting struct {
 	Task    string
 	Replica string                         // name of the one that answers; empty: there are no others
 	Nodes   []string                       // addresses of the committee's nodes
+	Trust   string                         // who adds the noise, as the task was made: until the first plan says so; "" means the devices
 	Wanted  int                            // enrolled devices that a round waits for
 	Ended   string                         // name under which the store keeps after which round the recipe was done
 	Sign    func() ([]byte, error)         // a checkpoint; nil: none is shown
@@ -84,7 +85,7 @@ func (m *Maker) View(ctx context.Context) (*View, error) {
 	}
 	now := m.set.Clock()
 	b := m.book
-	v := &View{At: now, Task: m.set.Task, Purpose: b.purpose, Opened: b.opened, Privacy: b.privacy(), Totals: m.totals()}
+	v := &View{At: now, Task: m.set.Task, Purpose: b.purpose, Opened: b.opened, Counts: Counts, Privacy: b.privacy(m.set.Trust), Totals: m.totals()}
 	for _, part := range []func(context.Context, *View) error{m.state, m.budget, m.devices, m.openRound, m.log, m.aliases} {
 		if err := part(ctx, v); err != nil {
 			return nil, fmt.Errorf("operator: %w", err)

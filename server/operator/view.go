@@ -19,6 +19,7 @@ type View struct {
 	Opened   time.Time `json:"opened"` // when the task was logged
 	State    State     `json:"state"`
 	Sentence string    `json:"sentence"` // where the task stands, in plain words
+	Counts   string    `json:"counts"`   // what the counts of devices are, and whom they are for (Counts)
 
 	Privacy  Privacy   `json:"privacy"`
 	Budget   Budget    `json:"budget"`
@@ -37,6 +38,9 @@ type View struct {
 
 	Warnings []Warning `json:"warnings"` // what a person should look at, the worst first
 }
+
+// Counts goes with every View, so that whoever is shown one knows what it holds.
+const Counts = "exact, for the operator alone"
 
 // MaxRounds bounds View.Rounds, MaxVersions View.Versions.
 const MaxRounds, MaxVersions = 200, 50

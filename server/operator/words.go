@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tutti/privacy/ledger"
+	"tutti/privacy/plan"
 	"tutti/server/round"
 )
 
@@ -22,15 +23,20 @@ var phaseWords = map[round.State]string{
 	round.Abandoned:  "waits for the committee to certify that nothing was opened",
 }
 
-// privacy says what protects the devices, by the newest plan.
-func (b *book) privacy() Privacy {
+// privacy says what protects the devices, by the newest plan; before the first one by how the task was made.
+func (b *book) privacy(made string) Privacy {
+	central, early := b.central, "no round was planned yet"
+	if b.newest == 0 {
+		central = made
+	}
 	p := Privacy{On: b.noise, Trust: "devices", Words: "every device adds a share of the noise; nobody sees a sum without it"}
-	if b.central != "" && b.central != "distributed" {
-		p.Trust, p.Words = b.central, "the operator adds the noise, and sees sums without it"
+	if central != "" && central != plan.TrustDevices.String() {
+		p.Trust, p.Words = central, "the operator adds the noise, and sees sums without it"
+		early += "; the operator will add the noise, and sees sums without it"
 	}
 	switch {
 	case b.newest == 0 && b.budget != nil:
-		p.On, p.Words = true, "no round was planned yet"
+		p.On, p.Words = true, early
 	case b.budget == nil || !b.noise:
 		p.On, p.Words = false, "PRIVACY IS OFF: no noise is added, and nothing is claimed; for tests and comparisons only"
 	}
