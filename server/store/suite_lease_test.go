@@ -140,7 +140,7 @@ func suiteExpiry(t *testing.T, p place) {
 	if err != nil || !won {
 		t.Fatal(won, err)
 	}
-	time.Sleep(60 * time.Millisecond) // the lease is the database's to end, by its own clock
+	time.Sleep(60 * time.Millisecond)                                               // the lease is the database's to end, by its own clock
 	if err := drives(t, s)[0](Fence{l.Name, l.Token}); !errors.Is(err, ErrFenced) { // those behind it stand on what it did not write
 		t.Fatalf("a write behind the lease's end: %v", err)
 	}
