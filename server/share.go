@@ -62,29 +62,41 @@ func (f *folder) runShared() {
 	}
 }
 
-// work does what has come, in its order, as one.
+// work does what has come, in its order, as one. A set that is to be assembled is always answered: the machine waits for it.
 func (f *folder) work(jobs []foldJob) error {
 	var wanted []round.ID
+	var set []round.Upload
 	for _, j := range jobs {
 		wanted = append(wanted, j.fold...)
+		if j.assemble != nil {
+			set = j.assemble
+		}
+	}
+	if set != nil {
+		f.answer(set)
+		return nil
 	}
 	if len(wanted) > 0 {
 		if err := f.want(wanted, true); err != nil {
 			return err // assembling says it again
 		}
 	}
-	if err := f.pull(); err != nil {
-		return err
-	}
-	for _, j := range jobs {
-		if j.assemble != nil && f.g.ctx.Err() == nil {
-			missing, err := f.gather(j.assemble)
-			if f.g.ctx.Err() == nil {
-				f.assembled(missing, err)
-			}
+	return f.pull()
+}
+
+// answer assembles a set. What fails is tried again for a while: a database that was away for a moment costs no round.
+func (f *folder) answer(set []round.Upload) {
+	for began := time.Now(); ; f.rest(100 * time.Millisecond) {
+		missing, err := f.gather(set)
+		switch {
+		case f.g.ctx.Err() != nil:
+			return
+		case err == nil, time.Since(began) > f.g.s.cfg.Patience:
+			f.assembled(missing, err)
+			return
 		}
+		f.g.s.log.Warn("assembling the set is tried again", "round", f.g.key.Round, "error", err)
 	}
-	return nil
 }
 
 // want is the driver's word.
