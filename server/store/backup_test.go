@@ -284,6 +284,7 @@ func TestFsckFinds(t *testing.T) {
 		`UPDATE rounds SET durable = x'00' WHERE round = 3`:                      "cannot be read",
 		`UPDATE budget SET state = 3 WHERE round = 1`:                            "budget is in state 3",
 		`UPDATE budget SET state = 4 WHERE round = 2`:                            "budget is in state 4",
+		`UPDATE budget SET rho = '1/1000000' WHERE round = 2`:                    "its budget is of rho",
 		`DELETE FROM budget WHERE round = 3`:                                     "without a budget",
 		`INSERT INTO budget VALUES ('t', 9, '', 1)`:                              "budgets of rounds",
 		`UPDATE uploads SET state = 3 WHERE round = 1 AND slot = 1`:              "are counted, its set has 2",

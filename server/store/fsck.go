@@ -50,6 +50,7 @@ type checker struct {
 	out   Findings
 	log   *ledger.State
 	plans map[string][]byte // of the log, by task and round
+	costs map[string]string // of the plans in the log, as the budget has them
 	named map[[32]byte]bool // blobs that must be there
 	texts [][]byte          // everything that may name a blob
 }
@@ -84,7 +85,7 @@ func Fsck(ctx context.Context, o Check) (Findings, error) {
 	if format != newestFormat {
 		return Findings{}, fmt.Errorf("%s: %w: the database has format %d, which the server leads to %d when it starts: start it once", s.db.path, ErrFormat, format, newestFormat)
 	}
-	c := &checker{s: s, ctx: ctx, log: new(ledger.State), plans: map[string][]byte{}, named: map[[32]byte]bool{}}
+	c := &checker{s: s, ctx: ctx, log: new(ledger.State), plans: map[string][]byte{}, costs: map[string]string{}, named: map[[32]byte]bool{}}
 	c.out.Signed = o.Signature != nil
 	for _, step := range []func() error{c.records, c.rounds, func() error { return c.versions(o.Signature) }, c.strays, c.blobs, c.files} {
 		if err := step(); err != nil {
@@ -132,7 +133,8 @@ func (c *checker) records() error {
 		}
 		next++
 		if p, ok := rec.Body.(*ledger.Plan); ok {
-			c.plans[fmt.Sprintf("%s/%d", p.Task, p.Round)] = p.Bytes
+			key := fmt.Sprintf("%s/%d", p.Task, p.Round)
+			c.plans[key], c.costs[key] = p.Bytes, rhoText(p.Rho)
 			c.texts = append(c.texts, p.Bytes)
 		}
 		more, err := ledger.Append(rec.Seq, data, memHashes(hashes))

@@ -90,9 +90,13 @@ func (c *checker) round(groups []fsckRow) error {
 		want = Freed
 	}
 	var state int64
-	found, err := c.s.db.Row(c.ctx, `SELECT state FROM budget WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, &state)
+	var rho string
+	found, err := c.s.db.Row(c.ctx, `SELECT state, rho FROM budget WHERE task = ? AND round = ?`, []any{k.Task, int64(k.Round)}, &state, &rho)
 	if err == nil && found && BudgetState(state) != want {
 		c.problem(where, "its budget is in state %d, and its groups want %d", state, want)
+	}
+	if cost, logged := c.costs[fmt.Sprintf("%s/%d", k.Task, k.Round)]; err == nil && found && logged && rho != cost {
+		c.problem(where, "its budget is of rho %q, and its plan in the log costs %q", rho, cost)
 	}
 	return err
 }
