@@ -44,6 +44,9 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 	if err != nil {
 		return failed(err)
 	}
+	if err := d.expireHeld(); err != nil {
+		return failed(err)
+	}
 	if d.opts.Transport == nil {
 		return failed(errOffline)
 	}
@@ -74,9 +77,6 @@ func (d *Device) contribute(ctx context.Context) Outcome {
 		}
 		return waiting(answer.Wait)
 	case d.opts.OptOut:
-		if err := d.dropHeld(); err != nil {
-			return failed(err)
-		}
 		return Outcome{Kind: NothingToDo, Sentence: "You have opted out: this device fetches models and sends nothing.", RetryAfter: retryDays}
 	}
 	return paced(d.takePart(ctx, answer.Offer, false), answer)

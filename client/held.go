@@ -49,7 +49,7 @@ func (h held) MarshalJSON() ([]byte, error) {
 }
 
 // maxHeldAge is how long an update is held at most: what a person did a week ago
-// is in the next one.
+// is in the next one. Where the history is kept for less, so is the update.
 const maxHeldAge = 7 * 24 * time.Hour
 
 // slowTraining is how long training may take before the device asks whether the
@@ -117,11 +117,30 @@ func (d *Device) heldFor(pl plan.Plan) (*held, error) {
 	if h == nil {
 		return nil, nil
 	}
-	age := d.opts.Now().Unix() - h.time
-	if _, ok := h.suits(pl); ok && age >= 0 && age <= int64(maxHeldAge/time.Second) {
+	if _, ok := h.suits(pl); ok && d.mayHold(h) {
 		return h, nil
 	}
 	return nil, d.dropHeld()
+}
+
+// mayHold says whether an update may be kept: a user who opts out, or who has
+// the history forgotten after a time, means what was made of it too.
+func (d *Device) mayHold(h *held) bool {
+	most := maxHeldAge
+	if kept := d.opts.Retention.MaxAge; kept > 0 {
+		most = min(most, kept)
+	}
+	age := d.opts.Now().Unix() - h.time
+	return !d.opts.OptOut && age >= 0 && age <= int64(most/time.Second)
+}
+
+// expireHeld erases an update that may not be kept, whether or not there is a
+// round, or a network.
+func (d *Device) expireHeld() error {
+	if d.held == nil || d.mayHold(d.held) {
+		return nil
+	}
+	return d.dropHeld()
 }
 
 // dropHeld erases the update, in memory and in the store.
@@ -153,7 +172,7 @@ func (d *Device) readHeld() error {
 		return d.opts.Store.DropHeld()
 	}
 	d.held = h
-	return nil
+	return d.expireHeld()
 }
 
 // used says whether an answer to an upload means that its update is done with: it

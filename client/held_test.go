@@ -12,6 +12,7 @@ import (
 
 	"tutti/aggregation"
 	"tutti/client"
+	"tutti/client/history"
 	"tutti/client/store"
 	"tutti/client/transport/testserver"
 	"tutti/model"
@@ -358,4 +359,57 @@ func lateCrash(t *testing.T, point int, after bool) (lived bool) {
 	}
 	d.Close()
 	return lived
+}
+
+// TestHeldDoesNotOutlive: an update that waits is erased when it is a week old, or older than what the user lets the history
+// keep, and when the user opts out: also where no round is open, where there is no network, and where the device only wakes up.
+func TestHeldDoesNotOutlive(t *testing.T) {
+	const day = 24 * time.Hour
+	wait := func(w *tardy) { w.want(w.d, client.Waiting) }
+	wake := func(w *tardy) { w.d.Close(); w.d = w.world.open(w.o) }
+	for name, c := range map[string]struct {
+		keep, after time.Duration
+		then        func(w *tardy)
+		gone        bool
+	}{
+		"six days, no round":             {0, 6 * day, wait, false},
+		"eight days, no round":           {0, 8 * day, wait, true},
+		"eight days, woken up":           {0, 8 * day, wake, true},
+		"a history of an hour":           {time.Hour, 2 * time.Hour, wait, true},
+		"a history of an hour, woken up": {time.Hour, 2 * time.Hour, wake, true},
+		"a history of a day":             {day, 2 * time.Hour, wait, false},
+		"opted out, no network": {0, 0, func(w *tardy) {
+			w.o.OptOut, w.o.Transport = true, nil
+			wake(w)
+		}, true},
+	} {
+		w := newTardy(t)
+		w.d.Close()
+		w.o.Retention = history.Retention{MaxAge: c.keep}
+		w.d = w.world.open(w.o)
+		for i := range 5 {
+			if err := w.d.Record(client.Event{Item: number(i), Kind: history.View, Time: w.now.Unix() - 5 + int64(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := w.open(0)
+		w.m.before = func() { w.Abandon(first) }
+		w.want(w.d, client.Refused)
+		if b, _ := w.memory.Held(); b == nil {
+			t.Fatalf("%s: nothing is held", name)
+		}
+		w.now = w.now.Add(c.after)
+		w.m.Transport = closed{w.m.Transport}
+		c.then(w)
+		if b, _ := w.memory.Held(); (b == nil) != c.gone {
+			t.Errorf("%s: held %d bytes", name, len(b))
+		}
+	}
+}
+
+// closed is a transport of a server that has no round open, and looks at no clock.
+type closed struct{ client.Transport }
+
+func (closed) CheckIn(context.Context, client.CheckInRequest) (client.CheckIn, error) {
+	return client.CheckIn{Protocol: client.Protocol, Wait: client.Wait{Reason: client.WaitNoRound, RetryAfter: time.Minute}}, nil
 }

@@ -80,7 +80,9 @@ func allSteps(base, result []byte, n int, e int16) bool {
 
 // Snap moves next to a whole number of steps from base, so that a delta between the two needs a few bits a weight. A
 // step is the largest power of two that is at most an eighth of the root mean square of the change: what is lost is
-// below 1/768 of the change's power, or of the noise in it. Both are as long; next is changed in place. It answers the
+// 1/768 of the change's power at most where the rounding falls evenly, as noise makes it, and 1/256 in any case. Of the
+// noise alone it is as little only where the noise is most of the change, and single weights that move by less than a
+// sixteenth of the root mean square, without noise, do not move at all. Both are as long; next is changed in place. It answers the
 // step, or 0 where nothing changed, and refuses a change that is not finite.
 func Snap(base, next []float32) (step float64, err error) {
 	if len(base) != len(next) {
