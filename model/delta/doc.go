@@ -24,5 +24,5 @@
 //     it is. A pair has this form only where it holds for every word; Snap makes weights for which it does.
 //
 // Bits of two float32 that training has moved are random below the first few: such a delta is about four fifths of the
-// blob. Weights that were moved in steps of an eighth of the noise that a round adds anyway need six bits or so each.
+// blob. Weights that were moved in steps of an eighth of a round's change, most of which is noise, need six bits or so each.
 package delta

@@ -191,7 +191,7 @@ func (c *Campaign) publishModel(ctx context.Context, r *server.RoundResult) erro
 	if err := optimiser.Step(parts.Params.Values(), mean); err != nil {
 		return err
 	}
-	if noiseOnSum(r) > 0 { // in steps far below it: devices download a fifth, and what is rounded off is lost in the noise
+	if noiseOnSum(r) > 0 { // in steps far below the change, most of which it is: devices download a fifth
 		if _, err := delta.Snap(c.parts.Params.Values(), parts.Params.Values()); err != nil {
 			return err
 		}

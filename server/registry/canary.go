@@ -128,9 +128,13 @@ const widenSure = 1.644854
 //
 // It stops the canary where any figure is worse than the stable one's by more than z standard errors of the difference, a
 // one-sided test of "it is not worse" for each of the k figures that both have, at FalseAlarm/k, so that a canary which is
-// as good is stopped with probability FalseAlarm at most (Bonferroni). It widens where the hit rate is shown, with 95 %
-// confidence, to lose less than the tolerance. Otherwise it holds. Errors are taken as normal: the noise is, and a mean
-// over tens of devices or more nearly.
+// as good is stopped with probability FalseAlarm at most (Bonferroni), in one decision. It widens where the hit rate is
+// shown, with 95 % confidence, to lose less than the tolerance. Otherwise it holds.
+//
+// Errors are taken as normal: the noise is, and a mean over a hundred devices or more nearly. With ten devices and no noise
+// three canaries in 1,000 are stopped where FalseAlarm is 0.001, with twenty to fifty up to two. Each version of a roll-out
+// is decided on once, against the same figures of the stable version: in a roll-out that holds for long, one of its good
+// versions is stopped the more probably, at most their number times FalseAlarm.
 func (p Policy) Decide(stable, canary []Measured, percent uint32) Decision {
 	var both [][2]Measured
 	var signs []float64
