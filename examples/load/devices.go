@@ -50,6 +50,7 @@ func (t *town) play(ctx context.Context) (figures, error) {
 	read := make(chan error, 1)
 	go func() { read <- t.read(&out) }()
 	began = time.Now()
+	fmt.Fprintf(os.Stderr, "%d devices are enrolled\n", t.Devices)
 	if err := f.Run(ctx); err != nil {
 		return out, err
 	}
@@ -64,6 +65,7 @@ func (t *town) play(ctx context.Context) (figures, error) {
 
 // read takes what the server tells of its rounds, as many as were asked for.
 func (t *town) read(out *figures) error {
+	began, said := time.Now(), time.Now()
 	for len(out.Samples) < t.Rounds {
 		if !t.lines.Scan() {
 			return errors.New("the server ended early")
@@ -77,6 +79,11 @@ func (t *town) read(out *figures) error {
 			return err
 		}
 		out.Samples = append(out.Samples, s)
+		if time.Since(said) > 5*time.Second && len(out.Samples) < t.Rounds {
+			said = time.Now()
+			left := time.Since(began) / time.Duration(len(out.Samples)) * time.Duration(t.Rounds-len(out.Samples))
+			fmt.Fprintf(os.Stderr, "round %d of %d, about %v left\n", len(out.Samples), t.Rounds, left.Round(time.Second))
+		}
 	}
 	return nil
 }
