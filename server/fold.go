@@ -12,7 +12,8 @@ import (
 //
 // Where the database is this process's own, the partial sum lives in memory until the set is assembled: what a crash loses
 // is folded again from the staged files. Replicas keep theirs in the database as they grow (share.go), so that the others
-// can finish without them.
+// can finish without them. So does a server that was restored into a database of its own out of one that replicas shared,
+// in a round that was under way: of the others' uploads it has what their kept partial sums hold, and misses the rest.
 type folder struct {
 	g      *group
 	in     *intake
@@ -21,6 +22,7 @@ type folder struct {
 	folded map[round.ID]bool
 	vector []byte
 	kept   shared
+	shares bool // the set may want uploads of other replicas
 }
 
 type foldJob struct {
@@ -30,14 +32,14 @@ type foldJob struct {
 }
 
 func newFolder(g *group, in *intake) *folder {
-	return &folder{g: g, in: in, jobs: newMailbox[foldJob](), sum: aggregation.NewAccumulator(g.cfg), folded: map[round.ID]bool{}, vector: make([]byte, in.vectorLen)}
+	return &folder{g: g, in: in, jobs: newMailbox[foldJob](), sum: aggregation.NewAccumulator(g.cfg), folded: map[round.ID]bool{}, vector: make([]byte, in.vectorLen), shares: g.s.st.Shared() || in.foreign()}
 }
 
 func (f *folder) fold(ids []round.ID)         { f.jobs.put(foldJob{fold: ids}) }
 func (f *folder) assemble(set []round.Upload) { f.jobs.put(foldJob{assemble: set}) }
 
 func (f *folder) run() {
-	if f.g.s.st.Shared() {
+	if f.shares {
 		f.runShared()
 		return
 	}

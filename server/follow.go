@@ -256,7 +256,17 @@ func (in *intake) learn(us []store.Staged) (fresh []round.Upload) {
 }
 
 // own says whether an upload lies in this replica's files.
-func (in *intake) own(u store.Staged) bool { return !in.g.s.st.Shared() || u.Replica == in.g.s.replica }
+func (in *intake) own(u store.Staged) bool { return u.Replica == in.g.s.replica }
+
+// foreign says whether some upload lies in another replica's files.
+func (in *intake) foreign() bool {
+	for _, u := range in.staged {
+		if !in.own(u) {
+			return true
+		}
+	}
+	return false
+}
 
 // roundTaking is the round of that number as this replica has it; nil if it has none. It waits a moment for a round that
 // takes uploads by its row, but not here yet: a device may have been offered it by another replica, or this one is about to

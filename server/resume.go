@@ -37,7 +37,11 @@ func (s *Server) resumeRound() error {
 		return fmt.Errorf("round %d cannot be resumed: %w", rounds[0].Round, err)
 	}
 	s.log.Info("resuming", "round", a.key.Round, "state", a.groups[0].stored.State.String())
-	return s.begin(a)
+	if err := s.begin(a); err != nil {
+		a.release()
+		return err
+	}
+	return nil
 }
 
 // restart drives a round again that stood still, from what is stored.
@@ -70,27 +74,29 @@ func (s *Server) revive(rows []store.Round, t *term) (*active, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) != len(a.groups) && (len(rows) != 1 || first.Config != nil) {
-		return nil, fmt.Errorf("%d of %d groups are there: %w", len(rows), len(a.groups), store.ErrCorrupt)
-	}
-	params, err := a.machineParams()
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range rows {
-		if err = a.groups[i].revive(r, params); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = a.conclude()
-	}
-	if err != nil {
+	if err := a.reviveGroups(rows); err != nil {
 		a.cancel(nil)
 		a.release()
 		return nil, err
 	}
 	return a, nil
+}
+
+// reviveGroups restores all groups, and the round's result if it has one.
+func (a *active) reviveGroups(rows []store.Round) error {
+	if len(rows) != len(a.groups) && (len(rows) != 1 || rows[0].Config != nil) {
+		return fmt.Errorf("%d of %d groups are there: %w", len(rows), len(a.groups), store.ErrCorrupt)
+	}
+	params, err := a.machineParams()
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		if err := a.groups[i].revive(r, params); err != nil {
+			return err
+		}
+	}
+	return a.conclude()
 }
 
 // revive restores one group.

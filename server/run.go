@@ -306,6 +306,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	}
 	params, err := a.machineParams()
 	if err != nil {
+		a.cancel(nil)
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	first := a.groups[0]
@@ -318,6 +319,7 @@ func (s *Server) openRound(ctx context.Context, spec RoundSpec, without []ed2551
 	first.m, first.first = round.New(params, now)
 	s.observe(Moved{Round: p.Round, To: round.Created})
 	if err := s.begin(a); err != nil {
+		a.release()
 		return nil, err
 	}
 	return a, nil

@@ -178,7 +178,7 @@ func (s *Server) enlist() (err error) {
 
 // replicaName reads the name of the replica that a data directory is of, or makes one.
 func replicaName(dir string) (string, error) {
-	path := filepath.Join(dir, "replica")
+	path := filepath.Join(dir, store.ReplicaFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		b = []byte(strings.ToLower(rand.Text()[:16]) + "\n")

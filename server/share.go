@@ -220,7 +220,7 @@ func (f *folder) gather(set []round.Upload) ([]round.ID, error) {
 		if len(missing) != last {
 			last, since = len(missing), time.Now()
 		}
-		if time.Since(since) > f.g.s.cfg.Patience {
+		if !f.g.s.st.Shared() || time.Since(since) > f.g.s.cfg.Patience { // nobody else comes, or not in time
 			f.g.s.log.Warn("uploads of a replica that is gone leave the set", "round", f.g.key.Round, "uploads", len(missing))
 			return missing, nil
 		}

@@ -232,7 +232,7 @@ func (s *SQL) backupFiles(dir string, m *Manifest) error {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() || ofStore(rel) {
+		if !entry.Type().IsRegular() || ofStore(rel) || rel == ReplicaFile && !s.Shared() {
 			return nil
 		}
 		to := filepath.Join(dir, "files", rel)

@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -81,7 +82,44 @@ func Restore(ctx context.Context, from string, o Options) (Manifest, error) {
 			return m, Explain(o.Dir, err)
 		}
 	}
-	return m, s.migrateWith(ctx, m.Schema, func(tx *Tx) error { return restoreRows(tx, filepath.Join(from, rowsFile), m) })
+	if err := s.migrateWith(ctx, m.Schema, func(tx *Tx) error { return restoreRows(tx, filepath.Join(from, rowsFile), m) }); err != nil {
+		return m, err
+	}
+	return m, s.adopt(ctx)
+}
+
+// ReplicaFile holds the name of the replica that a data directory is of, where the database is shared. A server with a
+// database of its own has none: its uploads are those of the replica "".
+const ReplicaFile = "replica"
+
+// adopt makes the uploads whose files were restored this server's own. What other replicas had stays theirs: their files are
+// not here.
+func (s *SQL) adopt(ctx context.Context) error {
+	path := filepath.Join(s.dir, ReplicaFile)
+	b, err := os.ReadFile(path)
+	if err = ignoreMissing(err); err != nil {
+		return err
+	}
+	was, is := strings.TrimSpace(string(b)), ""
+	switch {
+	case !s.Shared():
+		err = ignoreMissing(os.Remove(path))
+	case was == "":
+		is = strings.ToLower(rand.Text()[:16])
+		err = WriteFile(path, []byte(is+"\n"))
+	default:
+		return nil
+	}
+	if err != nil || is == was {
+		return Explain(s.dir, err)
+	}
+	return s.db.do(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`UPDATE uploads SET replica = ? WHERE replica = ?`, is, was)
+		if err == nil {
+			_, err = tx.Exec(`UPDATE partials SET replica = ? WHERE replica = ?`, is, was)
+		}
+		return err
+	})
 }
 
 // attach opens the database and the blobs, as they are.
