@@ -77,8 +77,9 @@ type Server struct {
 	passed  uint64     // guarded by shift: a round that takes no uploads any more
 
 	mu       sync.Mutex
-	lead     *term   // nil: another replica drives
-	round    *active // the round under way or not yet published; nil if none
+	lead     *term       // nil: another replica drives
+	named    store.Lease // of the replica's name
+	round    *active     // the round under way or not yet published; nil if none
 	version  *store.SignedVersion
 	people   *aggregation.Enrolled // of the newest population
 	finished bool
@@ -161,7 +162,9 @@ func (s *Server) enlist() (err error) {
 		if s.cfg.CheckNorm && !s.cfg.Offline {
 			return errors.New("proofs of norms need every upload's vector where the round is driven: they are for a server with a database of its own")
 		}
-		s.replica, err = replicaName(s.cfg.Dir)
+		if s.replica, err = replicaName(s.cfg.Dir); err == nil && !s.cfg.Offline {
+			err = s.holdName()
+		}
 		return err
 	}
 	lease, ok, err := s.st.Acquire(s.ctx, store.DriverLease(s.cfg.Task), s.replica, forever)
@@ -304,6 +307,9 @@ func (s *Server) Close() error {
 	s.news.close()
 	if t != nil {
 		s.giveBack(t.lease)
+	}
+	if s.named != (store.Lease{}) {
+		s.giveBack(s.named)
 	}
 	var errs []error
 	for _, n := range s.nodes {
