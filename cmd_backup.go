@@ -109,7 +109,9 @@ func (a *app) restoreCommand() *cobra.Command {
 		Long: `Makes a data directory, or with --db the contents of a PostgreSQL schema, from what tutti backup wrote, whichever of the two
 was backed up. The place must be empty; nothing is written over. Every blob and the rows are checked against their digests.
 
-A server that is restored goes on from the backup: see tutti backup --help for what that means to devices.
+A server that is restored goes on from the backup, whose log may be shorter than the one that was lost. Devices and committee
+nodes that have seen more of the log than the backup holds will refuse this server: restore the newest backup. A round that
+was collecting goes on with the uploads whose files are in the backup, and what other servers had added up by then.
 
 Exit codes: 0 restored, 1 failed (remove what is in the new place before the next try), 2 wrong use.`,
 		Example: "  tutti restore --from backup-2026-11-24 --dir server-data\n  tutti restore --from backup-2026-11-24 --dir replica1 --db postgres://tutti@db/tutti",
@@ -126,6 +128,7 @@ Exit codes: 0 restored, 1 failed (remove what is in the new place before the nex
 				return a.emit(m)
 			}
 			fmt.Fprintf(a.out, "%s holds the server of %s: %d log records, %d models and statistics\n", p.dir, m.Created.Format(time.RFC3339), m.Records, m.Blobs)
+			fmt.Fprintf(a.out, "its log has %d records: devices and committee nodes that have seen more than these will refuse this server\n", m.Records)
 			fmt.Fprintf(a.out, "tutti fsck --dir %s checks it; make sure that the original runs nowhere before tutti server does\n", p.dir)
 			return nil
 		},
@@ -146,6 +149,9 @@ func (a *app) fsckCommand() *cobra.Command {
 contradicts their uploads, the budget or the log, versions whose digest or signature is wrong, models that are missing or
 damaged. It changes nothing. Orphans (models that nothing names, files of rounds that have ended) do no harm;
 --repair removes them, and nothing else: what is damaged comes back from a backup only.
+
+Stop all servers of the database before --repair: a model that one of them just wrote is not named by anything yet. Give every
+deployment a bucket prefix or directory of blobs of its own: to --repair, the models of another one are orphans.
 
 Versions' signatures are checked with --operator, or with the key in the data directory.
 
@@ -176,7 +182,7 @@ Exit codes: 0 sound, 1 not sound, or it cannot be read, 2 wrong use.`,
 	}
 	p.flags(cmd)
 	cmd.Flags().StringVar(&operator, "operator", "", "the operator's Ed25519 key in hex (default: the one in the data directory)")
-	cmd.Flags().BoolVar(&repair, "repair", false, "remove orphans")
+	cmd.Flags().BoolVar(&repair, "repair", false, "remove orphans; stop all servers first, and share --blobs with no other deployment")
 	return cmd
 }
 
