@@ -23,6 +23,7 @@ import (
 	"tutti/server/pace"
 	"tutti/server/registry"
 	"tutti/server/round"
+	"tutti/server/store"
 )
 
 // Config is what an operator decides. The zero values of optional fields take the default in brackets.
@@ -63,10 +64,11 @@ type Config struct {
 	Offline  bool            // for the log, the tokens and the report alone: a round that was under way stays as it is, and none is run
 	KeepSums bool            // keep every opened sum as a blob, so that an auditor can recompute decode and optimiser
 	Log      hclog.Logger
-	Clock    func() time.Time // [time.Now]
-	Random   io.Reader        // [crypto/rand]
-	Trace    *operator.Tracer // spans for OpenTelemetry [nil: none]
-	Observer func(Event)      // told what happens, in order, by one goroutine at a time; must not call back
+	Clock    func() time.Time              // [time.Now]
+	Random   io.Reader                     // [crypto/rand]
+	Trace    *operator.Tracer              // spans for OpenTelemetry [nil: none]
+	wrap     func(store.Store) store.Store // tests: a store with faults
+	Observer func(Event)                   // told what happens, in order, by one goroutine at a time; must not call back
 }
 
 // Pace is how long devices are told to wait before they ask again; the zero value is the design's.

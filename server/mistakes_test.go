@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,12 @@ import (
 // TestMistakes provokes each common mistake over the real wire, and holds the sentence that a person reads to what it must
 // say: what is wrong, and what to do next. Run it with -v for the table.
 func TestMistakes(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Limits.PerIdent = 1; c.Limits.PerHost = 30 })
+	faults := new(failing)
+	w := newWorld(t, func(c *Config) {
+		c.Limits.PerIdent = 1
+		c.Limits.PerHost = 30
+		c.wrap = func(s store.Store) store.Store { faults.Store = s; return faults }
+	})
 	good := transport.Config{Address: w.address, CAFile: w.files.CA}
 	other, err := keys.DevCerts(filepath.Join(w.dir, "other"), time.Now())
 	w.must(err)
@@ -113,7 +119,6 @@ func TestMistakes(t *testing.T) {
 		t.Errorf("another operator's key: %+v", o)
 	}
 
-	real := w.server.st
 	for _, c := range []struct {
 		mistake string
 		err     error
@@ -123,10 +128,10 @@ func TestMistakes(t *testing.T) {
 		{"server that is stopping", store.ErrClosed, []string{"is stopping", "ask again later by itself"}},
 		{"database away", store.ErrUnavailable, []string{"cannot reach its database"}},
 	} {
-		w.server.st = failing{real, c.err}
+		faults.err.Store(&c.err)
 		say(c.mistake, w.enrolMistaken(good, "test", tokens[2]), c.words...)
 	}
-	w.server.st = real
+	faults.err.Store(nil)
 	var limited error
 	for range 100 {
 		if limited = check(good, nothing); limited != nil {
@@ -147,11 +152,14 @@ func TestMistakes(t *testing.T) {
 // failing is a store that cannot write.
 type failing struct {
 	store.Store
-	err error
+	err atomic.Pointer[error] // nil: it can
 }
 
-func (f failing) Enrol(context.Context, time.Time, string, [32]byte, round.ID, []byte) error {
-	return f.err
+func (f *failing) Enrol(ctx context.Context, now time.Time, task string, hash [32]byte, id round.ID, public []byte) error {
+	if err := f.err.Load(); err != nil {
+		return *err
+	}
+	return f.Store.Enrol(ctx, now, task, hash, id, public)
 }
 
 // mistaken checks in with the SDK's connection, after a change.

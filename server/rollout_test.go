@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"tutti/model"
@@ -165,19 +166,23 @@ func TestRolloutStops(t *testing.T) {
 // TestRolloutLeftBehind: a process that died after a version was published, and before it had its place, is made up for by
 // the next one: by the decision that was due.
 func TestRolloutLeftBehind(t *testing.T) {
-	w := newWorld(t, staged)
+	broken := new(noAliases)
+	w := newWorld(t, func(c *Config) {
+		staged(c)
+		c.wrap = func(s store.Store) store.Store { broken.Store = s; return broken }
+	})
 	devices := w.enrol(8)
 	w.issue(weightsOf(50, 0))
 	w.trained(0.5)
 	at := w.offers(devices, nil, 1, 2, 30)
-	broken := &noAliases{Store: w.server.st}
-	w.server.st = broken
+	broken.on.Store(true)
 	w.trained(0.5)
-	if broken.tries == 0 {
+	if broken.tries.Load() == 0 {
 		t.Fatal("nothing failed")
 	}
 	at = w.offers(devices, at, 1, 2, 30)
 	w.stop()
+	broken.on.Store(false)
 	w.open()
 	w.offers(devices, at, 1, 3, 60)
 }
@@ -185,13 +190,17 @@ func TestRolloutLeftBehind(t *testing.T) {
 // noAliases is a store that writes none.
 type noAliases struct {
 	store.Store
-	tries int
+	on    atomic.Bool
+	tries atomic.Int64
 }
 
 var errNoAlias = errors.New("the disk is full")
 
-func (s *noAliases) SetAlias(_ context.Context, _ store.Fence, _ string, _ store.Alias) error {
-	s.tries++
+func (s *noAliases) SetAlias(ctx context.Context, f store.Fence, task string, a store.Alias) error {
+	if !s.on.Load() {
+		return s.Store.SetAlias(ctx, f, task, a)
+	}
+	s.tries.Add(1)
 	return errNoAlias
 }
 

@@ -107,9 +107,13 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(context.Background(), store.Options{Dir: cfg.Dir, DB: cfg.DB, Blobs: cfg.Blobs, Clock: cfg.Clock})
+	var st store.Store
+	st, err = store.Open(context.Background(), store.Options{Dir: cfg.Dir, DB: cfg.DB, Blobs: cfg.Blobs, Clock: cfg.Clock})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
+	}
+	if cfg.wrap != nil {
+		st = cfg.wrap(st)
 	}
 	s := &Server{cfg: cfg, st: st, log: cfg.Log, look: make(chan struct{}, 1), proofs: map[[2]uint64][][]byte{},
 		idents: wire.NewLimiter(cfg.Limits.PerIdent, int(10*cfg.Limits.PerIdent)+1)}

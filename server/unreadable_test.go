@@ -26,9 +26,10 @@ func (u *unreadable) Sum(ctx context.Context, k store.Key) ([]byte, error) {
 // TestUnreadableSumStandsStill: a disk that fails while the sum is opened must not end a charged round. It stands still,
 // says why, and goes on when the disk is back.
 func TestUnreadableSumStandsStill(t *testing.T) {
-	w := newWorld(t, nil)
-	st := &unreadable{Store: w.server.st}
-	w.server.st = st
+	st := new(unreadable)
+	w := newWorld(t, func(c *Config) {
+		c.wrap = func(s store.Store) store.Store { st.Store = s; return st }
+	})
 	w.server.fault = func(at string) error {
 		if at == "after frozen->certified" {
 			st.broken.Store(true)
